@@ -1,0 +1,323 @@
+"""A checkpoint from the Hub, a folder or a known name: the Hugging Face model and processor that are the oracle."""
+
+import json
+import logging
+import re
+import tempfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mobile_kit.errors import CheckpointError, UnsupportedError
+from mobile_kit.families import Family, Head, families, known_checkpoints
+from mobile_kit.preprocess import Preprocess
+from mobile_kit.randomize import randomize
+
+__all__ = ["Checkpoint", "load"]
+
+HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLE = "pytorch_model.bin"
+# Importing transformers imports torchao, which warns of its own compiled parts, and makes torch warn of it.
+CHATTY = ("torchao", "torch.utils._pytree", "transformers")
+PROCESSOR = "preprocessor_config.json"
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A loaded checkpoint.
+
+    model: the Hugging Face module, float32, eager, in evaluation mode. processor: its Pillow image processor.
+    image_size: (height, width) in pixels that the export is for.
+    """
+
+    source: str
+    revision: str | None
+    license: str | None
+    family: Family
+    head: Head
+    model: Any = field(repr=False)
+    processor: Any = field(repr=False)
+    preprocess: Preprocess
+    random_weights: bool
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels that the network takes."""
+        return self.preprocess.image_size
+
+
+@dataclass(frozen=True)
+class _Files:
+    """Where a checkpoint's parts are: a folder on disk, or a known name's data."""
+
+    config: dict[str, Any]
+    processor: dict[str, Any]
+    folder: Path | None
+    revision: str | None
+    license: str | None
+
+
+def load(
+    source: str,
+    *,
+    head: str | None = None,
+    revision: str | None = None,
+    image_size: tuple[int, int] | None = None,
+    random_weights: bool = False,
+    allow_pickle: bool = False,
+) -> Checkpoint:
+    """Load a checkpoint as the oracle.
+
+    source: a Hub id, a folder as `save_pretrained` writes it, or, with random weights, a known name.
+    head: overrides the one of the config's `architectures`. image_size: (height, width), null for the processor's own.
+    Raises: CheckpointError, UnsupportedError.
+    """
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    files = _find(source, revision, random_weights, allow_pickle)
+    family = _family(source, files.config)
+    chosen = _head(source, family, files.config, head)
+    config = _hf_config(source, family, files.config)
+    processor = _hf_processor(source, files.processor, image_size)
+    preprocess = _preprocess(processor, config.num_channels, image_size)
+    if random_weights:
+        model = _architecture(chosen)(config)
+        randomize(model, preprocess)
+    else:
+        assert files.folder is not None
+        model = _with_weights(source, files.folder, chosen, config)
+    return Checkpoint(
+        source=source,
+        revision=files.revision,
+        license=files.license,
+        family=family,
+        head=chosen,
+        model=model.float().eval().requires_grad_(False),
+        processor=processor,
+        preprocess=preprocess,
+        random_weights=random_weights,
+    )
+
+
+def _find(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
+    if Path(source).is_dir():
+        return _in_folder(source, Path(source), None, random_weights, allow_pickle)
+    known = known_checkpoints()
+    if random_weights and source in known:
+        record = known[source]
+        return _Files(record.config, record.processor, None, None, record.license)
+    if HUB_ID.fullmatch(source):
+        folder = _download(source, revision, random_weights, allow_pickle)
+        return _in_folder(source, folder, folder.name, random_weights, allow_pickle)
+    raise CheckpointError(
+        f"model {source!r}: neither a folder nor a Hub id (owner/name). "
+        f"Known with --random-weights: {', '.join(known)}."
+    )
+
+
+def _download(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> Path:
+    from huggingface_hub import snapshot_download
+    from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
+
+    patterns = ["config.json", PROCESSOR, "README.md"]
+    if not random_weights:
+        patterns += ["model*.safetensors", "model.safetensors.index.json"] + ([PICKLE] if allow_pickle else [])
+    try:
+        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
+        reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__
+        raise CheckpointError(
+            f"model {source!r}{f' at revision {revision}' if revision else ''}: can't be had from the Hub ({reason}). "
+            "Check the name and the network, or give a local folder."
+        ) from exc
+
+
+def _in_folder(source: str, folder: Path, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
+    config = _read_json(source, folder / "config.json")
+    processor = _read_json(source, folder / PROCESSOR)
+    if not random_weights and not any((folder / name).is_file() for name in WEIGHTS):
+        if not (folder / PICKLE).is_file():
+            raise CheckpointError(f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().")
+        if not allow_pickle:
+            raise CheckpointError(
+                f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with save_pretrained(), "
+                "or add --allow-pickle to read its tensors only."
+            )
+    return _Files(config, processor, folder, revision, _license(folder))
+
+
+def _read_json(source: str, path: Path) -> dict[str, Any]:
+    if not path.is_file():
+        raise CheckpointError(f"model {source!r}: no {path.name}. Give a folder as save_pretrained() writes it.")
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (UnicodeDecodeError, json.JSONDecodeError) as exc:
+        raise CheckpointError(f"model {source!r}: {path.name} isn't JSON ({exc}). Save the checkpoint again.") from exc
+    if not isinstance(content, dict):
+        raise CheckpointError(f"model {source!r}: {path.name} isn't a JSON object. Save the checkpoint again.")
+    return content
+
+
+def _license(folder: Path) -> str | None:
+    """Return the licence of the model card's front matter, null where there is none."""
+    from huggingface_hub.repocard import metadata_load
+
+    card = folder / "README.md"
+    data = (metadata_load(card) if card.is_file() else None) or {}
+    license_name = data.get("license_name") if data.get("license") == "other" else None
+    value = license_name or data.get("license")
+    return value if isinstance(value, str) else None
+
+
+def _family(source: str, config: dict[str, Any]) -> Family:
+    for member in families().values():
+        if member.model_type == config.get("model_type"):
+            return member
+    raise CheckpointError(
+        f"model {source!r}: its config is of model type {config.get('model_type')!r}, which is no family of the kit. "
+        f"Known: {', '.join(families())}."
+    )
+
+
+def _head(source: str, family: Family, config: dict[str, Any], asked: str | None) -> Head:
+    if asked is not None:
+        if asked not in family.heads:
+            raise UnsupportedError(f"head {asked!r}: {family.name} has none. Known: {', '.join(family.heads)}.")
+        return family.heads[asked]
+    named = [str(name) for name in config.get("architectures") or []]
+    for head in family.heads.values():
+        # Apple's own configs write MobileViTv2ForImageClassification.
+        if head.architecture.lower() in (name.lower() for name in named):
+            return head
+    raise CheckpointError(
+        f"model {source!r}: its config names the architectures {named}, none of the kit's. "
+        f"Add --head {'|'.join(family.heads)}."
+    )
+
+
+def _hf_config(source: str, family: Family, config: dict[str, Any]) -> Any:
+    from transformers import AutoConfig
+
+    settings = {key: value for key, value in config.items() if key not in {"model_type", "auto_map"}}
+    # Dtype belongs to the checkpoint's storage; the oracle is float32 whatever it was.
+    for key in ("dtype", "torch_dtype", "transformers_version"):
+        settings.pop(key, None)
+    try:
+        return AutoConfig.for_model(family.model_type, **settings, attn_implementation="eager")
+    except Exception as exc:  # each config class raises its own kinds
+        raise CheckpointError(f"model {source!r}: {_one_line(exc)}. Mend config.json.") from exc
+
+
+def _hf_processor(source: str, config: dict[str, Any], image_size: tuple[int, int] | None) -> Any:
+    from transformers import AutoImageProcessor
+
+    with tempfile.TemporaryDirectory() as folder:
+        Path(folder, PROCESSOR).write_text(json.dumps(config), encoding="utf-8")
+        try:
+            return AutoImageProcessor.from_pretrained(folder, backend="pil")
+        except Exception as exc:  # each processor class raises its own kinds
+            raise CheckpointError(f"model {source!r}: {_one_line(exc)}. Mend {PROCESSOR}.") from exc
+
+
+def _preprocess(processor: Any, channels: int, image_size: tuple[int, int] | None) -> Preprocess:
+    own = Preprocess.from_processor(processor.to_dict(), channels)
+    if image_size is None:
+        return own
+    preprocess = own.resized_to(image_size)
+    height, width = image_size
+    if preprocess.crop is not None:
+        processor.crop_size = type(processor.crop_size)(height=height, width=width)
+    if preprocess.resize is not None:
+        processor.size = type(processor.size)(**preprocess.resize)
+    return preprocess
+
+
+def _architecture(head: Head) -> Any:
+    import transformers
+
+    return getattr(transformers, head.architecture)
+
+
+def _with_weights(source: str, folder: Path, head: Head, config: Any) -> nn.Module:
+    pickle = not any((folder / name).is_file() for name in WEIGHTS)
+    if not pickle:
+        _check_safetensors(source, folder)
+    try:
+        model, info = _architecture(head).from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=not pickle,
+            weights_only=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+        )
+    except Exception as exc:  # readers of weights raise many kinds
+        raise CheckpointError(f"model {source!r}: its weights can't be read ({_one_line(exc)}). Save it again.") from exc
+    _check_fit(source, head, model, info)
+    return model
+
+
+def _check_safetensors(source: str, folder: Path) -> None:
+    from safetensors import SafetensorError, safe_open
+
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                tensors.keys()
+        except (SafetensorError, OSError) as exc:
+            raise CheckpointError(
+                f"model {source!r}: {path.name} is truncated or damaged ({_one_line(exc)}). Fetch it again."
+            ) from exc
+
+
+def _check_fit(source: str, head: Head, model: nn.Module, info: Any) -> None:
+    """Refuse weights that the config doesn't describe: Hugging Face would fill the gaps with random numbers."""
+    for key, found, wanted in info["mismatched_keys"]:
+        raise CheckpointError(
+            f"model {source!r}: tensor {key} is {_shape(found)}, but its config asks for {_shape(wanted)}. "
+            "Give the config that belongs to the weights."
+        )
+    missing = sorted(key for key in info["missing_keys"] if not key.endswith("num_batches_tracked"))
+    if missing:
+        raise CheckpointError(
+            f"model {source!r}: its weights lack {missing[0]}{_more(missing)}, which the {head.name} head needs. "
+            "Choose another --head, or give the config that belongs to the weights."
+        )
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    inside = head.architecture.endswith("Model")
+    unused = sorted(key for key in info["unexpected_keys"] if inside or key.startswith(prefix))
+    unused = [key for key in unused if not _of_other_head(key, model, prefix)]
+    if unused:
+        raise CheckpointError(
+            f"model {source!r}: its weights hold {unused[0]}{_more(unused)}, for which its config has no place. "
+            "Give the config that belongs to the weights."
+        )
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"model {source!r}: tensor {name} holds values that aren't finite. Fetch it again.")
+
+
+def _of_other_head(key: str, model: nn.Module, prefix: str) -> bool:
+    """Tell whether a left-over tensor belongs to a head that wasn't asked for, not to the backbone."""
+    top = key.removeprefix(prefix).split(".")[0]
+    backbone = getattr(model, prefix.rstrip("."), model)
+    return top not in {name for name, _ in backbone.named_children()}
+
+
+def _shape(shape: Any) -> str:
+    return "x".join(str(n) for n in tuple(shape))
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def _one_line(exc: BaseException) -> str:
+    text = " ".join(str(exc).split())
+    return (text[:300] or type(exc).__name__).rstrip(".")

@@ -1,0 +1,64 @@
+"""What can go wrong, as one tree.
+
+    MobileKitError
+    ├── CheckpointError      the model, its folder or its weights can't be used
+    ├── ImageError           an image can't be decoded or is of an absurd size
+    ├── UnsupportedError     a valid request that this family, head, target or recipe can't serve
+    ├── MissingToolError     a package that the request needs isn't installed
+    ├── LoweringError        a toolchain failed; its own words are in a log file
+    ├── ArtifactError        an artifact folder is incomplete, changed or of an unknown schema
+    └── OracleError          the reference can't prove anything, as it doesn't see its input
+
+Every message is one line: what was asked, why not, and the way out.
+"""
+
+from collections.abc import Iterable
+
+__all__ = [
+    "ArtifactError",
+    "CheckpointError",
+    "ImageError",
+    "LoweringError",
+    "MissingToolError",
+    "MobileKitError",
+    "OracleError",
+    "UnsupportedError",
+    "unknown",
+]
+
+
+class MobileKitError(Exception):
+    """Root of all errors that the kit raises on purpose."""
+
+
+class CheckpointError(MobileKitError):
+    """The model, its folder or its weights can't be used."""
+
+
+class ImageError(MobileKitError):
+    """An image can't be decoded or is of an absurd size."""
+
+
+class UnsupportedError(MobileKitError):
+    """A valid request that this family, head, target or recipe can't serve."""
+
+
+class MissingToolError(MobileKitError):
+    """A package that the request needs isn't installed."""
+
+
+class LoweringError(MobileKitError):
+    """A toolchain failed; its own words are in a log file."""
+
+
+class ArtifactError(MobileKitError):
+    """An artifact folder is incomplete, changed or of an unknown schema."""
+
+
+class OracleError(MobileKitError):
+    """The reference can't prove anything, as it doesn't see its input."""
+
+
+def unknown(kind: str, name: str, known: Iterable[str]) -> UnsupportedError:
+    """Return the error for a name that isn't in a registry, with those that are."""
+    return UnsupportedError(f"{kind} {name!r}: unknown. Known: {', '.join(sorted(known))}.")

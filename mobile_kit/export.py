@@ -1,0 +1,323 @@
+"""The pipeline: a checkpoint in, verified artifacts out."""
+
+import contextlib
+import errno
+import json
+import os
+import pickle
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mobile_kit import __version__
+from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.errors import LoweringError, MobileKitError, UnsupportedError
+from mobile_kit.images import read_image
+from mobile_kit.manifest import MANIFEST, Manifest, model_record, read_manifest
+from mobile_kit.oracle import Oracle
+from mobile_kit.outputs import check_outputs, select_outputs
+from mobile_kit.preprocess import attach
+from mobile_kit.progress import Progress
+from mobile_kit.quantization import recipe
+from mobile_kit.scenes import scene
+from mobile_kit.spec import CommonModel
+from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, targets
+from mobile_kit.worker import GOLDEN_READY, Job
+
+__all__ = ["ExportOptions", "Exported", "export"]
+
+SLUG = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export. Null means the checkpoint's or the target's own default.
+
+    targets: names, all installed ones where empty. outputs: names as `outputs.known_outputs` has them.
+    pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.
+    """
+
+    model: str
+    out: Path
+    targets: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ("fp32",)
+    head: str | None = None
+    backend: str | None = None
+    deployment_target: str | None = None
+    image_size: tuple[int, int] | None = None
+    pixel_values: bool = False
+    outputs: tuple[str, ...] = ()
+    revision: str | None = None
+    random_weights: bool = False
+    allow_pickle: bool = False
+    photo: Path | None = None
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One finished artifact, and what verification said: "passed", "failed" or "not run", with the reason."""
+
+    manifest: Manifest
+    status: str
+    detail: str
+
+
+def export(options: ExportOptions, progress: Progress | None = None) -> list[Exported]:
+    """Lower a checkpoint to every asked target and recipe, verify each file, and put the artifacts in place.
+
+    An artifact is whole or not there; an existing one is replaced as a whole. What was finished before another target
+    failed is kept.
+    Raises: MobileKitError of the kind that fits; LoweringError names the log of a toolchain that failed.
+    """
+    plan = _plan(options)
+    progress = progress or Progress(quiet=True)
+    progress.stage("checkpoint", f"loading {options.model}")
+    checkpoint = load(
+        options.model,
+        head=options.head,
+        revision=options.revision,
+        image_size=options.image_size,
+        random_weights=options.random_weights,
+        allow_pickle=options.allow_pickle,
+    )
+    check_outputs(checkpoint.head, options.outputs)
+    photo = _photo(options, checkpoint)
+    with _staging(options.out) as staging:
+        jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
+        finished = _run(jobs, checkpoint, photo, progress)
+        slug = _slug(options.model)
+        return [_publish(job, options.out / slug / job.name, staging) for job in jobs if job.name in finished]
+
+
+def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
+    """Check everything that can be checked before any work."""
+    names = options.targets or tuple(targets())
+    plan = []
+    for name in names:
+        target = find_target(name)
+        check_installed(target)
+        for recipe_name in options.recipes:
+            chosen = recipe(recipe_name)
+            backend = options.backend or (target.backends[0] if target.backends else None)
+            check_request(target, chosen, backend, options.deployment_target)
+            plan.append((target, Request(chosen, backend, options.deployment_target, _card(options, None))))
+    return plan
+
+
+def _card(options: ExportOptions, checkpoint: Checkpoint | None) -> ModelCard:
+    owner, _, name = options.model.rpartition("/")
+    is_folder = Path(options.model).exists()
+    head = checkpoint.head.name if checkpoint else ""
+    family = checkpoint.family.name if checkpoint else ""
+    return ModelCard(
+        name=_slug(options.model),
+        description=f"{family} {head} exported from {name or options.model} by mobile_kit; the image's colour order and "
+        "scale are handled in the model",
+        author="unknown" if is_folder or not owner else owner,
+        license=checkpoint.license if checkpoint else None,
+        source=options.model,
+        version=(checkpoint.revision if checkpoint else None) or __version__,
+    )
+
+
+def _photo(options: ExportOptions, checkpoint: Checkpoint) -> NDArray[np.uint8]:
+    """Return the golden photo, (H, W, C) uint8: the user's, else a scene of an odd size."""
+    channels = checkpoint.preprocess.channels
+    if options.photo is not None:
+        return read_image(options.photo, channels)
+    return scene(1)[:, :, :channels]
+
+
+def _job(options: ExportOptions, checkpoint: Checkpoint, target: Target, request: Request, staging: Path) -> Job:
+    backend = f"-{request.backend}" if request.backend else ""
+    name = f"{target.name}{backend}-{request.recipe.name}"
+    model = _common_model(options, checkpoint)
+    if not options.pixel_values:
+        model = attach(model, checkpoint.preprocess, target.entry, half=request.recipe.weight_bits < 32)
+    folder = staging / name
+    folder.mkdir()
+    if model.spec.labels is not None:
+        (folder / "labels.txt").write_text("\n".join(model.spec.labels) + "\n", encoding="utf-8")
+    return Job(
+        name=name,
+        target=target.name,
+        model=model,
+        request=Request(request.recipe, request.backend, request.deployment_target, _card(options, checkpoint)),
+        preprocess=checkpoint.preprocess,
+        model_record=model_record(
+            model.spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
+        ),
+        folder=folder,
+        log=options.out / "logs" / f"{name}.log",
+    )
+
+
+def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel:
+    head = checkpoint.head
+    optional = tuple(name for name in options.outputs if name in head.optional)
+    model = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
+    return select_outputs(model, head, options.outputs)
+
+
+def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Progress) -> set[str]:
+    """Lower all jobs in worker processes while the oracle computes its answers here; return the names that finished."""
+    pool = _Workers(progress)
+    with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1)) as threads:
+        futures = {job.name: threads.submit(pool.run, job) for job in jobs}
+        try:
+            progress.stage("oracle", "Hugging Face answers for the golden photo")
+            _write_golden(jobs, checkpoint, photo)
+            progress.stage("oracle", "done", done=True)
+            pool.golden.set()
+            errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
+        except BaseException:
+            pool.stop()
+            raise
+    finished = set(futures) - set(errors)
+    for error in errors.values():
+        if not isinstance(error, MobileKitError) or not finished:
+            raise error
+    for name, error in errors.items():
+        progress.stage(name, f"failed: {error}", done=True)
+    if errors:
+        pool.failed.extend(errors.values())
+    return finished
+
+
+class _Workers:
+    """The worker processes of one export."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.golden = Event()
+        self.failed: list[BaseException] = []
+        self._progress = progress
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def run(self, job: Job) -> None:
+        """Run one job to its end. Raises: LoweringError, or the error that the worker reports."""
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            handed = Path(folder, "job.pkl")
+            handed.write_bytes(pickle.dumps(job))
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mobile_kit.worker", str(handed)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                text=True,
+                start_new_session=True,
+            )
+            self._running.add(process)
+            try:
+                self._follow(job, process)
+            finally:
+                self._running.discard(process)
+                process.kill()
+                process.wait()
+
+    def stop(self) -> None:
+        """Kill all workers and let their threads end."""
+        self._stopped = True
+        self.golden.set()
+        for process in list(self._running):
+            process.kill()
+
+    def _follow(self, job: Job, process: "subprocess.Popen[str]") -> None:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        last: dict[str, Any] = {}
+        for line in process.stdout:
+            last = json.loads(line)
+            if "stage" in last:
+                self._progress.stage(job.name, last["stage"], done=last.get("done", False))
+            if "lowered" in last:
+                self.golden.wait()
+                if self._stopped:
+                    return
+                with contextlib.suppress(BrokenPipeError):
+                    process.stdin.write(GOLDEN_READY + "\n")
+                    process.stdin.flush()
+        if "error" in last:
+            raise MobileKitError(last["error"])
+        if not last.get("done"):
+            reason = last.get("crash") or f"the process ended with code {process.wait()}"
+            raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.log}.")
+        job.log.unlink(missing_ok=True)
+
+
+def _write_golden(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8]) -> None:
+    """Write the golden photo, inputs, outputs and yardsticks into every artifact."""
+    outputs = jobs[0].model.spec.outputs
+    oracle = Oracle(checkpoint, outputs)
+    oracle.check_preprocess(photo)
+    oracle.check_sight(photo)
+    values = oracle.pixel_values(photo)
+    reference = oracle.run(values)
+    half = any(job.request.recipe.weight_bits < 32 for job in jobs)
+    yardsticks = {name: asdict(y) for name, y in oracle.yardsticks(values, half).items()}
+    fitted = checkpoint.preprocess.geometry(photo)
+    for job in jobs:
+        golden = job.folder / "golden"
+        (golden / "inputs").mkdir(parents=True)
+        (golden / "outputs").mkdir()
+        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(golden / "photo.png")
+        spec = job.model.spec.inputs[0]
+        checkpoint.preprocess.entering(fitted, spec.meaning == "image").tofile(golden / "inputs" / f"{spec.name}.bin")
+        for out in outputs:
+            reference[out.name].astype(np.dtype(out.dtype).newbyteorder("<")).tofile(golden / "outputs" / f"{out.name}.bin")
+        record = {"oracle": "Hugging Face transformers, eager, float32", "yardsticks": yardsticks}
+        (golden / "oracle.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+@contextlib.contextmanager
+def _staging(out: Path) -> Iterator[Path]:
+    """Give a folder beside the artifacts' places, removed at the end whatever happens."""
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    staging = None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+        yield staging
+    except OSError as exc:
+        if exc.errno == errno.ENOSPC:
+            raise MobileKitError(f"output folder {out}: the disk is full. Free some space, or choose another --out.") from exc
+        if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+            raise MobileKitError(f"output folder {out}: can't be written ({exc.strerror}). Choose another --out.") from exc
+        raise
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        for path in (out / "logs", *made):
+            with contextlib.suppress(OSError):
+                path.rmdir()  # what stayed empty
+
+
+def _publish(job: Job, place: Path, staging: Path) -> Exported:
+    """Move a finished artifact to its place, an older one out of the way first."""
+    if place.exists() and not (place / MANIFEST).is_file():
+        raise UnsupportedError(f"output folder {place}: exists and is no artifact. Move it away, or choose another --out.")
+    place.parent.mkdir(parents=True, exist_ok=True)
+    if place.exists():
+        place.rename(staging / f"old-{job.name}")
+    job.folder.rename(place)
+    report = json.loads((place / "verify.json").read_text(encoding="utf-8"))
+    return Exported(read_manifest(place), report["status"], report["failure"] or "")
+
+
+def _slug(model: str) -> str:
+    name = Path(model).resolve().name if Path(model).exists() else model.rpartition("/")[2]
+    return SLUG.sub("-", name).strip("-.") or "model"

@@ -1,0 +1,74 @@
+"""Decode any photo to upright 8-bit RGB or gray."""
+
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageOps, UnidentifiedImageError
+
+from mobile_kit.errors import ImageError
+
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_images", "read_image", "to_pixels"]
+
+# More than any phone's camera takes, and less than a gigabyte decoded.
+MAX_PIXELS = 200_000_000
+IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+
+
+def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
+    """Read an image file as (H, W, channels) uint8; see `to_pixels`.
+
+    Raises: ImageError where the file is missing, truncated, not an image or of an absurd size.
+    """
+    try:
+        with Image.open(path) as image:
+            _check_size(path, image.size)
+            image.load()
+            return to_pixels(image, channels)
+    except FileNotFoundError as exc:
+        raise ImageError(f"image {path}: no such file.") from exc
+    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as exc:
+        reason = "not an image" if isinstance(exc, UnidentifiedImageError) else str(exc).rstrip(".").replace("\n", " ")
+        raise ImageError(f"image {path}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
+
+
+def to_pixels(image: Image.Image, channels: int = 3) -> NDArray[np.uint8]:
+    """Convert a Pillow image of any mode to (H, W, channels) uint8: RGB for 3 channels, gray for 1.
+
+    EXIF orientation is applied, alpha is laid over white, 16-bit values are scaled to 8.
+    """
+    image = _eight_bit(ImageOps.exif_transpose(image))
+    if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
+        rgba = image.convert("RGBA")
+        image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
+    pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"), dtype=np.uint8)
+    return pixels.reshape(*pixels.shape[:2], channels)
+
+
+def find_images(folder: Path) -> list[Path]:
+    """Return the image files below a folder, sorted by path.
+
+    Raises: ImageError where the folder is missing or holds none.
+    """
+    if not folder.is_dir():
+        raise ImageError(f"images {folder}: not a folder. Give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files.")
+    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    if not found:
+        raise ImageError(f"images {folder}: holds no image. Known types: {', '.join(sorted(IMAGE_SUFFIXES))}.")
+    return found
+
+
+def _check_size(path: Path, size: tuple[int, int]) -> None:
+    width, height = size
+    if width * height > MAX_PIXELS:
+        raise ImageError(f"image {path}: {width}x{height} is more than {MAX_PIXELS} pixels. Scale it down first.")
+
+
+def _eight_bit(image: Image.Image) -> Image.Image:
+    """Scale 16-bit gray (value / 257, so that 65535 becomes 255) and clip wider ones."""
+    if image.mode.startswith("I;16") or image.mode == "I":
+        values = np.asarray(image).astype(np.float64)
+        return Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8), "L")
+    if image.mode == "F":
+        return Image.fromarray(np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8), "L")
+    return image

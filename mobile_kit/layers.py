@@ -1,0 +1,89 @@
+"""The few building blocks that all families share.
+
+They are canonical: plain torch modules whose graph every target can read. What one target lowers badly is replaced
+there, module by module (`replace`), so that no family knows of a target.
+"""
+
+from collections.abc import Callable
+from typing import TypeVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+__all__ = ["MapNorm", "fold_affine", "fold_batch_norm", "pointwise", "replace"]
+
+M = TypeVar("M", bound=nn.Module)
+
+class MapNorm(nn.Module):
+    """Normalise over all of a map, without affine: GroupNorm with one group on (1, T, D) tokens.
+
+    The affine part belongs into the projection that follows (`fold_affine`).
+    """
+
+    def __init__(self, tokens: int, width: int, eps: float) -> None:
+        super().__init__()
+        self.shape = (tokens, width)
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, D), mean 0 and variance 1 over T and D together."""
+        return F.layer_norm(x, self.shape, eps=self.eps)
+
+
+def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> nn.Conv2d:
+    """Return a convolution with bias that computes `norm(conv(x))` with the norm's running statistics."""
+    weight = conv.weight.detach().double()
+    bias = torch.zeros(conv.out_channels).double() if conv.bias is None else conv.bias.detach().double()
+    if norm is not None:
+        assert norm.running_mean is not None
+        assert norm.running_var is not None
+        scale = norm.weight.detach().double() / torch.sqrt(norm.running_var.double() + norm.eps)
+        weight = weight * scale[:, None, None, None]
+        bias = (bias - norm.running_mean.double()) * scale + norm.bias.detach().double()
+    folded = nn.Conv2d(
+        conv.in_channels,
+        conv.out_channels,
+        _pair(conv.kernel_size),
+        stride=_pair(conv.stride),
+        padding=conv.padding if isinstance(conv.padding, str) else _pair(conv.padding),
+        dilation=_pair(conv.dilation),
+        groups=conv.groups,
+    )
+    return _filled(folded, weight, bias)
+
+
+def pointwise(conv: nn.Conv2d, rows: slice = slice(None)) -> nn.Linear:
+    """Return the linear layer over (..., C) that a 1x1 convolution is, or the given rows of its outputs."""
+    weight = conv.weight.detach()[rows, :, 0, 0]
+    bias = torch.zeros(weight.shape[0]) if conv.bias is None else conv.bias.detach()[rows]
+    return _filled(nn.Linear(weight.shape[1], weight.shape[0]), weight, bias)
+
+
+def fold_affine(layer: M, gamma: Tensor, beta: Tensor) -> M:
+    """Fold `x * gamma + beta` (per channel, before the layer) into a linear layer or 1x1 convolution, in place.
+
+    Exact for a layer without padding only: a padded zero would have to be `beta`.
+    """
+    weight, bias = layer.weight.detach().double(), layer.bias.detach().double()  # type: ignore[operator, union-attr]
+    gamma, beta = gamma.detach().double(), beta.detach().double()
+    matrix = weight.reshape(weight.shape[0], -1)
+    return _filled(layer, (matrix * gamma).reshape(weight.shape), bias + matrix @ beta)
+
+
+def replace(model: nn.Module, kind: type[M], build: Callable[[M], nn.Module]) -> None:
+    """Replace every submodule of a kind by what `build` makes of it, in place."""
+    for parent in list(model.modules()):
+        for name, child in list(parent.named_children()):
+            if isinstance(child, kind):
+                setattr(parent, name, build(child))
+
+
+def _filled(layer: M, weight: Tensor, bias: Tensor) -> M:
+    layer.weight = nn.Parameter(weight.float().clone(), requires_grad=False)
+    layer.bias = nn.Parameter(bias.float().clone(), requires_grad=False)
+    return layer
+
+
+def _pair(value: int | tuple[int, ...]) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])

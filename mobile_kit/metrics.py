@@ -1,0 +1,50 @@
+"""How far one tensor is from a reference."""
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["cosine", "distance", "mean_iou", "pixel_agreement", "sqnr_db", "top_k_agreement"]
+
+Array = NDArray[Any]
+
+
+def distance(values: Array, reference: Array) -> float:
+    """Return the largest absolute difference in standard deviations of the reference."""
+    difference = np.abs(values.astype(np.float64) - reference.astype(np.float64)).max()
+    return float(difference / max(float(reference.astype(np.float64).std()), np.finfo(np.float64).tiny))
+
+
+def sqnr_db(values: Array, reference: Array) -> float:
+    """Return 10 log10 of the reference's power over the difference's; infinite where they are equal."""
+    signal = reference.astype(np.float64)
+    noise = float(np.mean((values.astype(np.float64) - signal) ** 2))
+    return float("inf") if noise == 0 else 10 * float(np.log10(max(float(np.mean(signal**2)), 1e-300) / noise))
+
+
+def cosine(values: Array, reference: Array) -> float:
+    """Return the cosine of the angle between two tensors, taken as vectors."""
+    a, b = values.astype(np.float64).ravel(), reference.astype(np.float64).ravel()
+    return float(a @ b / max(float(np.linalg.norm(a) * np.linalg.norm(b)), 1e-300))
+
+
+def top_k_agreement(values: Array, reference: Array, k: int) -> float:
+    """Return the part of the reference's k best classes (last axis) that are among the k best of `values`."""
+    k = min(k, reference.shape[-1])
+    ours, theirs = (np.argsort(-x.reshape(-1, x.shape[-1]), axis=-1)[:, :k] for x in (values, reference))
+    return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(ours.tolist(), theirs.tolist(), strict=True)]))
+
+
+def pixel_agreement(classes: Array, reference: Array) -> float:
+    """Return the part of the pixels whose class is the same."""
+    return float(np.mean(classes == reference))
+
+
+def mean_iou(classes: Array, reference: Array) -> float:
+    """Return the mean intersection over union of the classes that occur in either map."""
+    present = np.union1d(np.unique(classes), np.unique(reference))
+    ious = [
+        np.sum((classes == c) & (reference == c)) / np.sum((classes == c) | (reference == c)) for c in present.tolist()
+    ]
+    return float(np.mean(ious))

@@ -1,0 +1,138 @@
+"""The reference that an artifact is held against: Hugging Face's own model and processor, eager."""
+
+import copy
+from contextlib import nullcontext
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import torch
+import torch.nn.functional as F
+from numpy.typing import NDArray
+from PIL import Image
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.errors import CheckpointError, OracleError
+from mobile_kit.metrics import distance, pixel_agreement, sqnr_db
+from mobile_kit.scenes import scene
+from mobile_kit.spec import TensorSpec
+
+__all__ = ["Oracle", "Yardstick"]
+
+# Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing.
+LEAST_DIFFERENCE = 0.1
+
+
+@dataclass(frozen=True)
+class Yardstick:
+    """How far Hugging Face is from itself on one output; null where it was not measured.
+
+    float32_error: the largest difference of its float32 from its float64, in standard deviations of the output.
+    float16_sqnr_db: signal to noise of its float16. Of a class map: the part of the pixels that change, in
+    float32_error and float16_changed.
+    """
+
+    float32_error: float
+    float16_sqnr_db: float | None = None
+    float16_changed: float | None = None
+
+
+class HalfConvolutions(TorchDispatchMode):
+    """Compute half-precision convolutions in float32 and round the result.
+
+    Torch's own half kernels on a CPU take 200 times as long for grouped convolutions; they too accumulate in float32.
+    """
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: D102
+        if func is torch.ops.aten.convolution.default and args[0].dtype == torch.float16:
+            wide = (x.float() if isinstance(x, torch.Tensor) else x for x in args)
+            return func(*wide, **(kwargs or {})).half()
+        return func(*args, **(kwargs or {}))
+
+
+class Oracle:
+    """Computes the outputs of a file by name, from an image, with Hugging Face's model and processor."""
+
+    def __init__(self, checkpoint: Checkpoint, outputs: tuple[TensorSpec, ...]) -> None:
+        self.checkpoint = checkpoint
+        self.outputs = outputs
+
+    def pixel_values(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(H, W, C) uint8 of any size to the processor's (1, C, h, w) float32."""
+        picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
+        values = self.checkpoint.processor(images=picture, return_tensors="np")["pixel_values"]
+        return np.ascontiguousarray(values, dtype=np.float32)
+
+    @torch.no_grad()
+    def run(
+        self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32
+    ) -> dict[str, NDArray[Any]]:
+        """Return every output of the file, computed in a precision; float outputs come as float64."""
+        model = self.checkpoint.model
+        if dtype != torch.float32:
+            model = copy.deepcopy(model).to(dtype)
+        wants_states = any(spec.name.startswith("hidden_states_") for spec in self.outputs)
+        with HalfConvolutions() if dtype == torch.float16 else nullcontext():
+            raw = model(torch.from_numpy(pixel_values).to(dtype), output_hidden_states=wants_states)
+        return {spec.name: self._output(spec, raw) for spec in self.outputs}
+
+    def yardsticks(self, pixel_values: NDArray[np.float32], half: bool) -> dict[str, Yardstick]:
+        """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output."""
+        exact, single = self.run(pixel_values, torch.float64), self.run(pixel_values)
+        low = self.run(pixel_values, torch.float16) if half else None
+        return {
+            spec.name: _yardstick(spec, exact[spec.name], single[spec.name], None if low is None else low[spec.name])
+            for spec in self.outputs
+        }
+
+    def check_sight(self, image: NDArray[np.uint8]) -> None:
+        """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""
+        other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]
+        first, second = (self.run(self.pixel_values(photo)) for photo in (image, other))
+        for spec in self.outputs:
+            a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)
+            spread = max(float(a.std()), float(b.std()))
+            difference = float(np.sqrt(np.mean((a - b) ** 2)))
+            # The class map of an untrained segmenter may well be one class; its logits show whether it sees.
+            if spec.meaning != "mask" and difference < LEAST_DIFFERENCE * max(spread, 1e-12):
+                raise OracleError(
+                    f"model {self.checkpoint.source!r}: its {spec.name} are the same for different images (they differ by "
+                    f"{difference / max(spread, 1e-12):.2g} of their spread), so nothing can be verified against it. "
+                    "Give a trained checkpoint, or --random-weights to measure latency before training."
+                )
+
+    def check_preprocess(self, image: NDArray[np.uint8]) -> None:
+        """Raise CheckpointError where the processor does something else than our reading of its config."""
+        preprocess = self.checkpoint.preprocess
+        ours, theirs = preprocess.arithmetic(preprocess.geometry(image)), self.pixel_values(image)
+        if ours.shape != theirs.shape or float(np.abs(ours - theirs).max()) > 1e-5:
+            raise CheckpointError(
+                f"model {self.checkpoint.source!r}: its processor {type(self.checkpoint.processor).__name__} does something "
+                "that the kit doesn't reproduce. Export with --input pixel_values isn't safe either; open a report."
+            )
+
+    def _output(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
+        base, _, index = spec.name.rpartition("_")
+        if spec.name == "probabilities":
+            value = F.softmax(raw["logits"], dim=-1)
+        elif spec.name in {"mask", "segmenter"}:
+            return self._segmentation(spec, raw)
+        else:
+            value = raw[base][int(index)] if index.isdigit() else raw[spec.name]
+        return value.double().numpy()
+
+    def _segmentation(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
+        size = self.checkpoint.image_size
+        if spec.name == "mask":
+            maps = self.checkpoint.processor.post_process_semantic_segmentation(raw, target_sizes=[size])
+            return maps[0].numpy().astype(np.int32)[None]
+        scores = F.interpolate(raw["logits"], size=size, mode="bilinear", align_corners=False)
+        return scores.permute(0, 2, 3, 1).double().numpy()
+
+
+def _yardstick(spec: TensorSpec, exact: NDArray[Any], single: NDArray[Any], half: NDArray[Any] | None) -> Yardstick:
+    if spec.meaning == "mask":
+        changed = None if half is None else 1 - pixel_agreement(half, exact)
+        return Yardstick(1 - pixel_agreement(single, exact), None, changed)
+    return Yardstick(distance(single, exact), None if half is None else sqnr_db(half, exact))

@@ -1,0 +1,95 @@
+"""Outputs that an app wants and Hugging Face leaves to its caller: probabilities, masks, a segmenter's scores."""
+
+from collections.abc import Iterable
+from dataclasses import replace
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobile_kit.errors import UnsupportedError
+from mobile_kit.families import Head
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+
+__all__ = ["known_outputs", "select_outputs"]
+
+DERIVED: dict[str, tuple[str, ...]] = {
+    "classification": ("probabilities",),
+    "segmentation": ("mask", "segmenter"),
+}
+
+
+class SelectedOutputs(CommonModel):
+    """A common model with some of its outputs, and others derived from its logits."""
+
+    def __init__(self, model: CommonModel, outputs: tuple[TensorSpec, ...]) -> None:
+        super().__init__(replace(model.spec, outputs=outputs))
+        self.model = model
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution that reads the image."""
+        return self.model.stem
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The model's inputs to the selected outputs."""
+        names = (spec.name for spec in self.model.spec.outputs)
+        raw = dict(zip(names, self.model(*inputs), strict=True))
+        return tuple(raw[spec.name] if spec.name in raw else self._derive(spec, raw["logits"]) for spec in self.spec.outputs)
+
+    def _derive(self, spec: TensorSpec, logits: Tensor) -> Tensor:
+        if spec.name == "probabilities":
+            return F.softmax(logits, dim=-1)
+        scores = F.interpolate(logits, size=self.spec.image_size, mode="bilinear", align_corners=False)
+        if spec.name == "mask":
+            return torch.argmax(scores, dim=1).to(torch.int32)
+        return scores.permute(0, 2, 3, 1)
+
+
+def known_outputs(head: Head) -> tuple[str, ...]:
+    """Return every name that `--outputs` takes for a head."""
+    return (*DERIVED.get(head.name, ()), *head.outputs, *head.optional)
+
+
+def check_outputs(head: Head, requested: Iterable[str]) -> None:
+    """Raise UnsupportedError for an output that the head doesn't have."""
+    for name in requested:
+        if name not in known_outputs(head):
+            raise UnsupportedError(
+                f"output {name!r}: the {head.name} head has none of that name. Known: {', '.join(known_outputs(head))}."
+            )
+
+
+def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -> CommonModel:
+    """Return the model with the outputs of its file, in their order.
+
+    requested: names from `known_outputs`. Optional ones (`hidden_states`) are added to the others; where none of the
+    others is named, a classifier gives probabilities and logits, any other head what Hugging Face gives.
+    Raises: UnsupportedError for an unknown name.
+    """
+    check_outputs(head, requested)
+    main = tuple(name for name in known_outputs(head) if name in requested and name not in head.optional)
+    optional = tuple(
+        spec for spec in model.spec.outputs if spec.name.rpartition("_")[0] in head.optional
+    )
+    raw = {spec.name: spec for spec in model.spec.outputs}
+    names = main or _default(model.spec, head)
+    outputs = tuple(raw[name] if name in raw else _derived(name, model.spec) for name in names) + optional
+    return model if outputs == model.spec.outputs else SelectedOutputs(model, outputs).eval()
+
+
+def _default(spec: ModelSpec, head: Head) -> tuple[str, ...]:
+    # The softmax over one class is 1 for every image.
+    several = spec.num_labels is not None and spec.num_labels > 1
+    return ("probabilities", *head.outputs) if head.name == "classification" and several else head.outputs
+
+
+def _derived(name: str, spec: ModelSpec) -> TensorSpec:
+    logits = next(out for out in spec.outputs if out.name == "logits")
+    height, width = spec.image_size
+    classes = logits.shape[1]
+    if name == "probabilities":
+        return TensorSpec(name, logits.shape, "float32", "NK", "probabilities", range=(0, 1))
+    if name == "mask":
+        return TensorSpec(name, (1, height, width), "int32", "NHW", "mask", range=(0, classes - 1))
+    return TensorSpec(name, (1, height, width, classes), "float32", "NHWK", "logits")

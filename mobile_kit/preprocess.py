@@ -1,0 +1,238 @@
+"""From a photo to what the network takes: geometry on the host, arithmetic in the graph.
+
+All constants come from the checkpoint's own Hugging Face processor. Geometry (resize, crop, padding of small images)
+is byte-identical to the processor's Pillow path; arithmetic (colour order, scale, mean, std) is folded into the first
+convolution where that is exact.
+"""
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+from torch import Tensor, nn
+
+from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
+from mobile_kit.images import MAX_PIXELS
+from mobile_kit.spec import CommonModel, TensorSpec
+
+__all__ = ["Entry", "Preprocess", "attach"]
+
+Entry = Literal["pixel_values", "uint8_nhwc", "rgb_nchw"]
+"""How an image enters a graph: the processor's result; bytes (1, H, W, C); or, behind a platform's own image type,
+pixels 0..255 as float (1, C, H, W)."""
+
+
+@dataclass(frozen=True)
+class Preprocess:
+    """A processor's work on one image.
+
+    resize: {"shortest_edge": n} or {"height": h, "width": w}, null for none. crop: (height, width) around the centre,
+    null for none. resample: Pillow's filter. The arithmetic is (x * scale - mean) / std a channel, x in 0..255, mean and
+    std in the network's channel order.
+    """
+
+    resize: dict[str, int] | None
+    crop: tuple[int, int] | None
+    resample: str
+    channel_order: Literal["RGB", "BGR", "GRAY"]
+    scale: float
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @property
+    def channels(self) -> int:
+        """Number of colour channels."""
+        return len(self.mean)
+
+    @property
+    def image_size(self) -> tuple[int, int]:
+        """(height, width) in pixels of what the network takes."""
+        if self.crop is not None:
+            return self.crop
+        assert self.resize is not None
+        return (self.resize["height"], self.resize["width"])
+
+    def geometry(self, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        """Resize and crop (H, W, C) uint8 to (h, w, C) uint8 at the network's size, black where the image is too small.
+
+        Raises: ImageError where the image is so narrow that resizing it needs an absurd amount of memory.
+        """
+        if self.resize is not None:
+            image = _resized(image, _target_size(image.shape[:2], self.resize), self.resample)
+        return image if self.crop is None else _center_crop(image, self.crop)
+
+    def arithmetic(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        """(h, w, C) uint8 to pixel_values (1, C, h, w) float32."""
+        values = image.astype(np.float64).transpose(2, 0, 1)[None]
+        if self.channel_order == "BGR":
+            values = values[:, ::-1]
+        mean, std = (np.array(v).reshape(1, -1, 1, 1) for v in (self.mean, self.std))
+        return np.ascontiguousarray((values * self.scale - mean) / std, dtype=np.float32)
+
+    def entering(self, image: NDArray[np.uint8], in_graph: bool) -> NDArray[Any]:
+        """(h, w, C) uint8 at the network's size to what enters a file: the bytes (1, h, w, C), or pixel_values."""
+        return np.ascontiguousarray(image[None]) if in_graph else self.arithmetic(image)
+
+    @classmethod
+    def from_processor(cls, config: Mapping[str, Any], channels: int) -> "Preprocess":
+        """Read the attributes of a Hugging Face image processor (`to_dict()`).
+
+        Raises: CheckpointError where they leave the image's size open.
+        """
+        resize = _size(config["size"]) if config.get("do_resize") else None
+        crop = _size(config["crop_size"]) if config.get("do_center_crop") else None
+        if crop is None and (resize is None or "height" not in resize):
+            raise CheckpointError(
+                f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a file "
+                "for a phone needs. Give --image-size HxW."
+            )
+        normalize = bool(config.get("do_normalize"))
+        flip = bool(config.get("do_flip_channel_order")) and channels == 3
+        return cls(
+            resize=resize,
+            crop=None if crop is None else (crop["height"], crop["width"]),
+            resample=Image.Resampling(config.get("resample", Image.Resampling.BILINEAR)).name.lower(),
+            channel_order="GRAY" if channels == 1 else "BGR" if flip else "RGB",
+            scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale") else 1.0,
+            mean=_per_channel(config.get("image_mean") if normalize else None, channels, 0.0),
+            std=_per_channel(config.get("image_std") if normalize else None, channels, 1.0),
+        )
+
+    def resized_to(self, image_size: tuple[int, int]) -> "Preprocess":
+        """Return the same work for another (height, width); the shortest edge before a crop grows in proportion."""
+        if self.crop is None:
+            return replace(self, resize={"height": image_size[0], "width": image_size[1]})
+        if self.resize is None:
+            return replace(self, crop=image_size)
+        factor = max(image_size[0] / self.crop[0], image_size[1] / self.crop[1])
+        return replace(self, crop=image_size, resize={k: round(v * factor) for k, v in self.resize.items()})
+
+
+class ImageFront(nn.Module):
+    """The part of the arithmetic that is not folded: layout, and subtraction and scale where they can't be."""
+
+    def __init__(self, entry: Entry, offset: Tensor | None, scale: float) -> None:
+        super().__init__()
+        self.nhwc = entry == "uint8_nhwc"
+        self.scale = scale
+        self.register_buffer("offset", offset, persistent=False)
+
+    def forward(self, image: Tensor) -> Tensor:
+        """(1, H, W, C) uint8 or (1, C, H, W) float32, 0..255, to the stem's input (1, C, H, W) float32."""
+        x = image if image.is_floating_point() else image.to(torch.float32)
+        # Cast first: delegates take a permute of floats, and none of bytes.
+        x = x.permute(0, 3, 1, 2) if self.nhwc else x
+        if self.offset is not None:
+            x = x - self.offset
+        return x if self.scale == 1.0 else x * self.scale
+
+
+class ImageModel(CommonModel):
+    """A common model whose first input is an image in place of pixel_values."""
+
+    def __init__(self, model: CommonModel, front: ImageFront, entry: TensorSpec) -> None:
+        super().__init__(replace(model.spec, inputs=(entry, *model.spec.inputs[1:])))
+        self.front = front
+        self.model = model
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution that reads the image."""
+        return self.model.stem
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The image and any further inputs to the outputs of the spec."""
+        outputs: tuple[Tensor, ...] = self.model(self.front(inputs[0]), *inputs[1:])
+        return outputs
+
+
+def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool = False) -> CommonModel:
+    """Let a common model take an image, folding the arithmetic into its stem in place.
+
+    entry: how the image enters. half: the weights will be float16; then the scale's power of two stays in the graph
+    (multiplying by it is exact), as weights of 1/255th the size would fall among float16's subnormal numbers.
+    """
+    if entry == "pixel_values":
+        return model
+    stem = model.stem
+    offset = None
+    scale = torch.tensor([preprocess.scale / s for s in preprocess.std], dtype=torch.float64)
+    shift = torch.tensor([m / preprocess.scale for m in preprocess.mean], dtype=torch.float64)
+    weight = stem.weight.detach().double()
+    if bool(shift.any()):
+        if _padded(stem):  # a padded zero would have to be the mean: subtract first, then pad
+            offset = shift
+        elif stem.bias is not None:
+            stem.bias = nn.Parameter((stem.bias.double() - (weight.sum((2, 3)) * scale) @ shift).float(), False)
+        else:
+            raise UnsupportedError("first convolution: has no bias to fold the mean into.")
+    kept = 2.0 ** round(math.log2(float(scale.max()))) if half else 1.0
+    weight = weight * (scale / kept).reshape(1, -1, 1, 1)
+    if preprocess.channel_order == "BGR":
+        weight = weight.flip(1)
+        offset = None if offset is None else offset.flip(0)
+    stem.weight = nn.Parameter(weight.float(), requires_grad=False)
+    if offset is not None:
+        offset = offset.float().reshape(1, -1, 1, 1)
+    height, width = model.spec.image_size
+    color = "GRAY" if preprocess.channels == 1 else "RGB"
+    if entry == "uint8_nhwc":
+        spec = TensorSpec("image", (1, height, width, preprocess.channels), "uint8", "NHWC", "image", color, (0, 255))
+    else:
+        spec = TensorSpec("image", (1, preprocess.channels, height, width), "float32", "NCHW", "image", color, (0, 255))
+    return ImageModel(model, ImageFront(entry, offset, kept), spec).eval()
+
+
+def _padded(conv: nn.Conv2d) -> bool:
+    return conv.padding == "same" or any(p != 0 for p in conv.padding if not isinstance(p, str))
+
+
+def _per_channel(values: Any, channels: int, default: float) -> tuple[float, ...]:
+    if values is None:
+        return (default,) * channels
+    listed = [values] * channels if isinstance(values, int | float) else list(values)
+    if len(listed) != channels:
+        raise CheckpointError(f"processor: mean or std {listed} doesn't fit {channels} channels. Mend the processor config.")
+    return tuple(float(v) for v in listed)
+
+
+def _size(size: Mapping[str, Any]) -> dict[str, int]:
+    given = {key: int(value) for key, value in dict(size).items() if value is not None}
+    if set(given) not in ({"shortest_edge"}, {"height", "width"}):
+        raise CheckpointError(f"processor size {given}: not known here. Known: shortest_edge; height and width.")
+    return given
+
+
+def _target_size(shape: tuple[int, ...], resize: Mapping[str, int]) -> tuple[int, int]:
+    """Return (height, width); the longer side is truncated as transformers.image_transforms does it."""
+    if "height" in resize:
+        return (resize["height"], resize["width"])
+    height, width = shape
+    short, long = resize["shortest_edge"], int(resize["shortest_edge"] * max(height, width) / min(height, width))
+    if short * long > MAX_PIXELS:
+        raise ImageError(f"image of {width}x{height}: too narrow to resize its short side to {short}. Crop it first.")
+    return (long, short) if width <= height else (short, long)
+
+
+def _resized(image: NDArray[np.uint8], size: tuple[int, int], resample: str) -> NDArray[np.uint8]:
+    picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
+    resized = picture.resize((size[1], size[0]), resample=Image.Resampling[resample.upper()])
+    return np.asarray(resized, dtype=np.uint8).reshape(*size, image.shape[2])
+
+
+def _center_crop(image: NDArray[np.uint8], crop: tuple[int, int]) -> NDArray[np.uint8]:
+    """Crop around the centre, padding with black first; rounding as transformers.image_transforms.center_crop."""
+    padding, window = [], []
+    for length, wanted in zip(image.shape[:2], crop, strict=True):
+        missing = max(wanted - length, 0)
+        before = math.ceil(missing / 2)
+        padding.append((before, missing - before))
+        start = (length - wanted) // 2 + before
+        window.append(slice(max(start, 0), start + wanted))
+    padded = np.pad(image, (*padding, (0, 0)))
+    return np.ascontiguousarray(padded[window[0], window[1]])

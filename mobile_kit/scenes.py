@@ -1,0 +1,34 @@
+"""Natural-looking images without a photo collection: the dead-leaves model.
+
+Discs of random size, place and colour that occlude one another, with radii of density r**-3, share the edges, the
+scale invariance and the colour correlations of photos (Lee, Mumford and Huang, "Occlusion models for natural images",
+IJCV 2001). They serve where a photo is needed and none is given: golden inputs, batch-norm statistics of random
+weights, and the check that a reference sees its input.
+"""
+
+import numpy as np
+from numpy.typing import NDArray
+
+__all__ = ["scene"]
+
+LEAVES = 400
+
+
+def scene(seed: int, height: int = 427, width: int = 613) -> NDArray[np.uint8]:
+    """Return a scene, (height, width, 3) uint8 RGB. The same seed and size give the same bytes everywhere."""
+    rng = np.random.default_rng(seed)
+    rows, columns = np.mgrid[:height, :width].astype(np.float32)
+    image = np.empty((height, width, 3), np.float32)
+    image[:] = rng.uniform(60, 200, 3)
+    longest = max(height, width)
+    # Inverse transform of the density r**-3 between a hundredth and a half of the longer side.
+    radii = np.sort(longest * (100.0**2 - rng.uniform(0, 1, LEAVES) * (100.0**2 - 2.0**2)) ** -0.5)[::-1]
+    for radius in radii:
+        top, left = rng.uniform(0, height), rng.uniform(0, width)
+        base, tint = rng.uniform(20, 235), rng.normal(0, 35, 3)
+        slope = rng.normal(0, 30, 2) / radius
+        inside = (rows - top) ** 2 + (columns - left) ** 2 < radius**2
+        shade = base + slope[0] * (rows[inside] - top) + slope[1] * (columns[inside] - left)
+        image[inside] = shade[:, None] + tint
+    image += rng.normal(0, 4, image.shape)
+    return np.clip(np.rint(image), 0, 255).astype(np.uint8)

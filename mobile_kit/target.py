@@ -1,0 +1,163 @@
+"""The seam between the kit and its backends: what a target is, and how it is found.
+
+A target is one folder with a `Target`, and an entry point in the group `mobile_kit.targets`. Its capabilities are
+attributes; nothing in the kit asks for a target by name.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from importlib import metadata
+from pathlib import Path
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
+from mobile_kit.preprocess import Entry
+from mobile_kit.quantization import QuantRecipe
+from mobile_kit.spec import CommonModel, TensorSpec
+
+__all__ = ["Array", "Fallback", "Lowered", "ModelCard", "Request", "Runtime", "Target", "check_installed", "find_target", "targets"]
+
+GROUP = "mobile_kit.targets"
+Array = NDArray[Any]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What a file says of itself on its platform."""
+
+    name: str
+    description: str
+    author: str
+    license: str | None
+    source: str
+    version: str
+
+
+@dataclass(frozen=True)
+class Request:
+    """What to lower to: one file of a target."""
+
+    recipe: QuantRecipe
+    backend: str | None
+    deployment_target: str | None
+    card: ModelCard
+
+
+@dataclass(frozen=True)
+class Fallback:
+    """An operation that the backend left to a slower path."""
+
+    op: str
+    count: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Lowered:
+    """What a target made: the file's inputs and outputs as they are in it, its graph, and the recipe as carried out."""
+
+    recipe: QuantRecipe
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    ops: Mapping[str, int]
+    partitions: int | None = None
+    fallback_ops: tuple[Fallback, ...] = ()
+    tools: Mapping[str, str] = field(default_factory=dict)
+    deployment_target: str | None = None
+
+
+class Runtime(Protocol):
+    """A loaded file that can be run. `name` says what ran it, with the version."""
+
+    name: str
+    inputs: Mapping[str, tuple[tuple[int, ...], str]]
+    outputs: Mapping[str, tuple[tuple[int, ...], str]]
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs by name."""
+        ...
+
+
+class Target(Protocol):
+    """A platform that the kit lowers to.
+
+    `backends` has the default first, and is empty where there is no choice; `deployment_targets` likewise.
+    `modules` are what must be importable, `extra` the kit's extra that brings them. `recipes` are the names that some
+    backend takes.
+    """
+
+    name: str
+    model_file: str
+    extra: str
+    modules: tuple[str, ...]
+    entry: Entry
+    backends: tuple[str, ...]
+    deployment_targets: tuple[str, ...]
+    recipes: tuple[str, ...]
+
+    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+        """Return why a recipe can't be served, null where it can."""
+        ...
+
+    def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
+        """Write the model's file to `path`."""
+        ...
+
+    def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
+        """Load a file with the target's runtime; inputs and outputs are those that its manifest names.
+
+        Raises: ArtifactError where the file can't be loaded.
+        """
+        ...
+
+
+def targets() -> dict[str, Target]:
+    """Return all targets by name. Importing a target doesn't import its toolchain."""
+    return {entry.name: entry.load() for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: e.name)}
+
+
+def find_target(name: str) -> Target:
+    """Return a target by name.
+
+    Raises: UnsupportedError with the known names.
+    """
+    found = targets()
+    if name not in found:
+        raise unknown("target", name, found)
+    return found[name]
+
+
+def check_installed(target: Target) -> None:
+    """Raise MissingToolError where a package that the target needs isn't installed."""
+    from importlib.util import find_spec
+
+    missing = [module for module in target.modules if find_spec(module) is None]
+    if missing:
+        raise MissingToolError(
+            f"target {target.name!r}: needs {', '.join(missing)}, which isn't installed. "
+            f"Run: pip install 'mobile-kit[{target.extra}]'"
+        )
+
+
+def check_request(target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None) -> None:
+    """Raise UnsupportedError for a backend, deployment target or recipe that the target can't serve."""
+    if backend is not None and backend not in target.backends:
+        known = ", ".join(target.backends) or "none, so leave --backend out"
+        raise UnsupportedError(f"backend {backend!r}: not one of target {target.name!r}. Known: {known}.")
+    if deployment_target is not None and deployment_target not in target.deployment_targets:
+        known = ", ".join(target.deployment_targets) or "none, so leave --deployment-target out"
+        raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {target.name!r}. Known: {known}.")
+    reason = target.refusal(recipe, backend)
+    if reason is not None:
+        raise UnsupportedError(
+            f"recipe {recipe.name!r} for target {target.name!r}{f' with {backend}' if backend else ''}: {reason}. "
+            f"Known: {', '.join(target.recipes)}."
+        )
+
+
+def as_array(value: Any, spec: TensorSpec) -> Array:
+    """Return a runtime's output as an array of the dtype that its spec declares."""
+    return np.ascontiguousarray(value, dtype=np.dtype(spec.dtype))

@@ -1,0 +1,92 @@
+"""One lowering in a process of its own: toolchains are heavy, talk a lot and may crash.
+
+The parent hands over a pickled `Job`. Standard output carries one status line a stage; whatever a toolchain prints
+goes to the job's log. Between lowering and describing, the worker waits for the parent to have written the golden
+files, which the parent computes meanwhile.
+"""
+
+import json
+import os
+import pickle
+import sys
+import traceback
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TextIO
+
+from mobile_kit.errors import MobileKitError
+from mobile_kit.manifest import build_manifest, write_manifest
+from mobile_kit.preprocess import Preprocess
+from mobile_kit.spec import CommonModel
+from mobile_kit.target import Request, find_target
+from mobile_kit.verify import failure, verify, write_report
+
+__all__ = ["GOLDEN_READY", "Job"]
+
+GOLDEN_READY = "golden"
+
+
+@dataclass(frozen=True)
+class Job:
+    """One file to make. folder: where the artifact is put together. model_record: the manifest's `model` object."""
+
+    name: str
+    target: str
+    model: CommonModel
+    request: Request
+    preprocess: Preprocess
+    model_record: dict[str, Any]
+    folder: Path
+    log: Path
+
+
+def work(job: Job, status: TextIO) -> None:
+    """Lower, describe and verify; see the module's docstring for the status lines."""
+    target = find_target(job.target)
+    _say(status, stage=f"lowering ({job.request.recipe.name})")
+    lowered = target.lower(job.model, job.request, job.folder / target.model_file)
+    _say(status, stage="waiting for the oracle", lowered=[spec.__dict__ for spec in lowered.inputs])
+    if sys.stdin.readline().strip() != GOLDEN_READY:
+        return
+    manifest = build_manifest(
+        model=job.model_record,
+        target=job.target,
+        backend=job.request.backend,
+        model_file=target.model_file,
+        preprocess=job.preprocess,
+        lowered=lowered,
+        folder=job.folder,
+    )
+    write_manifest(job.folder, manifest)
+    _say(status, stage="verifying")
+    report = verify(job.folder)
+    write_report(report, job.folder)
+    _say(status, stage=failure(report) or "verified", done=True)
+
+
+def main() -> int:
+    """Run the job whose pickle is named by the first argument, which the parent process has just written."""
+    job: Job = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301
+    status = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
+    log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
+    os.dup2(log, 1)
+    os.dup2(log, 2)
+    try:
+        work(job, status)
+    except MobileKitError as exc:
+        _say(status, error=str(exc))
+        return 1
+    except Exception as exc:
+        traceback.print_exc()
+        words = " ".join(str(exc).split())[:200].rstrip(".")
+        _say(status, crash=f"{type(exc).__name__}: {words}")
+        return 1
+    return 0
+
+
+def _say(status: TextIO, **message: Any) -> None:
+    status.write(json.dumps(message) + "\n")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,1 @@
+"""Small checkpoints, and apps that show them, shipped with the kit."""

@@ -1,0 +1,1 @@
+"""Small trained checkpoints, their data, and the script that trains them."""

@@ -1,0 +1,1 @@
+"""The backends: each folder lowers the common model to one platform's file and runs it."""

@@ -1,0 +1,43 @@
+"""Core ML: .mlpackage files (mlprogram) for iOS 16 and later."""
+
+import sys
+from pathlib import Path
+
+from mobile_kit.preprocess import Entry
+from mobile_kit.quantization import QuantRecipe
+from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.target import Lowered, Request, Runtime
+
+__all__ = ["TARGET", "CoreMLTarget"]
+
+
+class CoreMLTarget:
+    """Lowers through torch.export and coremltools; runs with Core ML on a Mac, and with `mil` elsewhere."""
+
+    name = "coreml"
+    model_file = "model.mlpackage"
+    extra = "coreml"
+    modules = ("coremltools",)
+    entry: Entry = "rgb_nchw"
+    backends: tuple[str, ...] = ()
+    deployment_targets = ("iOS17", "iOS16", "iOS18")
+    recipes = ("fp32", "fp16")
+
+    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+        """Return why a recipe can't be served, null where it can."""
+        return None if recipe.name in self.recipes else "not served by this target"
+
+    def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
+        """Write the .mlpackage."""
+        from targets.coreml.lower import lower
+
+        return lower(model, request, path)
+
+    def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
+        """Load a .mlpackage with Core ML on a Mac, elsewhere with the interpreter."""
+        from targets.coreml.runtime import CoreMLRuntime, MilRuntime
+
+        return (CoreMLRuntime if sys.platform == "darwin" else MilRuntime)(path, inputs, outputs)
+
+
+TARGET = CoreMLTarget()

@@ -1,0 +1,137 @@
+"""Lower a common model to a .mlpackage: export, convert, name, describe."""
+
+import json
+from collections import Counter
+from dataclasses import replace
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.target import Lowered, ModelCard, Request
+
+__all__ = ["lower"]
+
+PREVIEW = "com.apple.coreml.model.preview"
+# Written by coremltools; a date would make two exports of one model differ.
+DATE_KEY = "com.github.apple.coremltools.conversion_date"
+
+
+def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
+    """Write the .mlpackage of a common model to `path`."""
+    import coremltools as ct
+
+    deployment = request.deployment_target or "iOS17"
+    half = request.recipe.weight_bits == 16
+    # Given to both conversions: the second one would turn a float32 program into float16 by default.
+    options = {
+        "minimum_deployment_target": getattr(ct.target, deployment),
+        "compute_precision": ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+    }
+    program = _program(model, options)
+    classes = _classes(model.spec)
+    if classes:
+        # A classifier must have no declared outputs: coremltools 9.0 raises IndexError where it has two.
+        program.functions["main"].output_types = None
+        config = ct.ClassifierConfig(list(classes), predicted_probabilities_output="probabilities")
+        package = ct.convert(program, classifier_config=config, skip_model_load=True, **options)
+    else:
+        package = ct.convert(program, skip_model_load=True, **options)
+    described = _described(package, model.spec, request.card, bool(classes))
+    described.save(str(path))
+    operations = program.functions["main"].operations
+    return Lowered(
+        recipe=request.recipe,
+        inputs=tuple(_as_pixel_buffer(spec) for spec in model.spec.inputs),
+        outputs=model.spec.outputs,
+        ops=Counter(op.op_type for op in operations if op.op_type != "const"),
+        tools={name: version(name) for name in ("coremltools", "torch")},
+        deployment_target=deployment,
+    )
+
+
+def _program(model: CommonModel, options: dict[str, Any]) -> Any:
+    import coremltools as ct
+
+    examples = tuple(torch.zeros(spec.shape) for spec in model.spec.inputs)
+    exported = torch.export.export(model, examples).run_decompositions({})
+    return ct.convert(
+        exported,
+        inputs=[_input_type(spec) for spec in model.spec.inputs],
+        outputs=[ct.TensorType(name=spec.name, dtype=np.dtype(spec.dtype).type) for spec in model.spec.outputs],
+        convert_to="milinternal",
+        **options,
+    )
+
+
+def _input_type(spec: TensorSpec) -> Any:
+    import coremltools as ct
+
+    if spec.meaning == "image":
+        layout = ct.colorlayout.GRAYSCALE if spec.color == "GRAY" else ct.colorlayout.RGB
+        return ct.ImageType(name=spec.name, shape=spec.shape, color_layout=layout)
+    return ct.TensorType(name=spec.name, shape=spec.shape, dtype=np.dtype(spec.dtype).type)
+
+
+def _as_pixel_buffer(spec: TensorSpec) -> TensorSpec:
+    """Return an image input as an app sees it: the bytes of a pixel buffer."""
+    if spec.meaning != "image":
+        return spec
+    batch, channels, height, width = spec.shape
+    return replace(spec, shape=(batch, height, width, channels), dtype="uint8", layout="NHWC")
+
+
+def _classes(spec: ModelSpec) -> tuple[str, ...]:
+    """Return the labels of a classifier, none where the file gives no probabilities."""
+    if not any(out.meaning == "probabilities" for out in spec.outputs):
+        return ()
+    labels = spec.labels or ()
+    # Core ML's dictionary of probabilities holds a label once.
+    return tuple(label if labels.count(label) == 1 else f"{label} ({i})" for i, label in enumerate(labels))
+
+
+def _described(package: Any, spec: ModelSpec, card: ModelCard, classifier: bool) -> Any:
+    import coremltools as ct
+
+    proto = package.get_spec()
+    if classifier:
+        ct.utils.rename_feature(proto, "classLabel_probs", "probabilities")
+        proto.description.predictedProbabilitiesName = "probabilities"
+    described = ct.models.MLModel(proto, weights_dir=package.weights_dir, skip_model_load=True)
+    described.author, described.license = card.author, card.license or "unknown"
+    described.short_description, described.version = card.description, card.version
+    metadata = described.user_defined_metadata
+    metadata["com.mobilekit.source"] = card.source
+    for key, value in _preview(spec, classifier).items():
+        metadata[key] = value
+    metadata.pop(DATE_KEY, None)
+    for feature in spec.inputs:
+        described.input_description[feature.name] = _input_text(feature)
+    for output in spec.outputs:
+        described.output_description[output.name] = f"{output.meaning} {list(output.shape)}, {output.layout}"
+    if classifier:
+        described.output_description["classLabel"] = "the most probable class"
+    return described
+
+
+def _input_text(spec: TensorSpec) -> str:
+    if spec.meaning == "image":
+        return f"{spec.color} image of {spec.shape[2]}x{spec.shape[3]} pixels; colour order and scale are in the model"
+    return f"{spec.meaning} {list(spec.shape)}, as the Hugging Face processor returns them"
+
+
+def _preview(spec: ModelSpec, classifier: bool) -> dict[str, str]:
+    """Return what Xcode's preview needs to know (coremltools guide, "Xcode model preview types")."""
+    if classifier:
+        return {f"{PREVIEW}.type": "imageClassifier"}
+    if spec.head != "segmentation":
+        return {}
+    labels = list(spec.labels or ())
+    colors = [f"#{(i * 2654435761) % 0xFFFFFF:06x}" for i in range(len(labels))]
+    return {
+        f"{PREVIEW}.type": "imageSegmenter",
+        f"{PREVIEW}.parameters": json.dumps({"labels": labels, "colors": colors}),
+    }

@@ -1,0 +1,97 @@
+"""Run a .mlpackage: with Core ML on a Mac, with the interpreter elsewhere."""
+
+import platform
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mobile_kit.errors import ArtifactError
+from mobile_kit.spec import TensorSpec
+from mobile_kit.target import Array, as_array
+from targets.coreml.mil import Feature, Interpreter, MilError, Program, read_program
+
+__all__ = ["CoreMLRuntime", "MilRuntime"]
+
+Described = dict[str, tuple[tuple[int, ...], str]]
+
+
+class MilRuntime:
+    """The package executed with torch, in the precision that it declares."""
+
+    def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        try:
+            self.program = read_program(path)
+            self._interpreter = Interpreter(self.program)
+        except MilError as exc:
+            raise ArtifactError(str(exc)) from exc
+        self.name = "mil interpreter (torch; no Core ML on this machine)"
+        self._outputs, self._specs = outputs, inputs
+        self.inputs = _inputs(self.program)
+        self.outputs = _outputs(self.program, outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs by name; a classifier's probabilities are in the order of its labels."""
+        planes = {spec.name: _planes(inputs[spec.name], spec) for spec in self._specs}
+        results = self._interpreter.run(planes).outputs
+        return {spec.name: _as_output(results[spec.name], spec) for spec in self._outputs}
+
+
+class CoreMLRuntime:
+    """The package run by Core ML itself. Needs a Mac."""
+
+    def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        import coremltools as ct
+
+        self.name = f"Core ML, macOS {platform.mac_ver()[0]}"
+        self._outputs, self._specs = outputs, inputs
+        program = read_program(path)
+        self._model = ct.models.MLModel(str(path))
+        self.inputs, self.outputs = _inputs(program), _outputs(program, outputs)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs by name; a classifier's probabilities are in the order of its labels."""
+        results = self._model.predict({spec.name: _feature(inputs[spec.name], spec) for spec in self._specs})
+        return {spec.name: _as_output(results[spec.name], spec) for spec in self._outputs}
+
+
+def _feature(value: Array, spec: TensorSpec) -> Any:
+    """Return what Core ML takes: a picture for an image input."""
+    if spec.meaning != "image":
+        return value
+    return Image.fromarray(value[0, :, :, 0] if spec.color == "GRAY" else value[0])
+
+
+def _planes(value: Array, spec: TensorSpec) -> Array:
+    """Return what Core ML makes of a pixel buffer: (1, C, H, W), 0..255."""
+    return value.transpose(0, 3, 1, 2) if spec.meaning == "image" else value
+
+
+def _as_output(value: Any, spec: TensorSpec) -> Array:
+    if isinstance(value, Mapping):
+        value = np.array(list(value.values())).reshape(spec.shape)
+    return as_array(value, spec)
+
+
+def _inputs(program: Program) -> Described:
+    return {feature.name: _described(feature) for feature in program.inputs}
+
+
+def _outputs(program: Program, specs: tuple[TensorSpec, ...]) -> Described:
+    """A dictionary of probabilities counts as the tensor that the manifest lists it as; the label is no tensor."""
+    listed = {spec.name: (spec.shape, spec.dtype) for spec in specs if spec.meaning == "probabilities"}
+    return {
+        feature.name: listed.get(feature.name, _described(feature))
+        for feature in program.outputs
+        if feature.kind != "label"
+    }
+
+
+def _described(feature: Feature) -> tuple[tuple[int, ...], str]:
+    """An image counts as the bytes (1, H, W, C) of its pixel buffer."""
+    shape = tuple(size or 0 for size in feature.shape or ())
+    if feature.kind == "image":
+        return (shape[0], shape[2], shape[3], shape[1]), "uint8"
+    return shape, feature.dtype

@@ -1,0 +1,46 @@
+"""ExecuTorch: .pte files for XNNPACK (any CPU), Core ML and Vulkan."""
+
+from pathlib import Path
+
+from mobile_kit.preprocess import Entry
+from mobile_kit.quantization import QuantRecipe
+from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.target import Lowered, Request, Runtime
+
+__all__ = ["TARGET", "ExecuTorchTarget"]
+
+
+class ExecuTorchTarget:
+    """Lowers through torch.export and the backend's partitioner."""
+
+    name = "executorch"
+    model_file = "model.pte"
+    extra = "executorch"
+    modules = ("executorch",)
+    entry: Entry = "uint8_nhwc"
+    backends = ("xnnpack", "coreml", "vulkan")
+    deployment_targets = ("iOS16", "iOS17", "iOS18")
+    recipes = ("fp32", "fp16")
+
+    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+        """Return why a recipe can't be served, null where it can."""
+        if recipe.name not in self.recipes:
+            return "not served by this target"
+        if backend == "vulkan" and recipe.name == "fp16":
+            return "the Vulkan delegate chooses float16 by itself on the device, from an fp32 file"
+        return None
+
+    def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
+        """Write the .pte."""
+        from targets.executorch.lower import lower
+
+        return lower(model, request, path)
+
+    def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
+        """Load a .pte with ExecuTorch's own runtime."""
+        from targets.executorch.runtime import ExecuTorchRuntime
+
+        return ExecuTorchRuntime(path, inputs, outputs)
+
+
+TARGET = ExecuTorchTarget()

@@ -1,0 +1,174 @@
+"""Lower a common model to a .pte: export, partition, serialise."""
+
+from collections import Counter
+from collections.abc import Callable
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobile_kit.layers import MapNorm, replace
+from mobile_kit.spec import CommonModel
+from mobile_kit.target import Fallback, Lowered, Request
+
+__all__ = ["lower"]
+
+CASTS = ("dim_order_ops._to_dim_order_copy.default", "aten._to_copy.default")
+CAST_REASON = "the conversion between camera bytes or class numbers and floats is no operation of the delegate"
+REASONS = {
+    "_to_copy": CAST_REASON,
+    "_to_dim_order_copy": CAST_REASON,
+    "argmax": "XNNPACK has no argmax",
+}
+
+
+class LinearNorm(nn.Module):
+    """MapNorm with its means as products with constant vectors.
+
+    XNNPACK takes no layer_norm, and its mean over all of a map runs over a single channel, without vectors: it is
+    slower and loses 20 times the precision of these two linear layers.
+    """
+
+    def __init__(self, norm: MapNorm) -> None:
+        super().__init__()
+        tokens, width = norm.shape
+        self.eps = norm.eps
+        self.register_buffer("over_width", torch.full((1, width), 1 / width), persistent=False)
+        self.register_buffer("over_tokens", torch.full((1, tokens), 1 / tokens), persistent=False)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, 1, 1)."""
+        return F.linear(F.linear(x, self.over_width).reshape(1, 1, -1), self.over_tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, D)."""
+        centred = x - self.mean(x)
+        return centred * torch.rsqrt(self.mean(centred * centred) + self.eps)
+
+
+class Swish(nn.Module):
+    """SiLU as sigmoid and product: torch's own decomposition of a half SiLU casts to float32, outside the delegate."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return x * torch.sigmoid(x)
+
+
+class HalfModel(nn.Module):
+    """A model in float16 between float32 or uint8 inputs and float32 outputs."""
+
+    def __init__(self, model: nn.Module) -> None:
+        super().__init__()
+        replace(model, nn.SiLU, lambda _: Swish())
+        self.model = model.half()
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """The model's inputs to its outputs, in the dtypes of its spec."""
+        outputs = self.model(*(x.half() for x in inputs))
+        return tuple(y.float() if y.is_floating_point() else y for y in outputs)
+
+
+def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
+    """Write the .pte of a common model to `path`."""
+    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+
+    backend = request.backend or "xnnpack"
+    spec = model.spec
+    inputs = tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
+    module: nn.Module = model
+    if backend != "coreml":
+        replace(module, MapNorm, LinearNorm)
+    if request.recipe.name == "fp16" and backend == "xnnpack":
+        module = HalfModel(module)
+    program = torch.export.export(module.eval(), inputs)
+    edge = to_edge_transform_and_lower(
+        program,
+        partitioner=[_PARTITIONERS[backend](request)],
+        compile_config=EdgeCompileConfig(_check_ir_validity=False),
+        constant_methods=_constants(model, request),
+    )
+    ops, partitions, fallback = _graph(edge.exported_program())
+    path.write_bytes(edge.to_executorch().buffer)
+    return Lowered(
+        recipe=request.recipe,
+        inputs=spec.inputs,
+        outputs=spec.outputs,
+        ops=ops,
+        partitions=partitions,
+        fallback_ops=fallback,
+        tools={name: version(name) for name in ("executorch", "torch")},
+        deployment_target=_deployment_target(request) if backend == "coreml" else None,
+    )
+
+
+def _xnnpack(request: Request) -> Any:
+    from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+
+    return XnnpackPartitioner()
+
+
+def _coreml(request: Request) -> Any:
+    import coremltools as ct
+    from executorch.backends.apple.coreml.compiler import CoreMLBackend
+    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+
+    specs = CoreMLBackend.generate_compile_specs(
+        minimum_deployment_target=getattr(ct.target, _deployment_target(request)),
+        compute_precision=ct.precision.FLOAT16 if request.recipe.weight_bits == 16 else ct.precision.FLOAT32,
+    )
+    # The delegate's Core ML model has no uint8 inputs: the cast stays before it.
+    return CoreMLPartitioner(skip_ops_for_coreml_delegation=list(CASTS), compile_specs=specs)
+
+
+def _vulkan(request: Request) -> Any:
+    from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
+
+    return VulkanPartitioner()
+
+
+_PARTITIONERS: dict[str, Callable[[Request], Any]] = {"coreml": _coreml, "vulkan": _vulkan, "xnnpack": _xnnpack}
+
+
+def _deployment_target(request: Request) -> str:
+    return request.deployment_target or "iOS17"
+
+
+def _constants(model: CommonModel, request: Request) -> dict[str, Any]:
+    """Return what an app can ask the file itself, as methods without arguments."""
+    spec, card = model.spec, request.card
+    return {
+        "get_image_size": list(spec.image_size),
+        "get_input_names": "\n".join(x.name for x in spec.inputs),
+        "get_labels": "\n".join(spec.labels or ()),
+        "get_license": card.license or "",
+        "get_output_names": "\n".join(x.name for x in spec.outputs),
+        "get_source": card.source,
+    }
+
+
+def _graph(program: Any) -> tuple[dict[str, int], int, tuple[Fallback, ...]]:
+    """Count the operations, those inside delegates too, the delegates, and what was left outside them."""
+    outside = _count(program.graph_module)
+    delegates = [
+        module for name, module in program.graph_module.named_children() if name.startswith("lowered_module")
+    ]
+    inside: Counter[str] = Counter()
+    for module in delegates:
+        inside += _count(module.original_module.graph_module)
+    fallback = tuple(
+        Fallback(op, count, REASONS.get(op, "not taken by the partitioner")) for op, count in sorted(outside.items())
+    )
+    return dict(inside + outside), len(delegates), fallback
+
+
+def _count(module: Any) -> Counter[str]:
+    calls = (node for node in module.graph.nodes if node.op == "call_function")
+    return Counter(_op_name(node.target) for node in calls if hasattr(node.target, "_schema"))
+
+
+def _op_name(target: Any) -> str:
+    """Return `mean` for aten::mean.dim."""
+    return str(target._schema.name).split("::")[-1]

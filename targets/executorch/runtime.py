@@ -1,0 +1,56 @@
+"""Run a .pte with ExecuTorch's own runtime."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from mobile_kit.errors import ArtifactError
+from mobile_kit.spec import TensorSpec
+from mobile_kit.target import Array, as_array
+
+__all__ = ["ExecuTorchRuntime"]
+
+# executorch/runtime/core/portable_type/scalar_type.h
+DTYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float32", 11: "bool"}
+
+
+class ExecuTorchRuntime:
+    """A loaded .pte. Its tensors have no names of their own: the manifest's, in order."""
+
+    def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
+        from executorch.runtime import Runtime
+
+        self.name = f"ExecuTorch {version('executorch')}"
+        self._outputs = outputs
+        try:
+            self._method = Runtime.get().load_program(path).load_method("forward")
+        except (RuntimeError, ValueError, OSError) as exc:
+            raise ArtifactError(f"file {path.name}: ExecuTorch can't load it here ({_first_line(exc)}).") from exc
+        meta = self._method.metadata
+        self.inputs = _described(inputs, meta.num_inputs(), meta.input_tensor_meta)
+        self.outputs = _described(outputs, meta.num_outputs(), meta.output_tensor_meta)
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs by name."""
+        results = self._method.execute([torch.from_numpy(inputs[name]) for name in self.inputs])
+        return {
+            spec.name: as_array(value.numpy(), spec) for spec, value in zip(self._outputs, results, strict=True)
+        }
+
+
+def _described(
+    specs: tuple[TensorSpec, ...], count: int, meta: Any
+) -> dict[str, tuple[tuple[int, ...], str]]:
+    names = [spec.name for spec in specs] + [f"unnamed.{i}" for i in range(len(specs), count)]
+    tensors = [meta(i) for i in range(count)]
+    return {
+        name: (tuple(tensor.sizes()), DTYPES.get(int(tensor.dtype()), str(tensor.dtype())))
+        for name, tensor in zip(names, tensors, strict=False)
+    }
+
+
+def _first_line(exc: BaseException) -> str:
+    return str(exc).strip().splitlines()[0].rstrip(".")

@@ -1,0 +1,42 @@
+"""TFLite (LiteRT): .tflite files for Android, iOS and any Linux board."""
+
+from pathlib import Path
+
+from mobile_kit.preprocess import Entry
+from mobile_kit.quantization import QuantRecipe
+from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.target import Lowered, Request, Runtime
+
+__all__ = ["TARGET", "TFLiteTarget"]
+
+
+class TFLiteTarget:
+    """Lowers through litert-torch; runs with LiteRT and its XNNPACK delegate."""
+
+    name = "tflite"
+    model_file = "model.tflite"
+    extra = "tflite"
+    modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
+    entry: Entry = "uint8_nhwc"
+    backends: tuple[str, ...] = ()
+    deployment_targets: tuple[str, ...] = ()
+    recipes = ("fp32", "fp16")
+
+    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+        """Return why a recipe can't be served, null where it can."""
+        return None if recipe.name in self.recipes else "not served by this target"
+
+    def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
+        """Write the .tflite."""
+        from targets.tflite.lower import lower
+
+        return lower(model, request, path)
+
+    def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
+        """Load a .tflite with LiteRT."""
+        from targets.tflite.runtime import TFLiteRuntime
+
+        return TFLiteRuntime(path)
+
+
+TARGET = TFLiteTarget()

@@ -1,0 +1,41 @@
+"""Run a .tflite with LiteRT."""
+
+from collections.abc import Mapping
+from importlib.metadata import version
+from pathlib import Path
+
+import numpy as np
+
+from mobile_kit.errors import ArtifactError
+from mobile_kit.target import Array
+
+__all__ = ["TFLiteRuntime"]
+
+
+class TFLiteRuntime:
+    """A loaded .tflite; its inputs and outputs carry their names in the file."""
+
+    def __init__(self, path: Path, threads: int = 2) -> None:
+        from ai_edge_litert.interpreter import Interpreter
+
+        self.name = f"LiteRT {version('ai-edge-litert')}"
+        try:
+            self._interpreter = Interpreter(str(path), num_threads=threads)
+            self._interpreter.allocate_tensors()
+        except (RuntimeError, ValueError) as exc:
+            raise ArtifactError(f"file {path.name}: LiteRT can't load it ({' '.join(str(exc).split())}).") from exc
+        self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
+        self._outs = {d["name"]: d for d in self._interpreter.get_output_details()}
+        self.inputs = {name: _described(detail) for name, detail in self._ins.items()}
+        self.outputs = {name: _described(detail) for name, detail in self._outs.items()}
+
+    def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
+        """Compute all outputs by name."""
+        for name, detail in self._ins.items():
+            self._interpreter.set_tensor(detail["index"], inputs[name])
+        self._interpreter.invoke()
+        return {name: self._interpreter.get_tensor(detail["index"]) for name, detail in self._outs.items()}
+
+
+def _described(detail: Mapping[str, Array]) -> tuple[tuple[int, ...], str]:
+    return tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name  # type: ignore[call-overload]

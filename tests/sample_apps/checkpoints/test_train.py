@@ -1,0 +1,28 @@
+import pytest
+import torch
+from transformers import AutoModelForImageClassification
+
+from sample_apps.checkpoints.digits import SIZE_PX, training_views
+from sample_apps.checkpoints.recipes import RECIPES
+from sample_apps.checkpoints.train import initialise
+
+
+@pytest.mark.parametrize("family", sorted(RECIPES))
+def test_initialised_weights_tell_images_apart(family: str) -> None:
+    recipe = RECIPES[family]
+    torch.manual_seed(0)
+    model = AutoModelForImageClassification.from_config(recipe.config)
+    initialise(model)
+    images = [image for image, _ in training_views(8, seed=0)]
+    with torch.no_grad():
+        logits = model.train()(**recipe.processor(images=images, return_tensors="pt")).logits
+    assert logits.std(0).min() > 0.1 * logits.std()
+
+
+@pytest.mark.parametrize("family", sorted(RECIPES))
+def test_the_last_stage_has_the_size_that_the_processor_delivers(family: str) -> None:
+    recipe = RECIPES[family]
+    images = [image for image, _ in training_views(1, seed=0)]
+    pixels = recipe.processor(images=images, return_tensors="pt")["pixel_values"]
+    assert recipe.stages[-1].size_px == SIZE_PX
+    assert pixels.shape == (1, 3, SIZE_PX, SIZE_PX)
