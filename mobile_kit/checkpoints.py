@@ -2,6 +2,7 @@
 
 import json
 import logging
+import os
 import re
 import tempfile
 from dataclasses import dataclass, field
@@ -76,17 +77,15 @@ def load(
     head: overrides the one of the config's `architectures`. image_size: (height, width), null for the processor's own.
     Raises: CheckpointError, UnsupportedError.
     """
-    for name in CHATTY:
-        logging.getLogger(name).setLevel(logging.ERROR)
+    _quieten()
     files = _find(source, revision, random_weights, allow_pickle)
     family = _family(source, files.config)
     chosen = _head(source, family, files.config, head)
     config = _hf_config(source, family, files.config)
     processor = _hf_processor(source, files.processor, image_size)
-    preprocess = _preprocess(processor, config.num_channels, image_size)
+    preprocess = _preprocess(source, processor, config.num_channels, image_size)
     if random_weights:
-        model = _architecture(chosen)(config)
-        randomize(model, preprocess)
+        model = _with_random_weights(source, family, chosen, config, preprocess)
     else:
         assert files.folder is not None
         model = _with_weights(source, files.folder, chosen, config)
@@ -103,12 +102,22 @@ def load(
     )
 
 
+def _quieten() -> None:
+    for name in CHATTY:
+        logging.getLogger(name).setLevel(logging.ERROR)
+    from transformers.utils.logging import disable_progress_bar
+
+    disable_progress_bar()
+
+
 def _find(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
-    if Path(source).is_dir():
+    if os.path.isdir(source):  # unlike Path.is_dir, it takes a name that is too long for a path
+        _refuse_revision(source, revision, "is a folder")
         return _in_folder(source, Path(source), None, random_weights, allow_pickle)
     known = known_checkpoints()
     if random_weights and source in known:
         record = known[source]
+        _refuse_revision(source, revision, "with random weights comes with the kit")
         return _Files(record.config, record.processor, None, None, record.license)
     if HUB_ID.fullmatch(source):
         folder = _download(source, revision, random_weights, allow_pickle)
@@ -119,7 +128,13 @@ def _find(source: str, revision: str | None, random_weights: bool, allow_pickle:
     )
 
 
+def _refuse_revision(source: str, revision: str | None, why: str) -> None:
+    if revision is not None:
+        raise UnsupportedError(f"revision {revision!r}: {source} {why} and has no revisions. Leave --revision out.")
+
+
 def _download(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> Path:
+    from httpx import HTTPError
     from huggingface_hub import snapshot_download
     from huggingface_hub.errors import HfHubHTTPError, LocalEntryNotFoundError
 
@@ -128,7 +143,7 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
         patterns += ["model*.safetensors", "model.safetensors.index.json"] + ([PICKLE] if allow_pickle else [])
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-    except (HfHubHTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
+    except (HfHubHTTPError, HTTPError, LocalEntryNotFoundError, OSError, ValueError) as exc:
         reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__
         raise CheckpointError(
             f"model {source!r}{f' at revision {revision}' if revision else ''}: can't be had from the Hub ({reason}). "
@@ -147,7 +162,7 @@ def _in_folder(source: str, folder: Path, revision: str | None, random_weights: 
                 f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with save_pretrained(), "
                 "or add --allow-pickle to read its tensors only."
             )
-    return _Files(config, processor, folder, revision, _license(folder))
+    return _Files(config, processor, folder, revision, _license(source, folder))
 
 
 def _read_json(source: str, path: Path) -> dict[str, Any]:
@@ -162,12 +177,18 @@ def _read_json(source: str, path: Path) -> dict[str, Any]:
     return content
 
 
-def _license(folder: Path) -> str | None:
+def _license(source: str, folder: Path) -> str | None:
     """Return the licence of the model card's front matter, null where there is none."""
     from huggingface_hub.repocard import metadata_load
+    from yaml import YAMLError
 
     card = folder / "README.md"
-    data = (metadata_load(card) if card.is_file() else None) or {}
+    try:
+        data = (metadata_load(card) if card.is_file() else None) or {}
+    except (ValueError, YAMLError) as exc:
+        raise CheckpointError(
+            f"model {source!r}: the front matter of README.md can't be read ({_one_line(exc)}). Mend it."
+        ) from exc
     license_name = data.get("license_name") if data.get("license") == "other" else None
     value = license_name or data.get("license")
     return value if isinstance(value, str) else None
@@ -188,7 +209,8 @@ def _head(source: str, family: Family, config: dict[str, Any], asked: str | None
         if asked not in family.heads:
             raise UnsupportedError(f"head {asked!r}: {family.name} has none. Known: {', '.join(family.heads)}.")
         return family.heads[asked]
-    named = [str(name) for name in config.get("architectures") or []]
+    listed = config.get("architectures") or []
+    named = [str(name) for name in listed] if isinstance(listed, list) else [str(listed)]
     for head in family.heads.values():
         # Apple's own configs write MobileViTv2ForImageClassification.
         if head.architecture.lower() in (name.lower() for name in named):
@@ -203,8 +225,9 @@ def _hf_config(source: str, family: Family, config: dict[str, Any]) -> Any:
     from transformers import AutoConfig
 
     settings = {key: value for key, value in config.items() if key not in {"model_type", "auto_map"}}
-    # Dtype belongs to the checkpoint's storage; the oracle is float32 whatever it was.
-    for key in ("dtype", "torch_dtype", "transformers_version"):
+    # Dtype belongs to the checkpoint's storage, and the oracle is float32 whatever it was; the form of the outputs
+    # belongs to a call.
+    for key in ("dtype", "torch_dtype", "transformers_version", "return_dict", "output_hidden_states"):
         settings.pop(key, None)
     try:
         return AutoConfig.for_model(family.model_type, **settings, attn_implementation="eager")
@@ -215,15 +238,25 @@ def _hf_config(source: str, family: Family, config: dict[str, Any]) -> Any:
 def _hf_processor(source: str, config: dict[str, Any], image_size: tuple[int, int] | None) -> Any:
     from transformers import AutoImageProcessor
 
+    # Custom code is never run, and transformers would ask on the terminal whether it may.
+    settings = {key: value for key, value in config.items() if key != "auto_map"}
     with tempfile.TemporaryDirectory() as folder:
-        Path(folder, PROCESSOR).write_text(json.dumps(config), encoding="utf-8")
+        Path(folder, PROCESSOR).write_text(json.dumps(settings), encoding="utf-8")
         try:
             return AutoImageProcessor.from_pretrained(folder, backend="pil")
         except Exception as exc:  # each processor class raises its own kinds
             raise CheckpointError(f"model {source!r}: {_one_line(exc)}. Mend {PROCESSOR}.") from exc
 
 
-def _preprocess(processor: Any, channels: int, image_size: tuple[int, int] | None) -> Preprocess:
+def _preprocess(source: str, processor: Any, channels: int, image_size: tuple[int, int] | None) -> Preprocess:
+    if channels not in {1, 3}:
+        raise UnsupportedError(
+            f"model {source!r}: takes images of {channels} channels, and a photo has 3, or 1 in gray. "
+            "Give a checkpoint with num_channels 3 or 1."
+        )
+    if image_size is not None and not processor.do_center_crop:  # then the size is the resize's
+        processor.do_resize = True
+        processor.size = type(processor.size)(height=image_size[0], width=image_size[1])
     own = Preprocess.from_processor(processor.to_dict(), channels)
     if image_size is None:
         return own
@@ -242,6 +275,17 @@ def _architecture(head: Head) -> Any:
     return getattr(transformers, head.architecture)
 
 
+def _with_random_weights(source: str, family: Family, head: Head, config: Any, preprocess: Preprocess) -> nn.Module:
+    try:
+        model: nn.Module = _architecture(head)(config)
+    except Exception as exc:  # constructors raise many kinds
+        raise CheckpointError(f"model {source!r}: its config builds no model ({_one_line(exc)}). Mend it.") from exc
+    # Refuses an image size that the pass over images, which sets the batch norms, would fail at.
+    family.build(model, head.name, preprocess.image_size, ())
+    randomize(model, preprocess)
+    return model
+
+
 def _with_weights(source: str, folder: Path, head: Head, config: Any) -> nn.Module:
     pickle = not any((folder / name).is_file() for name in WEIGHTS)
     if not pickle:
@@ -258,7 +302,9 @@ def _with_weights(source: str, folder: Path, head: Head, config: Any) -> nn.Modu
             output_loading_info=True,
         )
     except Exception as exc:  # readers of weights raise many kinds
-        raise CheckpointError(f"model {source!r}: its weights can't be read ({_one_line(exc)}). Save it again.") from exc
+        raise CheckpointError(
+            f"model {source!r}: its weights can't be read ({_one_line(exc)}). Save it again."
+        ) from exc
     _check_fit(source, head, model, info)
     return model
 

@@ -36,7 +36,7 @@ from mobile_kit.spec import CommonModel
 from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, targets
 from mobile_kit.worker import GOLDEN_READY, Job
 
-__all__ = ["ExportOptions", "Exported", "export"]
+__all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
 
 SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
@@ -73,13 +73,28 @@ class Exported:
     status: str
     detail: str
 
+    @property
+    def bytes(self) -> int:
+        """Size of the model file, or of all files of a package."""
+        name = self.manifest.data["model_file"]
+        files = self.manifest.data["files"].items()
+        return sum(record["bytes"] for path, record in files if path == name or path.startswith(f"{name}/"))
 
-def export(options: ExportOptions, progress: Progress | None = None) -> list[Exported]:
+
+@dataclass(frozen=True)
+class ExportResult:
+    """The finished artifacts, and one line for each target that failed beside them."""
+
+    artifacts: tuple[Exported, ...]
+    failures: tuple[str, ...]
+
+
+def export(options: ExportOptions, progress: Progress | None = None) -> ExportResult:
     """Lower a checkpoint to every asked target and recipe, verify each file, and put the artifacts in place.
 
-    An artifact is whole or not there; an existing one is replaced as a whole. What was finished before another target
-    failed is kept.
-    Raises: MobileKitError of the kind that fits; LoweringError names the log of a toolchain that failed.
+    An artifact is whole or not there; an existing one is replaced as a whole. Where one target fails and others don't,
+    the others are kept and the failure is listed.
+    Raises: MobileKitError of the kind that fits; LoweringError, naming the log, where every toolchain failed.
     """
     plan = _plan(options)
     progress = progress or Progress(quiet=True)
@@ -96,9 +111,11 @@ def export(options: ExportOptions, progress: Progress | None = None) -> list[Exp
     photo = _photo(options, checkpoint)
     with _staging(options.out) as staging:
         jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
-        finished = _run(jobs, checkpoint, photo, progress)
+        failures = _run(jobs, checkpoint, photo, progress)
         slug = _slug(options.model)
-        return [_publish(job, options.out / slug / job.name, staging) for job in jobs if job.name in finished]
+        done = [job for job in jobs if job.name not in failures]
+        artifacts = tuple(_publish(job, options.out / slug / job.name, staging) for job in done)
+        return ExportResult(artifacts, tuple(failures.values()))
 
 
 def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
@@ -171,29 +188,27 @@ def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel
     return select_outputs(model, head, options.outputs)
 
 
-def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Progress) -> set[str]:
-    """Lower all jobs in worker processes while the oracle computes its answers here; return the names that finished."""
-    pool = _Workers(progress)
+def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Progress) -> dict[str, str]:
+    """Lower all jobs in worker processes while the oracle computes its answers here.
+
+    Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
+    """
+    workers = _Workers(progress)
     with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1)) as threads:
-        futures = {job.name: threads.submit(pool.run, job) for job in jobs}
+        futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             progress.stage("oracle", "Hugging Face answers for the golden photo")
             _write_golden(jobs, checkpoint, photo)
             progress.stage("oracle", "done", done=True)
-            pool.golden.set()
+            workers.golden.set()
             errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
         except BaseException:
-            pool.stop()
+            workers.stop()
             raise
-    finished = set(futures) - set(errors)
     for error in errors.values():
-        if not isinstance(error, MobileKitError) or not finished:
+        if not isinstance(error, MobileKitError) or len(errors) == len(jobs):
             raise error
-    for name, error in errors.items():
-        progress.stage(name, f"failed: {error}", done=True)
-    if errors:
-        pool.failed.extend(errors.values())
-    return finished
+    return {name: str(error) for name, error in errors.items()}
 
 
 class _Workers:
@@ -201,7 +216,6 @@ class _Workers:
 
     def __init__(self, progress: Progress) -> None:
         self.golden = Event()
-        self.failed: list[BaseException] = []
         self._progress = progress
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
@@ -220,6 +234,7 @@ class _Workers:
                 stderr=subprocess.DEVNULL,
                 text=True,
                 start_new_session=True,
+                env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
             )
             self._running.add(process)
             try:
@@ -278,7 +293,9 @@ def _write_golden(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uin
         spec = job.model.spec.inputs[0]
         checkpoint.preprocess.entering(fitted, spec.meaning == "image").tofile(golden / "inputs" / f"{spec.name}.bin")
         for out in outputs:
-            reference[out.name].astype(np.dtype(out.dtype).newbyteorder("<")).tofile(golden / "outputs" / f"{out.name}.bin")
+            reference[out.name].astype(np.dtype(out.dtype).newbyteorder("<")).tofile(
+                golden / "outputs" / f"{out.name}.bin"
+            )
         record = {"oracle": "Hugging Face transformers, eager, float32", "yardsticks": yardsticks}
         (golden / "oracle.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -294,9 +311,13 @@ def _staging(out: Path) -> Iterator[Path]:
         yield staging
     except OSError as exc:
         if exc.errno == errno.ENOSPC:
-            raise MobileKitError(f"output folder {out}: the disk is full. Free some space, or choose another --out.") from exc
+            raise MobileKitError(
+                f"output folder {out}: the disk is full. Free some space, or choose another --out."
+            ) from exc
         if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
-            raise MobileKitError(f"output folder {out}: can't be written ({exc.strerror}). Choose another --out.") from exc
+            raise MobileKitError(
+                f"output folder {out}: can't be written ({exc.strerror}). Choose another --out."
+            ) from exc
         raise
     finally:
         if staging is not None:
@@ -309,7 +330,9 @@ def _staging(out: Path) -> Iterator[Path]:
 def _publish(job: Job, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
     if place.exists() and not (place / MANIFEST).is_file():
-        raise UnsupportedError(f"output folder {place}: exists and is no artifact. Move it away, or choose another --out.")
+        raise UnsupportedError(
+            f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
+        )
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
         place.rename(staging / f"old-{job.name}")

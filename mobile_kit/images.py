@@ -27,7 +27,10 @@ def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
             return to_pixels(image, channels)
     except FileNotFoundError as exc:
         raise ImageError(f"image {path}: no such file.") from exc
-    except (UnidentifiedImageError, Image.DecompressionBombError, OSError, SyntaxError, ValueError) as exc:
+    except Image.DecompressionBombError as exc:
+        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
+        raise ImageError(f"image {path}: has more than {limit} pixels. Scale it down first.") from exc
+    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
         reason = "not an image" if isinstance(exc, UnidentifiedImageError) else str(exc).rstrip(".").replace("\n", " ")
         raise ImageError(f"image {path}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
 
@@ -51,7 +54,9 @@ def find_images(folder: Path) -> list[Path]:
     Raises: ImageError where the folder is missing or holds none.
     """
     if not folder.is_dir():
-        raise ImageError(f"images {folder}: not a folder. Give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files.")
+        raise ImageError(
+            f"images {folder}: not a folder. Give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files."
+        )
     found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
     if not found:
         raise ImageError(f"images {folder}: holds no image. Known types: {', '.join(sorted(IMAGE_SUFFIXES))}.")

@@ -15,6 +15,7 @@ __all__ = ["MapNorm", "fold_affine", "fold_batch_norm", "pointwise", "replace"]
 
 M = TypeVar("M", bound=nn.Module)
 
+
 class MapNorm(nn.Module):
     """Normalise over all of a map, without affine: GroupNorm with one group on (1, T, D) tokens.
 
@@ -65,7 +66,7 @@ def fold_affine(layer: M, gamma: Tensor, beta: Tensor) -> M:
 
     Exact for a layer without padding only: a padded zero would have to be `beta`.
     """
-    weight, bias = layer.weight.detach().double(), layer.bias.detach().double()  # type: ignore[operator, union-attr]
+    weight, bias = layer.weight.detach().double(), layer.bias.detach().double()  # type: ignore[operator]
     gamma, beta = gamma.detach().double(), beta.detach().double()
     matrix = weight.reshape(weight.shape[0], -1)
     return _filled(layer, (matrix * gamma).reshape(weight.shape), bias + matrix @ beta)

@@ -119,7 +119,9 @@ def build_manifest(
     }
 
 
-def model_record(spec: ModelSpec, source: str, revision: str | None, license_name: str | None, random_weights: bool) -> dict[str, Any]:
+def model_record(
+    spec: ModelSpec, source: str, revision: str | None, license_name: str | None, random_weights: bool
+) -> dict[str, Any]:
     """Return the manifest's `model` object."""
     return {
         "family": spec.family,
@@ -148,7 +150,9 @@ def read_manifest(folder: Path) -> Manifest:
     data = _load(folder)
     version = data.get("schema_version")
     if version != SCHEMA_VERSION:
-        raise ArtifactError(f"artifact {folder}: schema version {version!r} is unknown. Known: {SCHEMA_VERSION}. Update the kit.")
+        raise ArtifactError(
+            f"artifact {folder}: schema version {version!r} is unknown. Known: {SCHEMA_VERSION}. Update the kit."
+        )
     _validate(folder, data)
     for name, record in data["files"].items():
         path = folder / name

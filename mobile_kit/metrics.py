@@ -5,15 +5,21 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cosine", "distance", "mean_iou", "pixel_agreement", "sqnr_db", "top_k_agreement"]
+__all__ = ["cosine", "distance", "mean_iou", "pixel_agreement", "spread", "sqnr_db", "top_k_agreement"]
 
 Array = NDArray[Any]
 
 
+def spread(values: Array) -> float:
+    """Return the standard deviation; of a single value, which has none, its size. Never 0, so that it can divide."""
+    wide = values.astype(np.float64)
+    return max(float(wide.std() if wide.size > 1 else np.abs(wide).max()), float(np.finfo(np.float64).tiny))
+
+
 def distance(values: Array, reference: Array) -> float:
-    """Return the largest absolute difference in standard deviations of the reference."""
+    """Return the largest absolute difference in standard deviations (`spread`) of the reference."""
     difference = np.abs(values.astype(np.float64) - reference.astype(np.float64)).max()
-    return float(difference / max(float(reference.astype(np.float64).std()), np.finfo(np.float64).tiny))
+    return float(difference / spread(reference))
 
 
 def sqnr_db(values: Array, reference: Array) -> float:

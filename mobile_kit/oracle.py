@@ -14,7 +14,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobile_kit.checkpoints import Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError
-from mobile_kit.metrics import distance, pixel_agreement, sqnr_db
+from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
 
@@ -44,7 +44,7 @@ class HalfConvolutions(TorchDispatchMode):
     Torch's own half kernels on a CPU take 200 times as long for grouped convolutions; they too accumulate in float32.
     """
 
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:  # noqa: D102
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         if func is torch.ops.aten.convolution.default and args[0].dtype == torch.float16:
             wide = (x.float() if isinstance(x, torch.Tensor) else x for x in args)
             return func(*wide, **(kwargs or {})).half()
@@ -65,9 +65,7 @@ class Oracle:
         return np.ascontiguousarray(values, dtype=np.float32)
 
     @torch.no_grad()
-    def run(
-        self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32
-    ) -> dict[str, NDArray[Any]]:
+    def run(self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32) -> dict[str, NDArray[Any]]:
         """Return every output of the file, computed in a precision; float outputs come as float64."""
         model = self.checkpoint.model
         if dtype != torch.float32:
@@ -89,24 +87,24 @@ class Oracle:
     def check_sight(self, image: NDArray[np.uint8]) -> None:
         """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""
         other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]
-        first, second = (self.run(self.pixel_values(photo)) for photo in (image, other))
-        for spec in self.outputs:
-            a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)
-            spread = max(float(a.std()), float(b.std()))
-            difference = float(np.sqrt(np.mean((a - b) ** 2)))
-            # The class map of an untrained segmenter may well be one class; its logits show whether it sees.
-            if spec.meaning != "mask" and difference < LEAST_DIFFERENCE * max(spread, 1e-12):
+        head = self.checkpoint.head
+        bare = Oracle(self.checkpoint, tuple(TensorSpec(name, ()) for name in head.outputs))
+        first, second = (bare.run(bare.pixel_values(photo)) for photo in (image, other))
+        for name in head.outputs:
+            widest = max(spread(first[name]), spread(second[name]), 1e-12)
+            part = float(np.sqrt(np.mean((first[name] - second[name]) ** 2))) / widest
+            if not part >= LEAST_DIFFERENCE:  # nor where it isn't a number
                 raise OracleError(
-                    f"model {self.checkpoint.source!r}: its {spec.name} are the same for different images (they differ by "
-                    f"{difference / max(spread, 1e-12):.2g} of their spread), so nothing can be verified against it. "
-                    "Give a trained checkpoint, or --random-weights to measure latency before training."
+                    f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "
+                    f"{part:.2g} of their spread), so nothing can be verified against it. Give a trained checkpoint, or "
+                    "--random-weights to measure latency before training."
                 )
 
     def check_preprocess(self, image: NDArray[np.uint8]) -> None:
         """Raise CheckpointError where the processor does something else than our reading of its config."""
         preprocess = self.checkpoint.preprocess
         ours, theirs = preprocess.arithmetic(preprocess.geometry(image)), self.pixel_values(image)
-        if ours.shape != theirs.shape or float(np.abs(ours - theirs).max()) > 1e-5:
+        if ours.shape != theirs.shape or not float(np.abs(ours - theirs).max()) <= 1e-5:
             raise CheckpointError(
                 f"model {self.checkpoint.source!r}: its processor {type(self.checkpoint.processor).__name__} does something "
                 "that the kit doesn't reproduce. Export with --input pixel_values isn't safe either; open a report."

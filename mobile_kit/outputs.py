@@ -35,7 +35,9 @@ class SelectedOutputs(CommonModel):
         """The model's inputs to the selected outputs."""
         names = (spec.name for spec in self.model.spec.outputs)
         raw = dict(zip(names, self.model(*inputs), strict=True))
-        return tuple(raw[spec.name] if spec.name in raw else self._derive(spec, raw["logits"]) for spec in self.spec.outputs)
+        return tuple(
+            raw[spec.name] if spec.name in raw else self._derive(spec, raw["logits"]) for spec in self.spec.outputs
+        )
 
     def _derive(self, spec: TensorSpec, logits: Tensor) -> Tensor:
         if spec.name == "probabilities":
@@ -69,9 +71,7 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
     """
     check_outputs(head, requested)
     main = tuple(name for name in known_outputs(head) if name in requested and name not in head.optional)
-    optional = tuple(
-        spec for spec in model.spec.outputs if spec.name.rpartition("_")[0] in head.optional
-    )
+    optional = tuple(spec for spec in model.spec.outputs if spec.name.rpartition("_")[0] in head.optional)
     raw = {spec.name: spec for spec in model.spec.outputs}
     names = main or _default(model.spec, head)
     outputs = tuple(raw[name] if name in raw else _derived(name, model.spec) for name in names) + optional

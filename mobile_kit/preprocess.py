@@ -91,12 +91,16 @@ class Preprocess:
                 f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a file "
                 "for a phone needs. Give --image-size HxW."
             )
+        resample = config.get("resample")
+        resample = Image.Resampling.BILINEAR if resample is None else resample  # as transformers does
+        if resample not in set(Image.Resampling):
+            raise CheckpointError(f"processor resample {resample!r}: not known here. Known: 0 to 5 (Pillow's).")
         normalize = bool(config.get("do_normalize"))
         flip = bool(config.get("do_flip_channel_order")) and channels == 3
         return cls(
             resize=resize,
             crop=None if crop is None else (crop["height"], crop["width"]),
-            resample=Image.Resampling(config.get("resample", Image.Resampling.BILINEAR)).name.lower(),
+            resample=Image.Resampling(resample).name.lower(),
             channel_order="GRAY" if channels == 1 else "BGR" if flip else "RGB",
             scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale") else 1.0,
             mean=_per_channel(config.get("image_mean") if normalize else None, channels, 0.0),
@@ -115,6 +119,8 @@ class Preprocess:
 
 class ImageFront(nn.Module):
     """The part of the arithmetic that is not folded: layout, and subtraction and scale where they can't be."""
+
+    offset: Tensor | None
 
     def __init__(self, entry: Entry, offset: Tensor | None, scale: float) -> None:
         super().__init__()
@@ -197,7 +203,9 @@ def _per_channel(values: Any, channels: int, default: float) -> tuple[float, ...
         return (default,) * channels
     listed = [values] * channels if isinstance(values, int | float) else list(values)
     if len(listed) != channels:
-        raise CheckpointError(f"processor: mean or std {listed} doesn't fit {channels} channels. Mend the processor config.")
+        raise CheckpointError(
+            f"processor: mean or std {listed} doesn't fit {channels} channels. Mend the processor config."
+        )
     return tuple(float(v) for v in listed)
 
 

@@ -24,7 +24,11 @@ class Progress(AbstractContextManager["Progress"]):
             from rich.progress import Progress as Live
             from rich.progress import SpinnerColumn, TextColumn, TimeElapsedColumn
 
-            columns = (SpinnerColumn(finished_text=" "), TextColumn("{task.fields[job]:<22}"), TextColumn("{task.description}"))
+            columns = (
+                SpinnerColumn(finished_text=" "),
+                TextColumn("{task.fields[job]:<22}"),
+                TextColumn("{task.description}"),
+            )
             self._live = Live(*columns, TimeElapsedColumn(), console=Console(stderr=True))
             self._live.start()
         return self

@@ -4,7 +4,11 @@ A target is one folder with a `Target`, and an entry point in the group `mobile_
 attributes; nothing in the kit asks for a target by name.
 """
 
-from collections.abc import Mapping
+import os
+import sys
+import tempfile
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -18,7 +22,20 @@ from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
 
-__all__ = ["Array", "Fallback", "Lowered", "ModelCard", "Request", "Runtime", "Target", "check_installed", "find_target", "targets"]
+__all__ = [
+    "Array",
+    "Fallback",
+    "Lowered",
+    "ModelCard",
+    "Request",
+    "Runtime",
+    "Target",
+    "as_array",
+    "captured_stderr",
+    "check_installed",
+    "find_target",
+    "targets",
+]
 
 GROUP = "mobile_kit.targets"
 Array = NDArray[Any]
@@ -73,8 +90,8 @@ class Runtime(Protocol):
     """A loaded file that can be run. `name` says what ran it, with the version."""
 
     name: str
-    inputs: Mapping[str, tuple[tuple[int, ...], str]]
-    outputs: Mapping[str, tuple[tuple[int, ...], str]]
+    inputs: dict[str, tuple[tuple[int, ...], str]]
+    outputs: dict[str, tuple[tuple[int, ...], str]]
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs by name."""
@@ -156,6 +173,20 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
             f"recipe {recipe.name!r} for target {target.name!r}{f' with {backend}' if backend else ''}: {reason}. "
             f"Known: {', '.join(target.recipes)}."
         )
+
+
+@contextmanager
+def captured_stderr() -> Iterator[Callable[[], str]]:
+    """Keep what native code writes to standard error from the screen; yields a function that returns it so far."""
+    sys.stderr.flush()
+    kept = os.dup(2)
+    with tempfile.TemporaryFile() as stream:
+        os.dup2(stream.fileno(), 2)
+        try:
+            yield lambda: os.pread(stream.fileno(), 1 << 20, 0).decode(errors="replace")
+        finally:
+            os.dup2(kept, 2)
+            os.close(kept)
 
 
 def as_array(value: Any, spec: TensorSpec) -> Array:

@@ -26,9 +26,7 @@ MASKED = -3.0e4
 
 HEADS = {
     "base": Head("base", "MobileViTV2Model", ("last_hidden_state", "pooler_output"), ("hidden_states",)),
-    "classification": Head(
-        "classification", "MobileViTV2ForImageClassification", ("logits",), ("hidden_states",)
-    ),
+    "classification": Head("classification", "MobileViTV2ForImageClassification", ("logits",), ("hidden_states",)),
     "segmentation": Head("segmentation", "MobileViTV2ForSemanticSegmentation", ("logits",), ("hidden_states",)),
 }
 
@@ -51,9 +49,7 @@ class InvertedResidual(nn.Module):
 
     def __init__(self, block: Any) -> None:
         super().__init__()
-        self.layers = nn.Sequential(
-            ConvLayer(block.expand_1x1), ConvLayer(block.conv_3x3), ConvLayer(block.reduce_1x1)
-        )
+        self.layers = nn.Sequential(ConvLayer(block.expand_1x1), ConvLayer(block.conv_3x3), ConvLayer(block.reduce_1x1))
         self.use_residual = block.use_residual
 
     def forward(self, x: Tensor) -> Tensor:
@@ -64,6 +60,8 @@ class InvertedResidual(nn.Module):
 
 class PatchSoftmax(nn.Module):
     """Softmax over the pixels that share a position in their patch, for all P = p * p positions at once."""
+
+    mask: Tensor
 
     def __init__(self, height: int, width: int, patch: int) -> None:
         super().__init__()
@@ -84,9 +82,8 @@ class SeparableAttention(nn.Module):
         super().__init__()
         width = attention.embed_dim
         qkv = attention.qkv_proj.convolution
-        rows = {"query": slice(0, 1), "key": slice(1, 1 + width), "value": slice(1 + width, None)}
-        for name, part in rows.items():
-            self.add_module(name, fold_affine(pointwise(qkv, part), norm.weight, norm.bias))
+        parts = (slice(0, 1), slice(1, 1 + width), slice(1 + width, None))
+        self.query, self.key, self.value = (fold_affine(pointwise(qkv, rows), norm.weight, norm.bias) for rows in parts)
         self.softmax = PatchSoftmax(*size, patch)
         self.output = pointwise(attention.out_proj.convolution)
         self.by_position = (size[0] // patch, patch, size[1] // patch, patch * width)
@@ -122,6 +119,9 @@ class TransformerLayer(nn.Module):
 class MobileViTLayer(nn.Module):
     """A stage with transformer layers: local convolutions, attention among patches, projection."""
 
+    gamma: Tensor
+    beta: Tensor
+
     def __init__(self, stage: Any, size: tuple[int, int]) -> None:
         super().__init__()
         patch = stage.patch_height
@@ -140,9 +140,8 @@ class MobileViTLayer(nn.Module):
         if self.covered == self.size:
             fold_affine(self.projection, norm.weight, norm.bias)
         else:
-            self.affine = (norm.weight.detach().clone(), norm.bias.detach().clone())
-            for name, value in zip(("gamma", "beta"), self.affine, strict=True):
-                self.register_buffer(name, value, persistent=False)
+            self.register_buffer("gamma", norm.weight.detach().clone(), persistent=False)
+            self.register_buffer("beta", norm.bias.detach().clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, C, H, W) to (1, C', H', W')."""
@@ -162,6 +161,8 @@ class MobileViTLayer(nn.Module):
 
 class DeepLabV3(nn.Module):
     """Atrous spatial pyramid pooling and classifier (https://arxiv.org/abs/1706.05587)."""
+
+    ones: Tensor
 
     def __init__(self, head: Any, size: tuple[int, int]) -> None:
         super().__init__()
@@ -224,9 +225,11 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
 
     model: MobileViTV2Model or a model with one of its heads, float32. image_size: (height, width) in pixels.
     outputs: names from the head's `optional` that are to be added.
-    Raises: UnsupportedError for an image size that leaves a stage less than one patch.
+    Raises: UnsupportedError for an image size that leaves a stage less than one patch, and for a config with which
+        Hugging Face can't compute either.
     """
     config = model.config
+    _check_config(config, head)
     backbone = model if head == "base" else model.mobilevitv2
     sizes = _feature_sizes(backbone, image_size)
     spec = ModelSpec(
@@ -238,9 +241,21 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
         num_parameters=sum(p.numel() for p in model.parameters()),
         inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
         outputs=_outputs(backbone, config, head, sizes, "hidden_states" in outputs),
-        labels=None if head == "base" else tuple(config.id2label[i] for i in range(config.num_labels)),
+        labels=None if head == "base" else _labels(config),
     )
     return MobileViTV2(spec, model, sizes).eval()
+
+
+def _check_config(config: Any, head: str) -> None:
+    if not isinstance(config.patch_size, int) or config.patch_size < 1:
+        raise UnsupportedError(f"patch_size {config.patch_size} in the config: not a size in pixels. Mend config.json.")
+    if head == "segmentation" and config.num_labels < 1:
+        raise UnsupportedError("num_labels 0 in the config: a segmentation head needs at least one. Mend config.json.")
+
+
+def _labels(config: Any) -> tuple[str, ...]:
+    # A gap in the numbers gets the name that Hugging Face gives where there are no labels at all.
+    return tuple(config.id2label.get(i, f"LABEL_{i}") for i in range(config.num_labels))
 
 
 def _outputs(

@@ -32,6 +32,7 @@ use: it knows drawn views only.
   Learning Repository, CC BY 4.0). A view is a scan turned, scaled, shifted and coloured at random.
 - Training: {epochs} epochs, from scratch, by `python -m sample_apps.checkpoints.train --family {family} --out DIR`.
 - Top-1: {top1:.2%} of {views} views of held-out scans, by `python -m sample_apps.checkpoints.evaluate DIR`.
+  Held-out scans are by the same writers as the others.
 """
 
 

@@ -9,7 +9,7 @@ import torch
 
 from mobile_kit.errors import ArtifactError
 from mobile_kit.spec import TensorSpec
-from mobile_kit.target import Array, as_array
+from mobile_kit.target import Array, as_array, captured_stderr
 
 __all__ = ["ExecuTorchRuntime"]
 
@@ -25,10 +25,12 @@ class ExecuTorchRuntime:
 
         self.name = f"ExecuTorch {version('executorch')}"
         self._outputs = outputs
-        try:
-            self._method = Runtime.get().load_program(path).load_method("forward")
-        except (RuntimeError, ValueError, OSError) as exc:
-            raise ArtifactError(f"file {path.name}: ExecuTorch can't load it here ({_first_line(exc)}).") from exc
+        with captured_stderr() as words:
+            try:
+                self._method = Runtime.get().load_program(path).load_method("forward")
+            except (RuntimeError, ValueError, OSError) as exc:
+                reason = (words().strip() or str(exc)).splitlines()[-1].rstrip(".")
+                raise ArtifactError(f"file {path.name}: ExecuTorch can't load it here ({reason}).") from exc
         meta = self._method.metadata
         self.inputs = _described(inputs, meta.num_inputs(), meta.input_tensor_meta)
         self.outputs = _described(outputs, meta.num_outputs(), meta.output_tensor_meta)
@@ -36,14 +38,10 @@ class ExecuTorchRuntime:
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs by name."""
         results = self._method.execute([torch.from_numpy(inputs[name]) for name in self.inputs])
-        return {
-            spec.name: as_array(value.numpy(), spec) for spec, value in zip(self._outputs, results, strict=True)
-        }
+        return {spec.name: as_array(value.numpy(), spec) for spec, value in zip(self._outputs, results, strict=True)}
 
 
-def _described(
-    specs: tuple[TensorSpec, ...], count: int, meta: Any
-) -> dict[str, tuple[tuple[int, ...], str]]:
+def _described(specs: tuple[TensorSpec, ...], count: int, meta: Any) -> dict[str, tuple[tuple[int, ...], str]]:
     names = [spec.name for spec in specs] + [f"unnamed.{i}" for i in range(len(specs), count)]
     tensors = [meta(i) for i in range(count)]
     return {
@@ -51,6 +49,3 @@ def _described(
         for name, tensor in zip(names, tensors, strict=False)
     }
 
-
-def _first_line(exc: BaseException) -> str:
-    return str(exc).strip().splitlines()[0].rstrip(".")

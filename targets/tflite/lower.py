@@ -88,7 +88,9 @@ def _input_note(spec: TensorSpec) -> TensorNote:
 def _output_note(out: TensorSpec, spec: ModelSpec) -> TensorNote:
     """MediaPipe reads the labels along the last axis, so the NCHW logits of a segmenter can't carry any."""
     labelled = out.meaning in {"logits", "probabilities"} and out.layout in {"NK", "NHWK"}
-    return TensorNote(out.name, f"{out.meaning} {list(out.shape)}, {out.layout}", labels=spec.labels if labelled else None)
+    return TensorNote(
+        out.name, f"{out.meaning} {list(out.shape)}, {out.layout}", labels=spec.labels if labelled else None
+    )
 
 
 def _graph(path: Path) -> tuple[dict[str, int], int, tuple[Fallback, ...]]:

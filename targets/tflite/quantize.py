@@ -17,7 +17,5 @@ def to_float16_weights(path: Path) -> bytes:
     )
     engine: Any = quantizer.Quantizer(str(path))
     for op in ("FULLY_CONNECTED", "CONV_2D", "DEPTHWISE_CONV_2D"):
-        engine.update_quantization_recipe(
-            ".*", qtyping.TFLOperationName[op], config, AlgorithmName.FLOAT_CASTING
-        )
+        engine.update_quantization_recipe(".*", qtyping.TFLOperationName[op], config, AlgorithmName.FLOAT_CASTING)
     return bytes(engine.quantize().quantized_model)

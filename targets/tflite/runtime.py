@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.target import Array
+from mobile_kit.target import Array, captured_stderr
 
 __all__ = ["TFLiteRuntime"]
 
@@ -20,8 +20,9 @@ class TFLiteRuntime:
 
         self.name = f"LiteRT {version('ai-edge-litert')}"
         try:
-            self._interpreter = Interpreter(str(path), num_threads=threads)
-            self._interpreter.allocate_tensors()
+            with captured_stderr():
+                self._interpreter = Interpreter(str(path), num_threads=threads)
+                self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as exc:
             raise ArtifactError(f"file {path.name}: LiteRT can't load it ({' '.join(str(exc).split())}).") from exc
         self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
@@ -38,4 +39,4 @@ class TFLiteRuntime:
 
 
 def _described(detail: Mapping[str, Array]) -> tuple[tuple[int, ...], str]:
-    return tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name  # type: ignore[call-overload]
+    return tuple(int(n) for n in detail["shape"]), np.dtype(detail["dtype"]).name

@@ -16,7 +16,7 @@ def feed(features: Sequence[Feature], inputs: Mapping[str, np.ndarray]) -> dict[
     """Return each input in its declared dtype, an image in its declared colour order.
 
     inputs: one array a feature. An image is RGB (1, 3, H, W) or gray (1, 1, H, W), 0..255: what Core ML makes of a
-    pixel buffer.
+    pixel buffer; GRAYSCALE_FLOAT16 alone has no such bounds.
     Raises: MilError for missing or unknown names, a shape that isn't the declared one, or pixels out of range.
     """
     names = {feature.name for feature in features}
@@ -46,6 +46,8 @@ def _check_shape(feature: Feature, array: np.ndarray) -> None:
 
 
 def _check_pixels(feature: Feature, array: np.ndarray) -> None:
+    if feature.color == "GRAYSCALE_FLOAT16":
+        return
     low, high = float(array.min()), float(array.max())
     if not (low >= 0 and high <= 255):
         raise MilError(f"input {feature.name!r}: its pixels go from {low:g} to {high:g}. An image is 0 to 255.")

@@ -13,15 +13,17 @@ from torch import Tensor, nn
 
 from targets.coreml.mil import MilError, read_program, run
 
+pytestmark = pytest.mark.filterwarnings("ignore")  # the tracer and the converter rename and warn by the dozen
+
 # The greatest difference allowed, as a share of the reference's greatest value.
 TOLERANCES = {
-    # float32 against float32: the order of sums differs. Measured: 6e-7 at most.
-    "fp32": 1e-5,
-    # fp16 against float32: a rounding of 4.9e-4 an op, and up to six ops in a row here. Measured: 1.7e-3 at most.
-    "fp16": 5e-3,
-    # 8-bit weights: half a step of 1/127 of the greatest weight, in sums of 27 and 64 terms. Measured: 8e-3 at most.
-    "8 bit": 3e-2,
-    # A palette of 16 values over normal weights. Measured: 9e-2 at most; a wrong palette or order gives 1 and more.
+    # float32 against float32: the order of sums differs. Measured: 4.1e-7 at most.
+    "fp32": 5e-6,
+    # fp16 against float32: a rounding of 4.9e-4 an op, and up to six ops in a row here. Measured: 7.6e-4 at most.
+    "fp16": 2e-3,
+    # 8-bit weights: half a step of 1/127 of the greatest weight, in sums of 27 and 64 terms. Measured: 5.4e-3 at most.
+    "8 bit": 2e-2,
+    # A palette of 16 values, evenly spread. Measured: 0.11 at most; a wrong palette or order gives 1 and more.
     "4 bit": 0.2,
 }
 PRECISIONS = {"fp16": ct.precision.FLOAT16, "fp32": ct.precision.FLOAT32}
@@ -39,9 +41,11 @@ class Elementwise(nn.Module):
             F.hardswish(x) + F.hardsigmoid(x) + F.softplus(x) + F.hardtanh(x),
             torch.exp(x) / p + torch.log(p) + torch.sqrt(p) + torch.rsqrt(p),
             torch.maximum(x, p - 1) + torch.minimum(x, p) + x.clamp(-0.5, 0.5) + p**1.5 + x.square(),
-            torch.where((x > 0.1) & (p <= 1.2) | (x < -1), x, p) + torch.floor(x * 3) + torch.round(x * 3 + 0.2),
+            torch.where(torch.logical_or(torch.logical_and(x > 0.1, p <= 1.2), x < -1), x, p)
+            + torch.floor(x * 3)
+            + torch.round(x * 3 + 0.2),
             torch.softmax(x, 1) + torch.log_softmax(x, -1),
-            (~(x >= 0)).float() + (x != p).float() + (x == p).float(),
+            torch.logical_not(x >= 0).float() + (x != p).float() + (x == p).float(),
         )
 
 

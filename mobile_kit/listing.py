@@ -1,0 +1,52 @@
+"""What the kit can do: families, heads, targets, recipes and known checkpoints, from the registries."""
+
+from typing import Any
+
+from mobile_kit.families import families
+from mobile_kit.outputs import known_outputs
+from mobile_kit.quantization import RECIPES
+from mobile_kit.target import Target, targets
+
+__all__ = ["listing", "to_markdown"]
+
+
+def listing() -> dict[str, Any]:
+    """Return everything that can be asked for, as JSON values."""
+    return {
+        "families": {
+            name: {
+                "heads": {
+                    head.name: {"architecture": head.architecture, "outputs": list(known_outputs(head))}
+                    for head in member.heads.values()
+                },
+                "known_checkpoints": [known.name for known in member.known()],
+            }
+            for name, member in families().items()
+        },
+        "targets": {
+            name: {
+                "file": target.model_file,
+                "backends": list(target.backends),
+                "deployment_targets": list(target.deployment_targets),
+                "recipes": {backend: served(target, backend) for backend in target.backends or ("",)},
+            }
+            for name, target in targets().items()
+        },
+        "recipes": list(RECIPES),
+    }
+
+
+def served(target: Target, backend: str) -> list[str]:
+    """Return the recipes that a target serves with a backend."""
+    return [name for name, recipe in RECIPES.items() if target.refusal(recipe, backend or None) is None]
+
+
+def to_markdown() -> str:
+    """Return the support matrix: a row a family and head, a column a target and backend, the recipes in the cells."""
+    columns = [(target, backend) for target in targets().values() for backend in target.backends or ("",)]
+    titles = [f"{target.name} ({backend})" if backend else target.name for target, backend in columns]
+    lines = ["| family | head | " + " | ".join(titles) + " |", "|---" * (len(columns) + 2) + "|"]
+    cells = " | ".join(", ".join(served(target, backend)) for target, backend in columns)
+    for member in families().values():
+        lines += [f"| {member.name} | {head} | {cells} |" for head in member.heads]
+    return "\n".join(lines) + "\n"

@@ -1,0 +1,128 @@
+"""Run an artifact on one photo as an app would: geometry here, arithmetic in the file."""
+
+import colorsys
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image, ImageDraw, ImageFont
+
+from mobile_kit.errors import ImageError, UnsupportedError
+from mobile_kit.images import read_image
+from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.target import Array, Runtime, find_target
+
+__all__ = ["Prediction", "Predictor", "predict"]
+
+LEGEND_ROW_PX = 22
+# A class is named in the legend where it covers at least this part of the picture.
+LEAST_SHARE = 0.002
+
+
+@dataclass(frozen=True)
+class Prediction:
+    """The best classes of a photo with their probabilities, or of a segmentation with their share of the pixels."""
+
+    artifact: str
+    image: str
+    runtime: str
+    classes: tuple[tuple[str, float], ...]
+    overlay: str | None = None
+
+
+class Predictor:
+    """A loaded artifact that takes photos of any size."""
+
+    def __init__(self, folder: Path) -> None:
+        self.manifest = read_manifest(folder)
+        target = find_target(self.manifest.data["target"])
+        self.runtime: Runtime = target.load(self.manifest.model_path, self.manifest.inputs, self.manifest.outputs)
+
+    def outputs(self, image: NDArray[np.uint8]) -> dict[str, Array]:
+        """(H, W, C) uint8 of any size to every output by name."""
+        preprocess = self.manifest.preprocess
+        values = preprocess.entering(preprocess.geometry(image), self.manifest.in_graph)
+        return self.runtime.run({self.manifest.inputs[0].name: values})
+
+    def label(self, index: int) -> str:
+        """The name of a class."""
+        labels = self.manifest.labels
+        return labels[index] if labels else f"class {index}"
+
+
+def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -> Prediction:
+    """Return the best classes of a photo; for a segmentation, write the overlay with its legend to `save`.
+
+    Raises: ArtifactError, ImageError; UnsupportedError for a head that names no classes, or `save` without a map.
+    """
+    predictor = Predictor(folder)
+    head = predictor.manifest.data["model"]["head"]
+    if head not in {"classification", "segmentation"}:
+        raise UnsupportedError(f"artifact {folder}: its {head} head names no classes. Use verify, or another head.")
+    if head == "classification" and save is not None:
+        raise UnsupportedError(f"--save {save}: a classifier has no map to draw. Leave it out.")
+    pixels = read_image(image, predictor.manifest.preprocess.channels)
+    outputs = predictor.outputs(pixels)
+    scores = _probabilities(outputs) if head == "classification" else None
+    classes = None if scores is not None else _class_map(predictor.manifest, outputs)
+    if classes is not None:
+        scores = np.bincount(classes.ravel(), minlength=predictor.manifest.data["model"]["num_labels"]) / classes.size
+    assert scores is not None
+    order = np.argsort(-scores, kind="stable")[:top]
+    best = tuple((predictor.label(int(i)), float(scores[i])) for i in order if classes is None or scores[i] > 0)
+    if classes is not None and save is not None:
+        _save_overlay(predictor, pixels, classes, save)
+    return Prediction(str(folder), str(image), predictor.runtime.name, best, None if save is None else str(save))
+
+
+def _probabilities(outputs: dict[str, Array]) -> Array:
+    if "probabilities" in outputs:
+        return outputs["probabilities"][0]
+    logits = outputs["logits"][0].astype(np.float64)
+    weights = np.exp(logits - logits.max())
+    return np.asarray(weights / weights.sum())
+
+
+def _class_map(manifest: Manifest, outputs: dict[str, Array]) -> NDArray[np.int64]:
+    """Return the class of each pixel, (h, w), in the file's own resolution."""
+    if "mask" in outputs:
+        return outputs["mask"][0].astype(np.int64)
+    if "segmenter" in outputs:
+        return outputs["segmenter"][0].argmax(-1)
+    scores = outputs["logits"][0]
+    height, width = manifest.preprocess.image_size
+    # Bilinear without aligned corners, as Hugging Face's post_process_semantic_segmentation resizes logits.
+    planes = [Image.fromarray(plane).resize((width, height), Image.Resampling.BILINEAR) for plane in scores]
+    return np.stack([np.asarray(plane) for plane in planes]).argmax(0)
+
+
+def _color(index: int) -> tuple[int, int, int]:
+    """Return a colour well apart from its neighbours' (golden ratio steps of hue); class 0, the background, is black."""
+    if index == 0:
+        return (0, 0, 0)
+    red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.75, 0.95)
+    return (round(red * 255), round(green * 255), round(blue * 255))
+
+
+def _save_overlay(predictor: Predictor, image: NDArray[np.uint8], classes: NDArray[np.int64], path: Path) -> None:
+    """Lay the classes over what the network saw, half transparent, with a legend below."""
+    preprocess = predictor.manifest.preprocess
+    seen = Image.fromarray(np.broadcast_to(preprocess.geometry(image), (*preprocess.image_size, 3)).copy())
+    palette = np.array([_color(i) for i in range(int(classes.max()) + 1)], dtype=np.uint8)
+    colored = Image.fromarray(palette[classes]).resize(seen.size, Image.Resampling.NEAREST)
+    blended = Image.blend(seen, colored, 0.5)
+    shares = np.bincount(classes.ravel()) / classes.size
+    named = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= LEAST_SHARE]
+    sheet = Image.new("RGB", (max(blended.width, 240), blended.height + LEGEND_ROW_PX * len(named) + 6), "white")
+    sheet.paste(blended, (0, 0))
+    draw = ImageDraw.Draw(sheet)
+    for row, index in enumerate(named):
+        top = blended.height + 6 + row * LEGEND_ROW_PX
+        draw.rectangle((6, top, 6 + 14, top + 14), fill=_color(index), outline="gray")
+        text = f"{predictor.label(index)}  {shares[index]:.1%}"
+        draw.text((28, top), text, fill="black", font=ImageFont.load_default(14))
+    try:
+        sheet.save(path)
+    except (OSError, ValueError) as exc:
+        raise ImageError(f"--save {path}: can't be written ({exc}). Name a .png in a folder that exists.") from exc

@@ -1,0 +1,128 @@
+"""Latency of MobileViTV2-1.0 at 256, fp32: this kit's files, the stock paths, and other engines."""
+
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.manifest import read_manifest
+from mobile_kit.metrics import distance
+from mobile_kit.scenes import scene
+from tests.benchmarks.engines import LOADERS, Run, eager
+from tests.benchmarks.process import Conversion, Workshop
+from tests.benchmarks.stock import CLASSIFIER, Plain, saved
+from tests.benchmarks.table import Section, judged
+from tests.benchmarks.timing import Plan, Timing, interleave
+
+__all__ = ["measure"]
+
+BASELINE = "ONNX Runtime, HF model"
+# Parts of ONNX Runtime's time; issue 2, "What it must reach".
+BOUNDS = {"ExecuTorch, mobile_kit": 1.0, "LiteRT, mobile_kit": 0.95}
+
+
+@dataclass
+class _Contender:
+    """A file and its engine, or why there is none. graph: counts of partitions, transposes and reshapes."""
+
+    run: Run | None
+    graph: dict[str, Any] = field(default_factory=dict)
+    note: str | None = None
+
+
+def measure(shop: Workshop, rounds: int) -> Section:
+    """Build all files, and time them against one another."""
+    torch.set_num_threads(shop.threads)
+    checkpoint = saved(CLASSIFIER, shop.scratch / "classifier")
+    values = checkpoint.preprocess.arithmetic(checkpoint.preprocess.geometry(scene(1)))
+    contenders = {**_stock(shop, checkpoint, values), **_ours(shop, Path(checkpoint.source), values)}
+    runs = {name: contender.run for name, contender in contenders.items() if contender.run is not None}
+    reference = runs["torch eager, HF model"]()
+    timing = interleave(runs, Plan(rounds=rounds, tries=5 * rounds))
+    rows = [_row(name, contender, timing, reference) for name, contender in contenders.items()]
+    return Section(
+        name="latency",
+        title=f"Latency of MobileViTV2-1.0 at 256, fp32, pixel_values, {shop.threads} threads",
+        rows=sorted(rows, key=lambda row: row["ratio"] or np.inf),
+        notes=_notes(timing),
+        details={"calls_ms": timing.calls_ms, "rounds": timing.rounds, "tries": timing.tries, "quiet": timing.quiet},
+    )
+
+
+def _ours(shop: Workshop, model: Path, values: NDArray[np.float32]) -> dict[str, _Contender]:
+    engines = {"executorch": "ExecuTorch", "tflite": "LiteRT"}
+    found = {}
+    for folder in shop.export("latency", model, "--target", ",".join(engines), "--input", "pixel_values"):
+        manifest = read_manifest(folder)
+        engine = engines[manifest.data["target"]]
+        graph = manifest.data["graph"]
+        found[f"{engine}, mobile_kit"] = _Contender(
+            LOADERS[engine](manifest.model_path, values, shop.threads),
+            {"partitions": graph["partitions"], **_moves(graph["ops"])},
+        )
+    return found
+
+
+def _stock(shop: Workshop, checkpoint: Checkpoint, values: NDArray[np.float32]) -> dict[str, _Contender]:
+    model = Plain(checkpoint.model)
+    module = shop.save("stock", model, (torch.from_numpy(values),))
+    convert = partial(_converted, shop, values)
+    onnx = shop.convert("stock-onnx", "onnx", module, ".onnx")
+    return {
+        BASELINE: convert("ONNX Runtime", onnx),
+        "OpenVINO, HF model": convert("OpenVINO", onnx),
+        "ExecuTorch, HF model": convert("ExecuTorch", shop.convert("stock-pte", "executorch", module, ".pte")),
+        "LiteRT, HF model": convert("LiteRT", shop.convert("stock-tflite", "tflite", module, ".tflite")),
+        "torch eager, HF model": _Contender(eager(model, values)),
+    }
+
+
+def _converted(shop: Workshop, values: NDArray[np.float32], engine: str, conversion: Conversion) -> _Contender:
+    if conversion.path is None:
+        return _Contender(None, note=f"doesn't convert: {conversion.error}")
+    graph = conversion.graph
+    counts = {"partitions": graph.get("partitions"), **_moves(graph)} if graph else {}
+    return _Contender(LOADERS[engine](conversion.path, values, shop.threads), counts)
+
+
+def _moves(ops: dict[str, int]) -> dict[str, int]:
+    """Count what only moves data; each toolchain has its own names."""
+    names = {"transposes": {"transpose", "permute", "permute_copy"}, "reshapes": {"reshape", "view", "view_copy"}}
+    lowered = [(op.lower(), count) for op, count in ops.items()]
+    return {column: sum(count for op, count in lowered if op in known) for column, known in names.items()}
+
+
+def _row(name: str, contender: _Contender, timing: Timing, reference: NDArray[Any]) -> dict[str, Any]:
+    row: dict[str, Any] = dict.fromkeys(("engine, model", "median ms", "min ms", "ratio", "ratio of min"))
+    row["engine, model"] = name
+    if contender.run is not None:
+        median, least = timing.median_ms(name), timing.min_ms(name)
+        row |= {
+            "median ms": median,
+            "min ms": least,
+            "ratio": median / timing.median_ms(BASELINE),
+            "ratio of min": least / timing.min_ms(BASELINE),
+            "error sigma": distance(contender.run().reshape(reference.shape), reference),
+        }
+    row |= {column: contender.graph.get(column) for column in ("partitions", "transposes", "reshapes")}
+    if name in BOUNDS:
+        row |= judged(row["ratio"] if timing.quiet else None, at_most=BOUNDS[name])
+    return {**row, "note": contender.note}
+
+
+def _notes(timing: Timing) -> list[str]:
+    count = f"{timing.rounds} of {timing.tries} rounds"
+    if timing.quiet:
+        kept = f"{count} count: in the others, other processes used the machine."
+    else:
+        kept = f"Nothing is decided: other processes used the machine in too many of the {timing.tries} rounds."
+    return [
+        kept,
+        "Rounds in random order; 50 ms of rest and one untimed call before the timed ones of each engine. "
+        "Ratio: median to ONNX Runtime's median, which the bounds are for. Error: largest difference from torch eager.",
+    ]

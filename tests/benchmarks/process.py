@@ -1,0 +1,90 @@
+"""Other programs that the benchmark runs: the kit's own command line, and converters in processes of their own."""
+
+import json
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+__all__ = ["Conversion", "Workshop", "artifacts"]
+
+
+@dataclass(frozen=True)
+class Conversion:
+    """What a converter's process left. seconds: of the process. convert_s: without imports; null where it failed.
+
+    path: the file, null where error says why there is none.
+    """
+
+    path: Path | None
+    seconds: float
+    convert_s: float | None
+    error: str | None
+    graph: dict[str, int]
+
+
+@dataclass(frozen=True)
+class Workshop:
+    """A folder for helper files, a folder for logs, and the number of threads that engines get."""
+
+    scratch: Path
+    logs: Path
+    threads: int
+
+    def kit(self, name: str, *arguments: str) -> float:
+        """Run `mobile-kit` with arguments; return the seconds it took.
+
+        Raises: RuntimeError naming the log where it doesn't end well.
+        """
+        code, seconds = self._run(name, [sys.executable, "-m", "mobile_kit", *arguments])
+        if code:
+            raise RuntimeError(f"mobile-kit {arguments[0]}: ended with {code}. Its own words are in logs/{name}.log.")
+        return seconds
+
+    def export(self, name: str, model: Path | str, *arguments: str) -> list[Path]:
+        """Export a checkpoint in a folder; return the artifacts' folders. A parity failure is no failure here."""
+        out = self.scratch / name
+        command = [sys.executable, "-m", "mobile_kit", "export", str(model), "--out", str(out), *arguments]
+        code, _ = self._run(name, command)
+        found = artifacts(out)
+        if not found:
+            raise RuntimeError(f"mobile-kit export: ended with {code}, no artifact. Its own words are in logs/{name}.log.")
+        return found
+
+    def convert(self, name: str, tool: str, module: Path, suffix: str, *arguments: str) -> Conversion:
+        """Run one converter on a saved module in a fresh process; see converters.py."""
+        out = self.scratch / f"{name}{suffix}"
+        command = [sys.executable, "-m", "tests.benchmarks.converters", tool, str(module), str(out), *arguments]
+        code, seconds = self._run(name, command)
+        report = out.with_name(out.name + ".json")
+        result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
+        error = result.get("error") or (None if result else f"the process ended with code {code}")
+        return Conversion(
+            path=None if error else out,
+            seconds=seconds,
+            convert_s=result.get("convert_s"),
+            error=error,
+            graph=result.get("graph", {}),
+        )
+
+    def save(self, name: str, module: nn.Module, examples: tuple[Tensor, ...]) -> Path:
+        """Keep a module with its example inputs for a converter."""
+        path = self.scratch / f"{name}.pt"
+        torch.save((module, examples), path)
+        return path
+
+    def _run(self, name: str, command: list[str]) -> tuple[int, float]:
+        start = time.perf_counter()
+        with (self.logs / f"{name}.log").open("a", encoding="utf-8") as log:
+            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode
+        return code, time.perf_counter() - start
+
+
+def artifacts(out: Path) -> list[Path]:
+    """Return the artifact folders below an output folder."""
+    return sorted(path.parent for path in out.glob("*/*/manifest.json"))
