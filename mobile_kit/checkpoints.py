@@ -159,8 +159,8 @@ def _in_folder(source: str, folder: Path, revision: str | None, random_weights: 
             raise CheckpointError(f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().")
         if not allow_pickle:
             raise CheckpointError(
-                f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with save_pretrained(), "
-                "or add --allow-pickle to read its tensors only."
+                f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with "
+                "save_pretrained(), or add --allow-pickle to read its tensors only."
             )
     return _Files(config, processor, folder, revision, _license(source, folder))
 

@@ -140,8 +140,8 @@ def _card(options: ExportOptions, checkpoint: Checkpoint | None) -> ModelCard:
     family = checkpoint.family.name if checkpoint else ""
     return ModelCard(
         name=_slug(options.model),
-        description=f"{family} {head} exported from {name or options.model} by mobile_kit; the image's colour order and "
-        "scale are handled in the model",
+        description=f"{family} {head} exported from {name or options.model} by mobile_kit; the image's colour "
+        "order and scale are handled in the model",
         author="unknown" if is_folder or not owner else owner,
         license=checkpoint.license if checkpoint else None,
         source=options.model,

@@ -26,7 +26,7 @@ def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
             image.load()
             return to_pixels(image, channels)
     except FileNotFoundError as exc:
-        raise ImageError(f"image {path}: no such file.") from exc
+        raise ImageError(f"image {path}: no such file. Check the path.") from exc
     except Image.DecompressionBombError as exc:
         limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
         raise ImageError(f"image {path}: has more than {limit} pixels. Scale it down first.") from exc

@@ -96,8 +96,8 @@ class Oracle:
             if not part >= LEAST_DIFFERENCE:  # nor where it isn't a number
                 raise OracleError(
                     f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "
-                    f"{part:.2g} of their spread), so nothing can be verified against it. Give a trained checkpoint, or "
-                    "--random-weights to measure latency before training."
+                    f"{part:.2g} of their spread), so nothing can be verified against it. Give a trained checkpoint, "
+                    "or --random-weights to measure latency before training."
                 )
 
     def check_preprocess(self, image: NDArray[np.uint8]) -> None:
@@ -106,8 +106,8 @@ class Oracle:
         ours, theirs = preprocess.arithmetic(preprocess.geometry(image)), self.pixel_values(image)
         if ours.shape != theirs.shape or not float(np.abs(ours - theirs).max()) <= 1e-5:
             raise CheckpointError(
-                f"model {self.checkpoint.source!r}: its processor {type(self.checkpoint.processor).__name__} does something "
-                "that the kit doesn't reproduce. Export with --input pixel_values isn't safe either; open a report."
+                f"model {self.checkpoint.source!r}: its processor {type(self.checkpoint.processor).__name__} does "
+                "something that the kit doesn't reproduce. Give a checkpoint with the family's own processor."
             )
 
     def _output(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:

@@ -98,7 +98,7 @@ def _class_map(manifest: Manifest, outputs: dict[str, Array]) -> NDArray[np.int6
 
 
 def _color(index: int) -> tuple[int, int, int]:
-    """Return a colour well apart from its neighbours' (golden ratio steps of hue); class 0, the background, is black."""
+    """Return a colour far from its neighbours' (golden-ratio steps of hue); class 0, the background, is black."""
     if index == 0:
         return (0, 0, 0)
     red, green, blue = colorsys.hsv_to_rgb(index * 0.618034 % 1, 0.75, 0.95)

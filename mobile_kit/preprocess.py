@@ -32,8 +32,8 @@ class Preprocess:
     """A processor's work on one image.
 
     resize: {"shortest_edge": n} or {"height": h, "width": w}, null for none. crop: (height, width) around the centre,
-    null for none. resample: Pillow's filter. The arithmetic is (x * scale - mean) / std a channel, x in 0..255, mean and
-    std in the network's channel order.
+    null for none. resample: Pillow's filter. The arithmetic is (x * scale - mean) / std a channel, x in 0..255, mean
+    and std in the network's channel order.
     """
 
     resize: dict[str, int] | None
@@ -88,8 +88,8 @@ class Preprocess:
         crop = _size(config["crop_size"]) if config.get("do_center_crop") else None
         if crop is None and (resize is None or "height" not in resize):
             raise CheckpointError(
-                f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a file "
-                "for a phone needs. Give --image-size HxW."
+                f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a "
+                "file for a phone needs. Give --image-size HxW."
             )
         resample = config.get("resample")
         resample = Image.Resampling.BILINEAR if resample is None else resample  # as transformers does

@@ -243,7 +243,7 @@ def _canary(manifest: Manifest, runtime: Runtime, golden: _Sample, first: Mappin
 
 
 def _moved(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, float]:
-    """Return the root mean square difference of each output, in its standard deviations; for a mask, the part that changed."""
+    """Return how far each output moved: root mean square in standard deviations; of a mask, the part that changed."""
     moved = {}
     for spec in manifest.outputs:
         a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)

@@ -59,12 +59,23 @@ class HalfNorm(LinearNorm):
     by their mean magnitude first, they stay around 1 whatever the map's scale.
     """
 
+    epsilon: Tensor
+    least: Tensor
+
+    def __init__(self, norm: MapNorm) -> None:
+        super().__init__(norm)
+        # As tensors: a number over a tensor becomes a reciprocal, which XNNPACK lacks, and one added to a half tensor
+        # a cast outside the delegate.
+        self.register_buffer("epsilon", torch.full((1, 1, 1), norm.eps), persistent=False)
+        # Float16's least normal number: a flat map stays 0.
+        self.register_buffer("least", torch.full((1, 1, 1), 2.0**-14), persistent=False)
+
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
         centred = x - self.mean(x)
-        magnitude = self.mean(centred.abs()) + 2.0**-14  # float16's least normal number: a flat map stays 0
+        magnitude = self.mean(centred.abs()) + self.least
         scaled = centred / magnitude
-        return scaled * torch.rsqrt(self.mean(scaled * scaled) + self.eps / (magnitude * magnitude))
+        return scaled * torch.rsqrt(self.mean(scaled * scaled) + self.epsilon / (magnitude * magnitude))
 
 
 class Swish(nn.Module):

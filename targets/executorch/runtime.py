@@ -48,4 +48,3 @@ def _described(specs: tuple[TensorSpec, ...], count: int, meta: Any) -> dict[str
         name: (tuple(tensor.sizes()), DTYPES.get(int(tensor.dtype()), str(tensor.dtype())))
         for name, tensor in zip(names, tensors, strict=False)
     }
-

@@ -1,6 +1,7 @@
 """Inference engines behind one signature: (file, example input, threads) to a function that runs it once."""
 
 from collections.abc import Callable
+from functools import cache
 from pathlib import Path
 from typing import Any
 
@@ -29,11 +30,9 @@ def eager(model: nn.Module, values: NDArray[np.float32]) -> Run:
 
 def executorch(path: Path, values: NDArray[np.float32], threads: int) -> Run:
     """ExecuTorch's own runtime."""
-    from executorch.extension.pybindings.portable_lib import _load_for_executorch, _unsafe_reset_threadpool
+    from executorch.extension.pybindings.portable_lib import _load_for_executorch
 
-    if threads not in _POOLS:  # the pool is one for the process, and loaded programs go on using it
-        _unsafe_reset_threadpool(threads)
-        _POOLS.add(threads)
+    _set_executorch_threads(threads)
     module = _load_for_executorch(str(path))
     inputs = (torch.from_numpy(values),)
     return lambda: module.forward(inputs)[0].numpy()
@@ -82,4 +81,11 @@ LOADERS: dict[str, Callable[[Path, NDArray[np.float32], int], Run]] = {
     "ONNX Runtime": onnx_runtime,
     "OpenVINO": openvino,
 }
-_POOLS: set[int] = set()
+
+
+@cache
+def _set_executorch_threads(threads: int) -> None:
+    """Once only: the pool is one for the process, and loaded programs go on using it."""
+    from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+
+    _unsafe_reset_threadpool(threads)

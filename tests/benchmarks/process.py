@@ -11,7 +11,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Conversion", "Workshop", "artifacts"]
+__all__ = ["Conversion", "Workshop"]
+
+ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
@@ -51,9 +53,11 @@ class Workshop:
         out = self.scratch / name
         command = [sys.executable, "-m", "mobile_kit", "export", str(model), "--out", str(out), *arguments]
         code, _ = self._run(name, command)
-        found = artifacts(out)
+        found = sorted(path.parent for path in out.glob("*/*/manifest.json"))
         if not found:
-            raise RuntimeError(f"mobile-kit export: ended with {code}, no artifact. Its own words are in logs/{name}.log.")
+            raise RuntimeError(
+                f"mobile-kit export: ended with {code}, no artifact. Its own words are in logs/{name}.log."
+            )
         return found
 
     def convert(self, name: str, tool: str, module: Path, suffix: str, *arguments: str) -> Conversion:
@@ -72,6 +76,18 @@ class Workshop:
             graph=result.get("graph", {}),
         )
 
+    def handed(self, target: str, checkpoint: Path) -> Path:
+        """Save the module that a target hands to its toolchain; see handed.py.
+
+        Raises: RuntimeError naming the log.
+        """
+        path = self.scratch / f"handed-{target}.pt"
+        name = path.stem
+        code, _ = self._run(name, [sys.executable, "-m", "tests.benchmarks.handed", target, str(checkpoint), str(path)])
+        if code:
+            raise RuntimeError(f"target {target!r}: its graph can't be had. See logs/{name}.log.")
+        return path
+
     def save(self, name: str, module: nn.Module, examples: tuple[Tensor, ...]) -> Path:
         """Keep a module with its example inputs for a converter."""
         path = self.scratch / f"{name}.pt"
@@ -81,10 +97,5 @@ class Workshop:
     def _run(self, name: str, command: list[str]) -> tuple[int, float]:
         start = time.perf_counter()
         with (self.logs / f"{name}.log").open("a", encoding="utf-8") as log:
-            code = subprocess.run(command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False).returncode
-        return code, time.perf_counter() - start
-
-
-def artifacts(out: Path) -> list[Path]:
-    """Return the artifact folders below an output folder."""
-    return sorted(path.parent for path in out.glob("*/*/manifest.json"))
+            run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
+        return run.returncode, time.perf_counter() - start

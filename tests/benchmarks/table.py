@@ -46,7 +46,9 @@ def to_markdown(section: Section) -> str:
     """Return a heading, the table and its notes."""
     columns = section.columns
     lines = [f"## {section.title}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += ["| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row, columns)) + " |" for row in section.rows]
+    lines += [
+        "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row, columns)) + " |" for row in section.rows
+    ]
     return "\n".join([*lines, *(["", *(f"- {note}" for note in section.notes)] if section.notes else []), ""])
 
 
