@@ -4,18 +4,13 @@ import contextlib
 import errno
 import json
 import os
-import pickle
 import re
 import shutil
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from threading import Event
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,18 +18,19 @@ from PIL import Image
 
 from mobile_kit import __version__
 from mobile_kit.checkpoints import Checkpoint, load
-from mobile_kit.errors import LoweringError, MobileKitError, UnsupportedError
+from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.images import read_image
 from mobile_kit.manifest import MANIFEST, Manifest, model_record, read_manifest
 from mobile_kit.oracle import Oracle
 from mobile_kit.outputs import check_outputs, select_outputs
+from mobile_kit.pool import WorkerPool
 from mobile_kit.preprocess import attach
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import recipe
 from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, targets
-from mobile_kit.worker import GOLDEN_READY, Job
+from mobile_kit.worker import Job
 
 __all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
 
@@ -98,6 +94,18 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
     """
     plan = _plan(options)
     progress = progress or Progress(quiet=True)
+    with _staging(options.out) as staging:
+        checkpoint, photo = _checkpoint(options, progress)
+        jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
+        failures = _run(jobs, checkpoint, photo, progress)
+        slug = _slug(options.model)
+        done = [job for job in jobs if job.name not in failures]
+        artifacts = tuple(_publish(job, options.out / slug / job.name, staging) for job in done)
+        return ExportResult(artifacts, tuple(failures.values()))
+
+
+def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint, NDArray[np.uint8]]:
+    """Load the checkpoint and the golden photo, (H, W, C) uint8, and refuse what nothing could be proven against."""
     progress.stage("checkpoint", f"loading {options.model}")
     checkpoint = load(
         options.model,
@@ -108,29 +116,37 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
         allow_pickle=options.allow_pickle,
     )
     check_outputs(checkpoint.head, options.outputs)
-    photo = _photo(options, checkpoint)
-    with _staging(options.out) as staging:
-        jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
-        failures = _run(jobs, checkpoint, photo, progress)
-        slug = _slug(options.model)
-        done = [job for job in jobs if job.name not in failures]
-        artifacts = tuple(_publish(job, options.out / slug / job.name, staging) for job in done)
-        return ExportResult(artifacts, tuple(failures.values()))
+    channels = checkpoint.preprocess.channels
+    photo = scene(1)[:, :, :channels] if options.photo is None else read_image(options.photo, channels)
+    progress.stage("checkpoint", "looking at two photos")
+    oracle = Oracle(checkpoint, ())
+    oracle.check_preprocess(photo)
+    oracle.check_sight(photo)
+    progress.stage("checkpoint", "loaded", done=True)
+    return checkpoint, photo
 
 
 def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
     """Check everything that can be checked before any work."""
     names = options.targets or tuple(targets())
     plan = []
-    for name in names:
-        target = find_target(name)
+    chosen = [find_target(name) for name in names]
+    for target in chosen:
         check_installed(target)
-        for recipe_name in options.recipes:
-            chosen = recipe(recipe_name)
-            backend = options.backend or (target.backends[0] if target.backends else None)
-            check_request(target, chosen, backend, options.deployment_target)
-            plan.append((target, Request(chosen, backend, options.deployment_target, _card(options, None))))
+        # A choice that only some targets offer is theirs; where none offers it, it is refused.
+        backend = _own(options.backend, target.backends, any(t.backends for t in chosen))
+        deployment = _own(
+            options.deployment_target, target.deployment_targets, any(t.deployment_targets for t in chosen)
+        )
+        for name in options.recipes:
+            backend = backend or (target.backends[0] if target.backends else None)
+            check_request(target, recipe(name), backend, system)
+            plan.append((target, Request(recipe(name), backend, system, _card(options, None))))
     return plan
+
+
+def _own(asked: str | None, offered: tuple[str, ...], elsewhere: bool) -> str | None:
+    return None if not offered and elsewhere else asked
 
 
 def _card(options: ExportOptions, checkpoint: Checkpoint | None) -> ModelCard:
@@ -147,14 +163,6 @@ def _card(options: ExportOptions, checkpoint: Checkpoint | None) -> ModelCard:
         source=options.model,
         version=(checkpoint.revision if checkpoint else None) or __version__,
     )
-
-
-def _photo(options: ExportOptions, checkpoint: Checkpoint) -> NDArray[np.uint8]:
-    """Return the golden photo, (H, W, C) uint8: the user's, else a scene of an odd size."""
-    channels = checkpoint.preprocess.channels
-    if options.photo is not None:
-        return read_image(options.photo, channels)
-    return scene(1)[:, :, :channels]
 
 
 def _job(options: ExportOptions, checkpoint: Checkpoint, target: Target, request: Request, staging: Path) -> Job:
@@ -193,7 +201,7 @@ def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], prog
 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
     """
-    workers = _Workers(progress)
+    workers = WorkerPool(progress)
     with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1)) as threads:
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
@@ -211,75 +219,10 @@ def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], prog
     return {name: str(error) for name, error in errors.items()}
 
 
-class _Workers:
-    """The worker processes of one export."""
-
-    def __init__(self, progress: Progress) -> None:
-        self.golden = Event()
-        self._progress = progress
-        self._running: set[subprocess.Popen[str]] = set()
-        self._stopped = False
-
-    def run(self, job: Job) -> None:
-        """Run one job to its end. Raises: LoweringError, or the error that the worker reports."""
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        job.log.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            handed = Path(folder, "job.pkl")
-            handed.write_bytes(pickle.dumps(job))
-            process = subprocess.Popen(
-                [sys.executable, "-m", "mobile_kit.worker", str(handed)],
-                stdin=subprocess.PIPE,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
-                text=True,
-                start_new_session=True,
-                env={**os.environ, "OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"},
-            )
-            self._running.add(process)
-            try:
-                self._follow(job, process)
-            finally:
-                self._running.discard(process)
-                process.kill()
-                process.wait()
-
-    def stop(self) -> None:
-        """Kill all workers and let their threads end."""
-        self._stopped = True
-        self.golden.set()
-        for process in list(self._running):
-            process.kill()
-
-    def _follow(self, job: Job, process: "subprocess.Popen[str]") -> None:
-        assert process.stdout is not None
-        assert process.stdin is not None
-        last: dict[str, Any] = {}
-        for line in process.stdout:
-            last = json.loads(line)
-            if "stage" in last:
-                self._progress.stage(job.name, last["stage"], done=last.get("done", False))
-            if "lowered" in last:
-                self.golden.wait()
-                if self._stopped:
-                    return
-                with contextlib.suppress(BrokenPipeError):
-                    process.stdin.write(GOLDEN_READY + "\n")
-                    process.stdin.flush()
-        if "error" in last:
-            raise MobileKitError(last["error"])
-        if not last.get("done"):
-            reason = last.get("crash") or f"the process ended with code {process.wait()}"
-            raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.log}.")
-        job.log.unlink(missing_ok=True)
-
-
 def _write_golden(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8]) -> None:
     """Write the golden photo, inputs, outputs and yardsticks into every artifact."""
     outputs = jobs[0].model.spec.outputs
     oracle = Oracle(checkpoint, outputs)
-    oracle.check_preprocess(photo)
-    oracle.check_sight(photo)
     values = oracle.pixel_values(photo)
     reference = oracle.run(values)
     half = any(job.request.recipe.weight_bits < 32 for job in jobs)
@@ -314,7 +257,7 @@ def _staging(out: Path) -> Iterator[Path]:
             raise MobileKitError(
                 f"output folder {out}: the disk is full. Free some space, or choose another --out."
             ) from exc
-        if exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOTDIR, errno.EEXIST}:
+        if staging is None or exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise MobileKitError(
                 f"output folder {out}: can't be written ({exc.strerror}). Choose another --out."
             ) from exc

@@ -91,8 +91,8 @@ class Preprocess:
                 f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a "
                 "file for a phone needs. Give --image-size HxW."
             )
-        resample = config.get("resample")
-        resample = Image.Resampling.BILINEAR if resample is None else resample  # as transformers does
+        # Null is fine where nothing is resized.
+        resample = Image.Resampling.BILINEAR if resize is None else config.get("resample")
         if resample not in set(Image.Resampling):
             raise CheckpointError(f"processor resample {resample!r}: not known here. Known: 0 to 5 (Pillow's).")
         normalize = bool(config.get("do_normalize"))

@@ -45,7 +45,7 @@ def work(job: Job, status: TextIO) -> None:
     target = find_target(job.target)
     _say(status, stage=f"lowering ({job.request.recipe.name})")
     lowered = target.lower(job.model, job.request, job.folder / target.model_file)
-    _say(status, stage="waiting for the oracle", lowered=[spec.__dict__ for spec in lowered.inputs])
+    _say(status, stage="waiting for the oracle", lowered=True)
     if sys.stdin.readline().strip() != GOLDEN_READY:
         return
     manifest = build_manifest(

@@ -1,8 +1,10 @@
 """What many tests share: small checkpoints on disk, and scenes that are drawn only once."""
 
 import functools
+import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -10,7 +12,12 @@ import pytest
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.families.mobilevitv2 import HEADS
 from mobile_kit.scenes import scene
-from tests.small_checkpoints import save, small_model
+from tests import paper_target
+from tests.exports import DIGITS, ROOT, Export, export
+from tests.small_checkpoints import PROCESSOR, save, small_model
+
+# One layer a stage: converters take their time by the layer, and one shows as much as four.
+SHALLOW = {"n_attn_blocks": (1, 1, 1)}
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -38,3 +45,103 @@ def small_checkpoints(small_folders: dict[str, Path]) -> dict[str, Checkpoint]:
 def classifier_folder(small_folders: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the small classification checkpoint, to be damaged."""
     return Path(shutil.copytree(small_folders["classification"], tmp_path / "classifier"))
+
+
+@pytest.fixture(scope="session")
+def digits(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """The shipped classifier: fp32 and fp16 on all targets."""
+    return export(DIGITS, tmp_path_factory.mktemp("digits"), "--recipe", "fp32,fp16")
+
+
+@pytest.fixture(scope="session")
+def delegates(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """The shipped classifier for ExecuTorch's delegates that run on a device only."""
+    out = tmp_path_factory.mktemp("delegates")
+    coreml = export(DIGITS, out, "--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16")
+    vulkan = export(DIGITS, out, "--target", "executorch", "--backend", "vulkan")
+    return Export(DIGITS, {**coreml.records, **vulkan.records}, out, coreml.stderr)
+
+
+@pytest.fixture(scope="session")
+def segmentation_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A shallow segmentation checkpoint of 96 px and five labels."""
+    processor = {**PROCESSOR, "size": {"shortest_edge": 108}, "crop_size": {"height": 96, "width": 96}}
+    model = small_model("segmentation", (96, 96), output_stride=16, **SHALLOW)
+    return save(model, tmp_path_factory.mktemp("checkpoint") / "segmentation", processor)
+
+
+@pytest.fixture(scope="session")
+def segmentation(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Logits as Hugging Face gives them: fp32 and fp16 on all targets."""
+    return export(segmentation_folder, tmp_path_factory.mktemp("segmentation"), "--recipe", "fp32,fp16")
+
+
+@pytest.fixture(scope="session")
+def mask(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """A class map, resized and argmaxed in the graph: all targets."""
+    return export(segmentation_folder, tmp_path_factory.mktemp("mask"), "--outputs", "mask")
+
+
+@pytest.fixture(scope="session")
+def segmenter(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """What MediaPipe's ImageSegmenter takes."""
+    out = tmp_path_factory.mktemp("segmenter")
+    return export(segmentation_folder, out, "--outputs", "segmenter", "--target", "tflite")
+
+
+@pytest.fixture(scope="session")
+def base(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """A network without head, with the stages' maps: fp32 and fp16 on all targets."""
+    folder = save(small_model("base", **SHALLOW), tmp_path_factory.mktemp("checkpoint") / "base")
+    out = tmp_path_factory.mktemp("base")
+    return export(folder, out, "--outputs", "hidden_states", "--recipe", "fp32,fp16")
+
+
+@pytest.fixture(scope="session")
+def odd(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """Gray, 104 x 136 px, patches of 3 in maps of 13 x 17, 7 x 9 and 4 x 5, kernels of 5, GELU: all targets."""
+    size = (104, 136)
+    model = small_model(
+        "classification", size, patch_size=3, conv_kernel_size=5, hidden_act="gelu", num_channels=1, **SHALLOW
+    )
+    processor = {**PROCESSOR, "size": {"height": size[0], "width": size[1]}, "do_center_crop": False}
+    folder = save(model, tmp_path_factory.mktemp("checkpoint") / "odd", processor)
+    return export(folder, tmp_path_factory.mktemp("odd"))
+
+
+@pytest.fixture
+def paper_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the targets of paper_target.py for this process and its workers."""
+    info = tmp_path / "installed" / "paper_target-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-target\nVersion: 1.0\n")
+    lines = [f"{target.name} = {paper_target.__name__}:{target.name}" for target in paper_target.TARGETS]
+    (info / "entry_points.txt").write_text("\n".join(["[mobile_kit.targets]", *lines, ""]))
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(info.parent), str(ROOT)]))
+    monkeypatch.syspath_prepend(info.parent)
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a command ended with and said."""
+
+    code: int
+    out: str
+    err: str
+
+
+@pytest.fixture
+def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+    """Run a command in this process; native code's words are caught too."""
+    from mobile_kit.cli import main
+
+    def run(*arguments: str | Path) -> Answer:
+        capfd.readouterr()
+        try:
+            code = main([str(argument) for argument in arguments])
+        except SystemExit as usage:  # argparse's way out
+            code = int(usage.code or 0)
+        out, err = capfd.readouterr()
+        return Answer(code, out, err)
+
+    return run

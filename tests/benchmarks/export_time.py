@@ -72,7 +72,7 @@ def _notes(busy: list[float | None]) -> list[str]:
         f"Other processes used up to {max(known):.2f} cores meanwhile." if known else "Other load isn't known here."
     )
     return [
-        "Each converter runs in a fresh process on the graph that the kit hands it (checkpoint already loaded); its time "
-        "has Python's start and the toolchain's imports in it, as the export's has.",
+        "Each converter runs in a fresh process on the graph that the kit hands it (checkpoint already loaded); its "
+        "time has Python's start and the toolchain's imports in it, as the export's has.",
         f"Best of {ROUNDS}. {others}",
     ]

@@ -49,9 +49,7 @@ def handed(target_name: str, folder: str) -> tuple[nn.Module, tuple[Tensor, ...]
         target.lower(model, request, Path("never-written"))
     except _Handed as found:
         return found.module, found.examples
-    raise RuntimeError(
-        f"target {target_name!r}: its lowering never called torch.export.export or litert_torch.convert."
-    )
+    raise RuntimeError(f"target {target_name!r}: its lowering began no conversion that is known here.")
 
 
 if __name__ == "__main__":

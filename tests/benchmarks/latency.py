@@ -57,7 +57,9 @@ def measure(shop: Workshop, rounds: int) -> Section:
 def _ours(shop: Workshop, model: Path, values: NDArray[np.float32]) -> dict[str, _Contender]:
     engines = {"executorch": "ExecuTorch", "tflite": "LiteRT"}
     found = {}
-    for folder in shop.export("latency", model, "--target", ",".join(engines), "--input", "pixel_values"):
+    for folder in shop.export(
+        "latency", model, "--target", ",".join(engines), "--input", "pixel_values", "--outputs", "logits"
+    ):
         manifest = read_manifest(folder)
         engine = engines[manifest.data["target"]]
         graph = manifest.data["graph"]

@@ -45,7 +45,7 @@ class Workshop:
         """
         code, seconds = self._run(name, [sys.executable, "-m", "mobile_kit", *arguments])
         if code:
-            raise RuntimeError(f"mobile-kit {arguments[0]}: ended with {code}. Its own words are in logs/{name}.log.")
+            raise RuntimeError(f"mobile-kit {arguments[0]}: ended with {code}. See logs/{name}.log.")
         return seconds
 
     def export(self, name: str, model: Path | str, *arguments: str) -> list[Path]:
@@ -55,9 +55,7 @@ class Workshop:
         code, _ = self._run(name, command)
         found = sorted(path.parent for path in out.glob("*/*/manifest.json"))
         if not found:
-            raise RuntimeError(
-                f"mobile-kit export: ended with {code}, no artifact. Its own words are in logs/{name}.log."
-            )
+            raise RuntimeError(f"mobile-kit export: ended with {code}, no artifact. See logs/{name}.log.")
         return found
 
     def convert(self, name: str, tool: str, module: Path, suffix: str, *arguments: str) -> Conversion:

@@ -21,9 +21,10 @@ class Section:
 
     @property
     def columns(self) -> list[str]:
-        """The columns of all rows, in order of first use, bound and status last."""
+        """The columns of all rows in order of first use, then bound, status and note."""
         seen = dict.fromkeys(key for row in self.rows for key in row)
-        return [key for key in seen if key not in {"bound", "status"}] + [k for k in ("bound", "status") if k in seen]
+        last = ("bound", "status", "note")
+        return [key for key in seen if key not in last] + [key for key in last if key in seen]
 
     @property
     def missed(self) -> list[Row]:
@@ -45,11 +46,9 @@ def judged(value: float | None, *, at_most: float | None = None, at_least: float
 def to_markdown(section: Section) -> str:
     """Return a heading, the table and its notes."""
     columns = section.columns
-    lines = [f"## {section.title}", "", f"| {' | '.join(columns)} |", f"|{'---|' * len(columns)}"]
-    lines += [
-        "| " + " | ".join(cell.replace("|", "\\|") for cell in _cells(row, columns)) + " |" for row in section.rows
-    ]
-    return "\n".join([*lines, *(["", *(f"- {note}" for note in section.notes)] if section.notes else []), ""])
+    lines = [columns, ["---"] * len(columns), *(_cells(row, columns) for row in section.rows)]
+    table = ["| " + " | ".join(cell.replace("|", "\\|") for cell in line) + " |" for line in lines]
+    return "\n".join([f"## {section.title}", "", *table, "", *(f"- {note}" for note in section.notes), ""])
 
 
 def to_text(section: Section) -> str:

@@ -17,9 +17,11 @@ from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from tests.small_checkpoints import PROCESSOR, preprocess_for, small_model
 
-# Largest difference of the outputs, in standard deviations: float32 weights, rescaled and rounded once more.
-# Measured: 2.1e-6 at most.
-ARITHMETIC_BOUND = 1e-5
+# Largest difference of the outputs, in standard deviations.
+# One convolution: float32 weights, rescaled and rounded once more. Measured: 3.4e-6 at most.
+STEM_BOUND = 1e-5
+# A whole network carries that rounding on. Measured: 2.7e-5 at most; the bound is the for parity.
+NETWORK_BOUND = 1e-4
 
 # (height, width): smaller than the crop, narrow, square, equal to the resize and to the crop, odd.
 SIZES = [
@@ -125,7 +127,7 @@ OLD = {
         ("image_processor_type",),
     ),
     "without resample": ({}, ("resample",)),
-    "resample null": ({"resample": None}, ()),
+    "resample null, and nothing to resize": ({"resample": None, "do_resize": False}, ()),
 }
 
 
@@ -136,7 +138,7 @@ def test_old_configs_load_and_mean_what_the_processor_does(style: str, tmp_path:
     processor = hf_processor(config, tmp_path)
     preprocess = Preprocess.from_processor(processor.to_dict(), 3)
     assert preprocess.image_size == (64, 64)
-    assert preprocess.resize == {"shortest_edge": 72}
+    assert preprocess.resize == ({"shortest_edge": 72} if processor.do_resize else None)
     image = scene(5, 101, 157)
     assert np.array_equal(preprocess.geometry(image), hf_bytes(processor, image))
 
@@ -146,6 +148,7 @@ REFUSED = {
     "neither resize nor crop": ({"do_center_crop": False, "do_resize": False}, "Give --image-size HxW."),
     "unknown size": ({"size": {"longest_edge": 72}}, "Known: shortest_edge; height and width."),
     "unknown filter": ({"resample": 99}, "Known: 0 to 5"),
+    "no filter": ({"resample": None}, "Known: 0 to 5"),
     "two means": ({"do_normalize": True, "image_mean": [0.5, 0.5], "image_std": [1, 1, 1]}, "Mend the processor config."),
 }
 
@@ -211,9 +214,9 @@ def entering(image: NDArray[np.uint8], entry: Entry) -> Tensor:
     return values if entry == "uint8_nhwc" else values.permute(0, 3, 1, 2).float()
 
 
-def check_same(ours: Tensor, reference: Tensor) -> None:
+def check_same(ours: Tensor, reference: Tensor, bound: float) -> None:
     assert reference.std() > 0.1
-    assert float((ours - reference).abs().max() / reference.std()) <= ARITHMETIC_BOUND
+    assert float((ours - reference).abs().max() / reference.std()) <= bound
 
 
 @pytest.mark.parametrize("entry", ["uint8_nhwc", "rgb_nchw"])
@@ -228,7 +231,7 @@ def test_arithmetic_in_the_graph_is_the_processors(
     image = scene(8, 64, 64)[:, :, : preprocess.channels]
     want = Stem(padding, preprocess.channels)(torch.from_numpy(preprocess.arithmetic(image)))[0]
     model = attach(Stem(padding, preprocess.channels), preprocess, entry, half)
-    check_same(model(entering(image, entry))[0], want)
+    check_same(model(entering(image, entry))[0], want, STEM_BOUND)
 
 
 @pytest.mark.parametrize("entry", ["uint8_nhwc", "rgb_nchw"])
@@ -241,7 +244,7 @@ def test_a_checkpoints_outputs_from_bytes_are_those_from_pixel_values(entry: Ent
     with torch.no_grad():
         want = hf(torch.from_numpy(preprocess.arithmetic(image))).logits
         model = attach(build(hf, "classification", (64, 64), ()), preprocess, entry, half)
-        check_same(model(entering(image, entry))[0], want)
+        check_same(model(entering(image, entry))[0], want, NETWORK_BOUND)
 
 
 @pytest.mark.parametrize("entry", ["uint8_nhwc", "rgb_nchw"])

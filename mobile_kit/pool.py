@@ -1,0 +1,97 @@
+"""The worker processes of one export, seen from the parent."""
+
+import contextlib
+import json
+import os
+import pickle
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from threading import Event
+from typing import Any
+
+from mobile_kit.errors import LoweringError, MobileKitError
+from mobile_kit.progress import Progress
+from mobile_kit.worker import GOLDEN_READY, Job
+
+__all__ = ["WorkerPool"]
+
+# Workers share the cores with one another: each computes on one thread, and none spins while it waits.
+ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+
+
+class WorkerPool:
+    """Runs each job in a process of its own. `golden` is set once the golden files are written; safe for threads."""
+
+    def __init__(self, progress: Progress) -> None:
+        self.golden = Event()
+        self._progress = progress
+        self._running: set[subprocess.Popen[str]] = set()
+        self._stopped = False
+
+    def run(self, job: Job) -> None:
+        """Run one job to its end; its log stays only where the toolchain failed.
+
+        Raises: LoweringError naming the log, or the error that the worker reports.
+        """
+        if self._stopped:
+            return
+        job.log.parent.mkdir(parents=True, exist_ok=True)
+        job.log.unlink(missing_ok=True)
+        with tempfile.TemporaryDirectory() as folder:
+            handed = Path(folder, "job.pkl")
+            handed.write_bytes(pickle.dumps(job))
+            last = self._follow(job, self._start(handed))
+        if self._stopped or last.get("done") or "error" in last:
+            job.log.unlink(missing_ok=True)
+        if not self._stopped and "error" in last:
+            raise MobileKitError(last["error"])
+        if not self._stopped and not last.get("done"):
+            reason = last.get("crash") or f"its process ended with code {last['code']}"
+            raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.log}.")
+
+    def stop(self) -> None:
+        """Kill all workers, and let no other start."""
+        self._stopped = True
+        self.golden.set()
+        for process in list(self._running):
+            process.kill()
+
+    def _start(self, handed: Path) -> "subprocess.Popen[str]":
+        process = subprocess.Popen(
+            [sys.executable, "-m", "mobile_kit.worker", str(handed)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,  # Ctrl-C is the parent's to handle
+            env={**os.environ, **ENVIRONMENT},
+        )
+        self._running.add(process)
+        return process
+
+    def _follow(self, job: Job, process: "subprocess.Popen[str]") -> dict[str, Any]:
+        """Pass on what a worker says; return its last message, with its exit code."""
+        assert process.stdout is not None
+        last: dict[str, Any] = {}
+        try:
+            for line in process.stdout:
+                last = json.loads(line)
+                if "stage" in last:
+                    self._progress.stage(job.name, last["stage"], done=last.get("done", False))
+                if "lowered" in last:
+                    self._answer(process)
+        finally:
+            self._running.discard(process)
+            if not last.get("done"):
+                process.kill()
+            last = {**last, "code": process.wait()}
+        return last
+
+    def _answer(self, process: "subprocess.Popen[str]") -> None:
+        assert process.stdin is not None
+        self.golden.wait()
+        with contextlib.suppress(BrokenPipeError, ValueError):
+            process.stdin.write(GOLDEN_READY + "\n")
+            process.stdin.flush()

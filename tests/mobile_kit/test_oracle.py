@@ -1,0 +1,142 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import nn
+
+from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.errors import CheckpointError, OracleError
+from mobile_kit.oracle import HalfConvolutions, Oracle
+from mobile_kit.outputs import known_outputs, select_outputs
+from mobile_kit.scenes import scene
+from mobile_kit.spec import TensorSpec
+from tests.small_checkpoints import small_config, small_model
+
+PHOTO = scene(2, 90, 110)
+
+
+def oracle_of(checkpoint: Checkpoint) -> Oracle:
+    """An oracle of everything that the head can give."""
+    optional = checkpoint.head.optional
+    model = checkpoint.family.build(checkpoint.model, checkpoint.head.name, checkpoint.image_size, optional)
+    return Oracle(checkpoint, select_outputs(model, checkpoint.head, known_outputs(checkpoint.head)).spec.outputs)
+
+
+def test_pixel_values_are_the_processors(small_checkpoints: dict[str, Checkpoint]) -> None:
+    checkpoint = small_checkpoints["classification"]
+    values = oracle_of(checkpoint).pixel_values(PHOTO)
+    assert values.shape == (1, 3, 64, 64)
+    assert values.dtype == np.float32
+    assert np.array_equal(values, checkpoint.processor(PHOTO, return_tensors="np").pixel_values)
+
+
+@pytest.mark.parametrize("head", ["base", "classification", "segmentation"])
+def test_every_output_is_hugging_faces(head: str, small_checkpoints: dict[str, Checkpoint]) -> None:
+    checkpoint = small_checkpoints[head]
+    oracle = oracle_of(checkpoint)
+    values = oracle.pixel_values(PHOTO)
+    results = oracle.run(values)
+    with torch.no_grad():
+        raw = checkpoint.model(torch.from_numpy(values), output_hidden_states=True)
+    want = {f"hidden_states_{i}": state for i, state in enumerate(raw.hidden_states)}
+    if head == "base":
+        want |= {"last_hidden_state": raw.last_hidden_state, "pooler_output": raw.pooler_output}
+    else:
+        want["logits"] = raw.logits
+    if head == "classification":
+        want["probabilities"] = raw.logits.softmax(-1)
+    if head == "segmentation":
+        want["mask"] = checkpoint.processor.post_process_semantic_segmentation(raw, target_sizes=[(64, 64)])[0][None]
+        resized = nn.functional.interpolate(raw.logits, size=(64, 64), mode="bilinear", align_corners=False)
+        want["segmenter"] = resized.permute(0, 2, 3, 1)
+        assert torch.equal(want["segmenter"].argmax(-1), want["mask"])  # Hugging Face's own mask agrees
+    assert set(results) == set(want)
+    for name, value in want.items():
+        assert np.array_equal(results[name], value.numpy()), name
+
+
+def test_yardsticks_measure_hugging_face_against_its_float64(small_checkpoints: dict[str, Checkpoint]) -> None:
+    oracle = oracle_of(small_checkpoints["segmentation"])
+    values = oracle.pixel_values(PHOTO)
+    with_half, without = oracle.yardsticks(values, half=True), oracle.yardsticks(values, half=False)
+    for spec in oracle.outputs:
+        single, half = without[spec.name], with_half[spec.name]
+        assert half.float32_error == single.float32_error
+        assert single.float16_sqnr_db is single.float16_changed is None
+        if spec.meaning == "mask":
+            assert half.float16_sqnr_db is None
+            assert half.float16_changed is not None
+            assert single.float32_error <= half.float16_changed < 0.2
+        else:
+            # float32 keeps 24 bits and float16 11: 7e-8 and 60 dB before anything accumulates.
+            assert 1e-8 < single.float32_error < 1e-3
+            assert half.float16_sqnr_db is not None
+            assert 20 < half.float16_sqnr_db < 75
+            assert half.float16_changed is None
+
+
+def test_measuring_leaves_the_model_in_float32(small_checkpoints: dict[str, Checkpoint]) -> None:
+    checkpoint = small_checkpoints["classification"]
+    oracle = oracle_of(checkpoint)
+    values = oracle.pixel_values(PHOTO)
+    before = oracle.run(values)
+    oracle.yardsticks(values, half=True)
+    assert {p.dtype for p in checkpoint.model.parameters()} == {torch.float32}
+    assert np.array_equal(oracle.run(values)["logits"], before["logits"])
+
+
+def test_half_convolutions_round_what_float32_computes() -> None:
+    torch.manual_seed(0)
+    conv, x = nn.Conv2d(8, 8, 3, groups=4), torch.randn(1, 8, 9, 9)
+    with torch.no_grad(), HalfConvolutions():
+        ours = conv.half()(x.half())
+    with torch.no_grad():
+        wide = conv.float()(x.half().float())
+    assert ours.dtype == torch.float16
+    assert torch.equal(ours, wide.half())
+
+
+@pytest.mark.parametrize("head", ["base", "classification", "segmentation"])
+def test_a_model_that_sees_its_input_passes(head: str, small_checkpoints: dict[str, Checkpoint]) -> None:
+    oracle = oracle_of(small_checkpoints[head])
+    oracle.check_sight(PHOTO)
+    oracle.check_preprocess(PHOTO)
+
+
+def test_a_blind_model_is_refused(small_checkpoints: dict[str, Checkpoint]) -> None:
+    """With Hugging Face's default initialisation, the logits are the same for every image."""
+    model = transformers.MobileViTV2ForImageClassification(small_config()).eval()
+    blind = replace(small_checkpoints["classification"], source="a/b", model=model)
+    with pytest.raises(OracleError) as caught:
+        oracle_of(blind).check_sight(PHOTO)
+    message = str(caught.value)
+    assert message.startswith("model 'a/b': its logits are the same for different images")
+    assert "--random-weights" in message
+    assert "\n" not in message
+
+
+def test_a_single_logit_that_moves_with_rounding_only_is_blind(small_checkpoints: dict[str, Checkpoint]) -> None:
+    model = small_model("classification", num_labels=1)
+    model.classifier.weight.mul_(1e-6)
+    with pytest.raises(OracleError, match="its logits are the same"):
+        oracle_of(replace(small_checkpoints["classification"], model=model)).check_sight(PHOTO)
+
+
+def test_outputs_that_are_not_numbers_are_refused(small_checkpoints: dict[str, Checkpoint]) -> None:
+    model = small_model("classification")
+    model.mobilevitv2.conv_stem.normalization.running_var.fill_(-1)
+    with pytest.raises(OracleError):
+        oracle_of(replace(small_checkpoints["classification"], model=model)).check_sight(PHOTO)
+
+
+@pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a std of 0
+@pytest.mark.parametrize("changes", [{"channel_order": "RGB"}, {"scale": 1 / 256}, {"crop": (64, 63)}, {"std": (0, 0, 0)}])
+def test_a_processor_that_does_something_else_is_refused(
+    changes: dict[str, object], small_checkpoints: dict[str, Checkpoint]
+) -> None:
+    checkpoint = small_checkpoints["classification"]
+    other = replace(checkpoint, preprocess=replace(checkpoint.preprocess, **changes))  # type: ignore[arg-type]
+    with pytest.raises(CheckpointError, match="MobileViTImageProcessorPil does something that the kit doesn't"):
+        Oracle(other, (TensorSpec("logits", (1, 5)),)).check_preprocess(PHOTO)

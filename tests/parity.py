@@ -1,0 +1,98 @@
+"""Hold a file against Hugging Face in float64, in the test's own words."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+
+from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
+from mobile_kit.oracle import Oracle
+from mobile_kit.scenes import scene
+from mobile_kit.spec import TensorSpec
+from mobile_kit.target import Array, find_target
+from sample_apps.checkpoints.digits import held_out_views
+from tests.exports import DIGITS, Export
+
+Outputs = dict[str, Array]
+
+FLOAT32_SIGMA, FLOAT32_FACTOR = 1e-4, 4.0
+FLOAT16_MARGIN_DB = 3.0
+DIGITS_FLOAT16_DB = 45.0
+MASK_CHANGED, MASK_FACTOR = 1e-3, 2.0
+SIGHT = 0.1
+
+
+@dataclass(frozen=True)
+class Reference:
+    """Hugging Face's outputs for some photos, (N, ...) each, in three precisions."""
+
+    exact: Outputs
+    single: Outputs
+    half: Outputs
+
+
+@functools.cache
+def checkpoint(folder: Path) -> Checkpoint:
+    return load(str(folder))
+
+
+@functools.cache
+def photos(folder: Path, channels: int) -> tuple[NDArray[np.uint8], ...]:
+    """Four unseen digits for the checkpoint that was trained on such; scenes of odd sizes for the others."""
+    if folder == DIGITS:
+        return tuple(image for image, _ in held_out_views(4, seed=11))
+    return tuple(scene(seed, 427 + seed, 613)[:, :, :channels] for seed in (21, 22))
+
+
+@functools.cache
+def reference(folder: Path, outputs: tuple[TensorSpec, ...]) -> Reference:
+    """Compute the reference, and prove that it sees its input."""
+    oracle = Oracle(checkpoint(folder), outputs)
+    pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels)]
+    by_dtype = []
+    for dtype in (torch.float64, torch.float32, torch.float16):
+        runs = [oracle.run(values, dtype) for values in pixels]
+        by_dtype.append({spec.name: np.concatenate([run[spec.name] for run in runs]) for spec in outputs})
+    for name, exact in by_dtype[0].items():
+        least = np.mean(exact[0] != exact[1]) if exact.dtype == np.int32 else distance(exact[0], exact[1])
+        assert least >= SIGHT, f"{name} is the same for two photos"
+    return Reference(*by_dtype)
+
+
+def run(manifest: Manifest, images: tuple[NDArray[np.uint8], ...]) -> Outputs:
+    """Run an artifact on photos as an app would. Returns: (N, ...) by output."""
+    runtime = find_target(manifest.data["target"]).load(manifest.model_path, manifest.inputs, manifest.outputs)
+    preprocess, name = manifest.preprocess, manifest.inputs[0].name
+    results = [runtime.run({name: preprocess.entering(preprocess.geometry(x), manifest.in_graph)}) for x in images]
+    return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in manifest.outputs}
+
+
+def assert_parity(exported: Export, name: str) -> None:
+    """Hold an artifact against the bounds above."""
+    manifest = read_manifest(exported[name])
+    truth = reference(exported.checkpoint, manifest.outputs)
+    assert_within_bounds(manifest, run(manifest, photos(exported.checkpoint, manifest.preprocess.channels)), truth)
+
+
+def assert_within_bounds(manifest: Manifest, found: Outputs, truth: Reference) -> None:
+    half = manifest.data["recipe"]["weight_bits"] == 16
+    assert found.keys() == truth.exact.keys()
+    for spec in manifest.outputs:
+        got, exact, single, low = (outputs[spec.name] for outputs in (found, truth.exact, truth.single, truth.half))
+        assert got.shape == exact.shape == (len(exact), *spec.shape[1:])
+        assert got.dtype == spec.dtype
+        if spec.meaning == "mask":
+            own = 1 - pixel_agreement(low if half else single, exact)
+            assert 1 - pixel_agreement(got, exact) <= max(MASK_CHANGED, MASK_FACTOR * own), spec.name
+        elif half:
+            floor = sqnr_db(low, exact) - FLOAT16_MARGIN_DB
+            floor = max(floor, DIGITS_FLOAT16_DB) if truth is reference(DIGITS, manifest.outputs) else floor
+            assert sqnr_db(got, exact) >= floor, spec.name
+        else:
+            limit = max(FLOAT32_SIGMA, FLOAT32_FACTOR * distance(single, exact))
+            assert distance(got, exact) <= limit, spec.name
