@@ -135,9 +135,8 @@ def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
         check_installed(target)
         # A choice that only some targets offer is theirs; where none offers it, it is refused.
         backend = _own(options.backend, target.backends, any(t.backends for t in chosen))
-        deployment = _own(
-            options.deployment_target, target.deployment_targets, any(t.deployment_targets for t in chosen)
-        )
+        systems = any(t.deployment_targets for t in chosen)
+        system = _own(options.deployment_target, target.deployment_targets, systems)
         for name in options.recipes:
             backend = backend or (target.backends[0] if target.backends else None)
             check_request(target, recipe(name), backend, system)

@@ -4,13 +4,12 @@ import socket
 from pathlib import Path
 from typing import Any
 
-import httpx
 import huggingface_hub
 import numpy as np
 import pytest
 import torch
 import transformers
-from huggingface_hub.errors import LocalEntryNotFoundError, RepositoryNotFoundError, RevisionNotFoundError
+from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file, save_file
 
 from mobile_kit.checkpoints import Checkpoint, load
@@ -224,18 +223,16 @@ def test_a_revision_of_a_known_name_with_random_weights_is_refused() -> None:
     assert "Leave --revision out." in refusal(SMALLEST, UnsupportedError, revision="main", random_weights=True)
 
 
-def answer(status: int) -> httpx.Response:
-    return httpx.Response(status, request=httpx.Request("GET", "https://hub.invalid"))
+class ConnectError(Exception):
+    """As the Hub's HTTP library raises it, which is another one in another version of huggingface_hub."""
 
 
 FAILURES = [
-    RepositoryNotFoundError("401 Client Error.\n\nRepository Not Found for url.\nDo log in.", response=answer(401)),
-    RevisionNotFoundError("404 Client Error.\n\nRevision Not Found.", response=answer(404)),
     LocalEntryNotFoundError("An error happened while trying to locate the files.\nCheck your connection."),
-    httpx.ConnectError("[Errno -2] Name or service not known"),
-    httpx.ReadTimeout(""),
+    ConnectError("[Errno -2] Name or service not known"),
+    ConnectError(""),
     OSError(28, "No space left on device"),
-    ValueError("not a repo id\nat all"),
+    ValueError("401 Client Error.\n\nRepository Not Found for url.\nDo log in."),
 ]
 
 
