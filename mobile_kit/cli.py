@@ -55,7 +55,7 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("model", metavar="MODEL", help="Hub id, local folder, or known name with --random-weights")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the artifacts go")
     parser.add_argument("--head", help="base, classification, segmentation; default: the checkpoint's own")
-    parser.add_argument("--target", type=_names, default=(), metavar="T,..", help="default: all targets")
+    parser.add_argument("--target", type=_names, default=(), metavar="T,..", help="default: all that are installed")
     parser.add_argument("--backend", help="of ExecuTorch: xnnpack (default), coreml, vulkan")
     parser.add_argument("--recipe", type=_names, default=("fp32",), metavar="R,..", help="fp32 (default), fp16")
     parser.add_argument("--deployment-target", metavar="iOSN", help="oldest system of a Core ML model; default iOS17")

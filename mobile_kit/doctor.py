@@ -3,10 +3,9 @@
 import platform
 from dataclasses import dataclass
 from importlib import metadata
-from importlib.util import find_spec
 
 from mobile_kit import __version__
-from mobile_kit.target import targets
+from mobile_kit.target import missing_modules, targets
 
 __all__ = ["Finding", "doctor"]
 
@@ -31,7 +30,7 @@ def doctor() -> list[Finding]:
     ]
     findings += [_package(name, "pip install mobile-kit") for name in CORE]
     for target in targets().values():
-        missing = [module for module in target.modules if find_spec(module) is None]
+        missing = missing_modules(target)
         found = None if missing else ", ".join(_described(module) for module in target.modules)
         mend = f"pip install 'mobile-kit[{target.extra}]'" if missing else None
         findings.append(Finding(f"target {target.name}", found, mend))

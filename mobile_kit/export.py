@@ -29,7 +29,7 @@ from mobile_kit.progress import Progress
 from mobile_kit.quantization import recipe
 from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel
-from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, targets
+from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, installed_targets
 from mobile_kit.worker import Job
 
 __all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
@@ -128,7 +128,7 @@ def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint,
 
 def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
     """Check everything that can be checked before any work."""
-    names = options.targets or tuple(targets())
+    names = options.targets or installed_targets()
     plan = []
     chosen = [find_target(name) for name in names]
     for target in chosen:

@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from importlib import metadata
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -34,6 +35,8 @@ __all__ = [
     "captured_stderr",
     "check_installed",
     "find_target",
+    "installed_targets",
+    "missing_modules",
     "targets",
 ]
 
@@ -147,11 +150,25 @@ def find_target(name: str) -> Target:
     return found[name]
 
 
+def missing_modules(target: Target) -> list[str]:
+    """Return the modules that a target needs and that aren't installed."""
+    return [module for module in target.modules if find_spec(module) is None]
+
+
+def installed_targets() -> tuple[str, ...]:
+    """Return the names of the targets whose toolchain is installed.
+
+    Raises: MissingToolError where none is.
+    """
+    names = tuple(name for name, target in targets().items() if not missing_modules(target))
+    if not names:
+        raise MissingToolError("targets: no toolchain is installed. Run: pip install 'mobile-kit[all]'")
+    return names
+
+
 def check_installed(target: Target) -> None:
     """Raise MissingToolError where a package that the target needs isn't installed."""
-    from importlib.util import find_spec
-
-    missing = [module for module in target.modules if find_spec(module) is None]
+    missing = missing_modules(target)
     if missing:
         raise MissingToolError(
             f"target {target.name!r}: needs {', '.join(missing)}, which isn't installed. "

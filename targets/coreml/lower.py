@@ -6,6 +6,7 @@ from dataclasses import replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
+from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import torch
@@ -42,6 +43,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         package = ct.convert(program, skip_model_load=True, **options)
     described = _described(package, model.spec, request.card, bool(classes))
     described.save(str(path))
+    _make_reproducible(path, type(described.get_spec()))
     operations = program.functions["main"].operations
     return Lowered(
         recipe=request.recipe,
@@ -51,6 +53,18 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         tools={name: version(name) for name in ("coremltools", "torch")},
         deployment_target=deployment,
     )
+
+
+def _make_reproducible(path: Path, proto: Any) -> None:
+    """Let two exports of one model be the same bytes: coremltools draws random identifiers and orders maps by chance."""
+    model = path / "Data/com.apple.CoreML/model.mlmodel"
+    model.write_bytes(proto.FromString(model.read_bytes()).SerializeToString(deterministic=True))
+    manifest = path / "Manifest.json"
+    content = json.loads(manifest.read_text(encoding="utf-8"))
+    names = {key: str(uuid5(NAMESPACE_URL, item["path"])) for key, item in content["itemInfoEntries"].items()}
+    content["itemInfoEntries"] = {names[key]: item for key, item in content["itemInfoEntries"].items()}
+    content["rootModelIdentifier"] = names[content["rootModelIdentifier"]]
+    manifest.write_text(json.dumps(content, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
 def _program(model: CommonModel, options: dict[str, Any]) -> Any:

@@ -183,7 +183,9 @@ def test_a_folder_is_refused(tmp_path: Path) -> None:
 @pytest.mark.parametrize("side_px", [14000, 60000], ids=["above ours", "above Pillow's"])
 def test_an_absurd_size_is_refused(side_px: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = tmp_path / "a.pgm"
-    path.write_bytes(b"P5 %d %d 255\n" % (side_px, side_px + 1000))  # only a header: it mustn't get as far as the pixels
+    path.write_bytes(
+        b"P5 %d %d 255\n" % (side_px, side_px + 1000)
+    )  # only a header: it mustn't get as far as the pixels
     if side_px < 20000:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(ImageError) as caught:

@@ -132,7 +132,9 @@ def test_outputs_that_are_not_numbers_are_refused(small_checkpoints: dict[str, C
 
 
 @pytest.mark.filterwarnings("ignore::RuntimeWarning")  # a std of 0
-@pytest.mark.parametrize("changes", [{"channel_order": "RGB"}, {"scale": 1 / 256}, {"crop": (64, 63)}, {"std": (0, 0, 0)}])
+@pytest.mark.parametrize(
+    "changes", [{"channel_order": "RGB"}, {"scale": 1 / 256}, {"crop": (64, 63)}, {"std": (0, 0, 0)}]
+)
 def test_a_processor_that_does_something_else_is_refused(
     changes: dict[str, object], small_checkpoints: dict[str, Checkpoint]
 ) -> None:

@@ -1,3 +1,4 @@
+import functools
 import json
 from pathlib import Path
 from typing import Any
@@ -59,17 +60,22 @@ def hf_bytes(processor: Any, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     return np.asarray(plain[0].transpose(1, 2, 0), dtype=np.uint8)
 
 
+@functools.cache
+def drawn(size: tuple[int, int]) -> NDArray[np.uint8]:
+    return scene(3, *size)
+
+
 @pytest.mark.parametrize("channels", [1, 3], ids=["gray", "color"])
 @pytest.mark.parametrize("geometry", GEOMETRIES)
 def test_geometry_is_the_processors_byte_for_byte(geometry: str, channels: int, tmp_path: Path) -> None:
     processor = hf_processor({**PROCESSOR, **GEOMETRIES[geometry]}, tmp_path)
     preprocess = Preprocess.from_processor(processor.to_dict(), channels)
-    for height, width in SIZES:
-        image = scene(3, height, width)[:, :, :channels]
+    for size in SIZES:
+        image = drawn(size)[:, :, :channels]
         ours, theirs = preprocess.geometry(image), hf_bytes(processor, image)
         assert ours.dtype == np.uint8
         assert ours.shape == (*preprocess.image_size, channels)
-        assert np.array_equal(ours, theirs), f"{height}x{width}"
+        assert np.array_equal(ours, theirs), f"{size[0]}x{size[1]}"
 
 
 def test_an_image_too_narrow_to_be_resized_is_refused() -> None:
@@ -149,7 +155,10 @@ REFUSED = {
     "unknown size": ({"size": {"longest_edge": 72}}, "Known: shortest_edge; height and width."),
     "unknown filter": ({"resample": 99}, "Known: 0 to 5"),
     "no filter": ({"resample": None}, "Known: 0 to 5"),
-    "two means": ({"do_normalize": True, "image_mean": [0.5, 0.5], "image_std": [1, 1, 1]}, "Mend the processor config."),
+    "two means": (
+        {"do_normalize": True, "image_mean": [0.5, 0.5], "image_std": [1, 1, 1]},
+        "Mend the processor config.",
+    ),
 }
 
 
@@ -274,7 +283,7 @@ def test_pixel_values_leave_the_model_as_it_is() -> None:
 
 def test_half_keeps_the_weights_out_of_float16s_subnormal_numbers() -> None:
     plain, half = (attach(Stem(1, 3), preprocessing("BGR", False), "uint8_nhwc", h).stem.weight for h in (False, True))
-    # Scaled by 255 / 256 instead of by 1 / 255: nearly all of the significant bits of float16 (2**-14 is its least normal).
+    # Scaled by 256 / 255 in place of 1 / 255: all of the significant bits of float16, whose least normal is 2**-14.
     assert plain.abs().mean() < 2e-3
     assert 0.9 < half.abs().mean() / Stem(1, 3).stem.weight.abs().mean() < 1.1
 

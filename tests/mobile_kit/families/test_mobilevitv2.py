@@ -146,7 +146,12 @@ def test_without_hidden_states_only_the_heads_outputs_are_given() -> None:
 
 def test_the_spec_says_what_the_checkpoint_is() -> None:
     spec = _built("classification").spec
-    assert (spec.family, spec.head, spec.image_size, spec.num_channels) == ("mobilevitv2", "classification", (64, 64), 3)
+    assert (spec.family, spec.head, spec.image_size, spec.num_channels) == (
+        "mobilevitv2",
+        "classification",
+        (64, 64),
+        3,
+    )
     assert spec.labels == LABELS
     assert spec.num_parameters == sum(p.numel() for p in small_model("classification").parameters())
     assert _built("base").spec.labels is None
@@ -194,7 +199,7 @@ def test_each_stage_permutes_once_in_and_once_out(output_stride: int) -> None:
 @pytest.mark.parametrize("image_size", [(8, 8), (32, 256), (256, 32)])
 def test_an_image_that_leaves_less_than_a_patch_is_refused(head: str, image_size: tuple[int, int]) -> None:
     model = small_model(head)
-    with pytest.raises(UnsupportedError, match="smaller than a patch of 2. Ask for a larger --image-size") as caught:
+    with pytest.raises(UnsupportedError, match=r"smaller than a patch of 2\. Ask for a larger --image-size") as caught:
         build(model, head, image_size, ())
     assert f"{image_size[0]}x{image_size[1]}" in str(caught.value)
     with torch.no_grad(), pytest.raises(RuntimeError):  # Hugging Face can't either
@@ -216,7 +221,15 @@ def test_a_segmenter_without_labels_is_refused() -> None:
 
 
 # Millions of parameters, as Apple's and the paper's tables have them (table 6 of https://arxiv.org/abs/2206.02680).
-PUBLISHED = {"0.5": "1.37", "0.75": "2.87", "1.0": "4.90", "1.25": "7.48", "1.5": "10.59", "1.75": "14.25", "2.0": "18.45"}
+PUBLISHED = {
+    "0.5": "1.37",
+    "0.75": "2.87",
+    "1.0": "4.90",
+    "1.25": "7.48",
+    "1.5": "10.59",
+    "1.75": "14.25",
+    "2.0": "18.45",
+}
 
 
 @pytest.mark.parametrize("width", PUBLISHED)

@@ -16,9 +16,8 @@ from torch import Tensor, nn
 from mobile_kit.errors import ArtifactError, LoweringError, UnsupportedError
 from targets.tflite.container import Container, Pointer, pack, unpack
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, read_metadata, set_tensor_names
-from tests.environments import EnvironmentUnavailable, environment
+from tests.targets.tflite.conftest import CLIENT
 
-CLIENT = Path(__file__).parent / "mediapipe_client.py"
 HEIGHT_PX, WIDTH_PX = 32, 48
 LABELS = ("red", "green", "blue", "päle grey, light")
 # Both are the same runtime's float32 on the same pixels; measured 2e-7.
@@ -246,20 +245,6 @@ def test_what_is_no_model_or_has_no_note_is_refused(classifier: bytes) -> None:
         unpack(b"PK\x03\x04 and so on")
     with pytest.raises(ArtifactError, match="has none"):
         read_metadata(classifier)
-
-
-@pytest.fixture(scope="session")
-def mediapipe(request: pytest.FixtureRequest) -> Path:
-    """The Python of an environment with MediaPipe Tasks, a client that we did not write."""
-    assert request.config.cache is not None
-    try:
-        python = environment(request.config.cache.mkdir("venvs"), "mediapipe", ["mediapipe==1.2.2"])
-    except EnvironmentUnavailable as reason:
-        pytest.skip(str(reason))
-    done = subprocess.run([python, CLIENT, "check"], capture_output=True, text=True)
-    if done.returncode:
-        pytest.skip((done.stderr.strip() or "MediaPipe does not start").splitlines()[-1])
-    return python
 
 
 @pytest.fixture
