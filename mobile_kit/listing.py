@@ -5,7 +5,7 @@ from typing import Any
 from mobile_kit.families import families
 from mobile_kit.outputs import known_outputs
 from mobile_kit.quantization import RECIPES
-from mobile_kit.target import Target, targets
+from mobile_kit.target import Target, refusal, targets
 
 __all__ = ["listing", "to_markdown"]
 
@@ -38,7 +38,7 @@ def listing() -> dict[str, Any]:
 
 def served(target: Target, backend: str) -> list[str]:
     """Return the recipes that a target serves with a backend."""
-    return [name for name, recipe in RECIPES.items() if target.refusal(recipe, backend or None) is None]
+    return [name for name, recipe in RECIPES.items() if refusal(target, recipe, backend or None) is None]
 
 
 def to_markdown() -> str:

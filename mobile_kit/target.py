@@ -37,6 +37,7 @@ __all__ = [
     "find_target",
     "installed_targets",
     "missing_modules",
+    "refusal",
     "targets",
 ]
 
@@ -119,7 +120,7 @@ class Target(Protocol):
     recipes: tuple[str, ...]
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        """Return why a recipe can't be served, null where it can."""
+        """Return why one of its recipes can't be served with a backend, null where it can."""
         ...
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
@@ -176,6 +177,11 @@ def check_installed(target: Target) -> None:
         )
 
 
+def refusal(target: Target, recipe: QuantRecipe, backend: str | None) -> str | None:
+    """Return why a target can't serve a recipe, null where it can."""
+    return target.refusal(recipe, backend) if recipe.name in target.recipes else "not served by this target"
+
+
 def check_request(target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None) -> None:
     """Raise UnsupportedError for a backend, deployment target or recipe that the target can't serve."""
     if backend is not None and backend not in target.backends:
@@ -184,7 +190,7 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
     if deployment_target is not None and deployment_target not in target.deployment_targets:
         known = ", ".join(target.deployment_targets) or "none, so leave --deployment-target out"
         raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {target.name!r}. Known: {known}.")
-    reason = target.refusal(recipe, backend)
+    reason = refusal(target, recipe, backend)
     if reason is not None:
         raise UnsupportedError(
             f"recipe {recipe.name!r} for target {target.name!r}{f' with {backend}' if backend else ''}: {reason}. "

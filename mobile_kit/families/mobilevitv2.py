@@ -210,8 +210,8 @@ class MobileViTV2(CommonModel):
         for stage in self.stages:
             x = stage(x)
             states.append(x)
-        extra = tuple(states) if "hidden_states_0" in {out.name for out in self.spec.outputs} else ()
-        return self._head(x) + extra
+        asked = sum(out.name.startswith("hidden_states_") for out in self.spec.outputs)
+        return self._head(x) + tuple(states[:asked])
 
     def _head(self, x: Tensor) -> tuple[Tensor, ...]:
         if self.segmentation_head is not None:
@@ -274,6 +274,8 @@ def _outputs(
         "segmentation": (TensorSpec("logits", (1, classes, *sizes[-1]), "float32", "NCHW", "logits"),),
     }
     states = tuple(TensorSpec(f"hidden_states_{i}", shape, "float32", "NCHW") for i, shape in enumerate(maps))
+    # The base head's last map is there already, and no converter gives one tensor two names.
+    states = states[:-1] if head == "base" else states
     return heads[head] + (states if hidden_states else ())
 
 

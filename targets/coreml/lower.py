@@ -56,7 +56,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
 
 
 def _make_reproducible(path: Path, proto: Any) -> None:
-    """Let two exports of one model be the same bytes: coremltools draws random identifiers and orders maps by chance."""
+    """Let two exports of one model be the same bytes: coremltools draws random identifiers and map orders."""
     model = path / "Data/com.apple.CoreML/model.mlmodel"
     model.write_bytes(proto.FromString(model.read_bytes()).SerializeToString(deterministic=True))
     manifest = path / "Manifest.json"

@@ -23,9 +23,7 @@ class ExecuTorchTarget:
     recipes = ("fp32", "fp16")
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        """Return why a recipe can't be served, null where it can."""
-        if recipe.name not in self.recipes:
-            return "not served by this target"
+        """Return why a recipe can't be served with a backend, null where it can."""
         if backend == "vulkan" and recipe.name == "fp16":
             return "the Vulkan delegate chooses float16 by itself on the device, from an fp32 file"
         return None

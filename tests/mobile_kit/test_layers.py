@@ -6,7 +6,7 @@ from torch import Tensor, nn
 
 from mobile_kit.layers import MapNorm, fold_affine, fold_batch_norm, pointwise, replace
 
-# Absolute, of values of size 1: float32 with another order of sums. Measured: 1.7e-6 at most.
+# Absolute, of values of size 1: float32 with another order of sums. Measured: 2.9e-6 at most.
 BOUND = 1e-5
 
 
@@ -45,6 +45,7 @@ CONVOLUTIONS: dict[str, dict[str, Any]] = {
 }
 
 
+@pytest.mark.filterwarnings("ignore:Using padding='same'")
 @pytest.mark.parametrize("kind", CONVOLUTIONS)
 @pytest.mark.parametrize("normalized", [False, True])
 def test_batch_norm_folds_into_its_convolution(kind: str, normalized: bool) -> None:

@@ -42,6 +42,7 @@ def test_every_output_is_hugging_faces(head: str, small_checkpoints: dict[str, C
         raw = checkpoint.model(torch.from_numpy(values), output_hidden_states=True)
     want = {f"hidden_states_{i}": state for i, state in enumerate(raw.hidden_states)}
     if head == "base":
+        want.popitem()  # it is the last hidden state
         want |= {"last_hidden_state": raw.last_hidden_state, "pooler_output": raw.pooler_output}
     else:
         want["logits"] = raw.logits
@@ -68,12 +69,12 @@ def test_yardsticks_measure_hugging_face_against_its_float64(small_checkpoints: 
         if spec.meaning == "mask":
             assert half.float16_sqnr_db is None
             assert half.float16_changed is not None
-            assert single.float32_error <= half.float16_changed < 0.2
+            assert single.float32_error <= half.float16_changed < 0.05  # 0.007 of the pixels measured
         else:
-            # float32 keeps 24 bits and float16 11: 7e-8 and 60 dB before anything accumulates.
-            assert 1e-8 < single.float32_error < 1e-3
+            # Measured: 2.5e-6 to 2.2e-5 over the maps and logits, and 31 to 56 dB.
+            assert 1e-7 < single.float32_error < 1e-4
             assert half.float16_sqnr_db is not None
-            assert 20 < half.float16_sqnr_db < 75
+            assert 25 < half.float16_sqnr_db < 65
             assert half.float16_changed is None
 
 

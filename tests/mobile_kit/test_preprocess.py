@@ -120,7 +120,7 @@ def check_arithmetic(config: dict[str, Any], channels: int, folder: Path) -> Non
     theirs = processor(picture, return_tensors="np").pixel_values
     ours = preprocess.arithmetic(preprocess.geometry(image))
     assert ours.dtype == np.float32
-    # The processor computes in float32, we in float64 and round once: 2.4e-7 of values up to 3 measured.
+    # The processor computes in float32, we in float64 and round once: 4.8e-7 of values up to 3 measured.
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=1e-6)
 
 
@@ -263,8 +263,8 @@ def test_swapping_red_and_blue_changes_the_outputs(entry: Entry) -> None:
     with torch.no_grad():
         model = attach(build(hf, "classification", (64, 64), ()), preprocess_for((64, 64)), entry)
         right, swapped = (model(entering(x, entry))[0] for x in (image, image[:, :, ::-1].copy()))
-    # 0.9 measured: a wrong colour order can't hide below a tolerance.
-    assert (right - swapped).pow(2).mean().sqrt() > 0.3 * right.std()
+    # 2.0 measured: a wrong colour order can't hide below a tolerance.
+    assert (right - swapped).pow(2).mean().sqrt() > right.std()
 
 
 def test_the_image_input_is_described() -> None:

@@ -24,13 +24,13 @@ def outputs(model: nn.Module) -> list[np.ndarray]:
 def test_the_outputs_depend_on_the_image(head: str) -> None:
     first, second = outputs(small_model(head))
     difference = float(np.sqrt(np.mean((first - second) ** 2)) / first.std())
-    assert difference > 3 * LEAST_DIFFERENCE  # 0.5 and more measured
+    assert difference > 5 * LEAST_DIFFERENCE  # 0.93 and more measured
 
 
 def test_hugging_faces_own_weights_do_not() -> None:
     """The reason for this module; should it fail one day, Hugging Face has mended it."""
     first, second = outputs(transformers.MobileViTV2ForImageClassification(small_config()).eval())
-    assert np.abs(first - second).max() <= 1e-6
+    assert np.array_equal(first, second)
 
 
 def test_the_same_seed_gives_the_same_weights() -> None:
@@ -59,7 +59,7 @@ def test_batch_norms_have_the_statistics_of_their_inputs() -> None:
     with torch.no_grad():
         batch = torch.from_numpy(np.concatenate([preprocess.arithmetic(image) for image in images]))
         x = model.mobilevitv2.conv_stem.convolution(batch)
-    # One average of float32 in another order: 1e-7 measured.
+    # One average of float32 in another order: 3e-8 and, relative, 1.2e-7 measured.
     torch.testing.assert_close(norm.running_mean, x.mean((0, 2, 3)), rtol=0, atol=1e-6)
     torch.testing.assert_close(norm.running_var, x.var((0, 2, 3)), rtol=1e-5, atol=0)
     assert all(not module.training for module in model.modules())
