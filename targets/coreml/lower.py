@@ -17,6 +17,8 @@ from mobile_kit.target import Lowered, ModelCard, Request
 __all__ = ["lower"]
 
 PREVIEW = "com.apple.coreml.model.preview"
+# What the dictionary `probabilities` is made of.
+PROBABILITIES_VECTOR = "probabilities_vector"
 # Written by coremltools; a date would make two exports of one model differ.
 DATE_KEY = "com.github.apple.coremltools.conversion_date"
 
@@ -32,12 +34,12 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         "minimum_deployment_target": getattr(ct.target, deployment),
         "compute_precision": ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
     }
-    program = _program(model, options)
     classes = _classes(model.spec)
+    program = _program(model, options, bool(classes))
     if classes:
         # A classifier must have no declared outputs: coremltools 9.0 raises IndexError where it has two.
         program.functions["main"].output_types = None
-        config = ct.ClassifierConfig(list(classes), predicted_probabilities_output="probabilities")
+        config = ct.ClassifierConfig(list(classes), predicted_probabilities_output=PROBABILITIES_VECTOR)
         package = ct.convert(program, classifier_config=config, skip_model_load=True, **options)
     else:
         package = ct.convert(program, skip_model_load=True, **options)
@@ -67,7 +69,7 @@ def _make_reproducible(path: Path, proto: Any) -> None:
     manifest.write_text(json.dumps(content, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _program(model: CommonModel, options: dict[str, Any]) -> Any:
+def _program(model: CommonModel, options: dict[str, Any], classifier: bool) -> Any:
     import coremltools as ct
 
     examples = tuple(torch.zeros(spec.shape) for spec in model.spec.inputs)
@@ -75,10 +77,18 @@ def _program(model: CommonModel, options: dict[str, Any]) -> Any:
     return ct.convert(
         exported,
         inputs=[_input_type(spec) for spec in model.spec.inputs],
-        outputs=[ct.TensorType(name=spec.name, dtype=np.dtype(spec.dtype).type) for spec in model.spec.outputs],
+        outputs=[
+            ct.TensorType(name=_inner_name(spec, classifier), dtype=np.dtype(spec.dtype).type)
+            for spec in model.spec.outputs
+        ],
         convert_to="milinternal",
         **options,
     )
+
+
+def _inner_name(spec: TensorSpec, classifier: bool) -> str:
+    """Return an output's name in the program, where a name stands for one value."""
+    return PROBABILITIES_VECTOR if classifier and spec.meaning == "probabilities" else spec.name
 
 
 def _input_type(spec: TensorSpec) -> Any:

@@ -12,7 +12,7 @@ from PIL import Image
 from mobile_kit.errors import ArtifactError
 from mobile_kit.spec import TensorSpec
 from mobile_kit.target import Array, as_array
-from targets.coreml.mil import Feature, Interpreter, MilError, Program, read_program
+from targets.coreml.mil import Feature, Interpreter, MilError, Port, Program, Ref, read_program
 
 __all__ = ["CoreMLRuntime", "MilRuntime"]
 
@@ -30,8 +30,7 @@ class MilRuntime:
             raise ArtifactError(str(exc)) from exc
         self.name = "mil interpreter (torch; no Core ML on this machine)"
         self._outputs, self._specs = outputs, inputs
-        self.inputs = _inputs(self.program)
-        self.outputs = _outputs(self.program, outputs)
+        self.inputs, self.outputs = _inputs(self.program), _outputs(self.program)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs by name; a classifier's probabilities are in the order of its labels."""
@@ -56,7 +55,7 @@ class CoreMLRuntime:
         self._outputs, self._specs = outputs, inputs
         program = read_program(path)
         self._model = ct.models.MLModel(str(path))
-        self.inputs, self.outputs = _inputs(program), _outputs(program, outputs)
+        self.inputs, self.outputs = _inputs(program), _outputs(program)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs by name; a classifier's probabilities are in the order of its labels."""
@@ -86,19 +85,24 @@ def _inputs(program: Program) -> Described:
     return {feature.name: _described(feature) for feature in program.inputs}
 
 
-def _outputs(program: Program, specs: tuple[TensorSpec, ...]) -> Described:
-    """A dictionary of probabilities counts as the tensor that the manifest lists it as; the label is no tensor."""
-    listed = {spec.name: (spec.shape, spec.dtype) for spec in specs if spec.meaning == "probabilities"}
+def _outputs(program: Program) -> Described:
+    """A dictionary of probabilities counts as the tensor that it is made of; the label is no tensor."""
     return {
-        feature.name: listed.get(feature.name, _described(feature))
+        feature.name: _vector(program) if feature.kind == "probabilities" else _described(feature)
         for feature in program.outputs
         if feature.kind != "label"
     }
 
 
-def _described(feature: Feature) -> tuple[tuple[int, ...], str]:
+def _vector(program: Program) -> tuple[tuple[int, ...], str]:
+    classify = next(op for op in program.ops if op.type == "classify")
+    names = {argument.name for argument in classify.inputs["probabilities"] if isinstance(argument, Ref)}
+    return next(_described(port) for op in program.ops for port in op.outputs if port.name in names)
+
+
+def _described(feature: Feature | Port) -> tuple[tuple[int, ...], str]:
     """An image counts as the bytes (1, H, W, C) of its pixel buffer."""
     shape = tuple(size or 0 for size in feature.shape or ())
-    if feature.kind == "image":
+    if isinstance(feature, Feature) and feature.kind == "image":
         return (shape[0], shape[2], shape[3], shape[1]), "uint8"
     return shape, feature.dtype

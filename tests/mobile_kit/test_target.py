@@ -1,3 +1,4 @@
+import os
 from dataclasses import dataclass
 from importlib import metadata
 
@@ -8,7 +9,7 @@ from mobile_kit import target as target_module
 from mobile_kit.errors import MissingToolError, UnsupportedError
 from mobile_kit.quantization import RECIPES, QuantRecipe
 from mobile_kit.spec import TensorSpec
-from mobile_kit.target import as_array, check_installed, check_request, find_target, targets
+from mobile_kit.target import as_array, captured_stderr, check_installed, check_request, find_target, targets
 
 BUILT_IN = ("coreml", "executorch", "tflite")
 CAPABILITIES = {"backends", "deployment_targets", "entry", "extra", "model_file", "modules", "name", "recipes"}
@@ -16,17 +17,17 @@ CAPABILITIES = {"backends", "deployment_targets", "entry", "extra", "model_file"
 
 @dataclass(frozen=True)
 class Fake:
-    """A third party's target, as far as the checks look."""
+    """A third party's target, as far as the checks look; its gpu takes no fp16."""
 
     name: str = "fake"
     extra: str = "fake"
     modules: tuple[str, ...] = ("numpy",)
     backends: tuple[str, ...] = ("cpu", "gpu")
     deployment_targets: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = ("fp32",)
+    recipes: tuple[str, ...] = ("fp32", "fp16")
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        return None if recipe.name in self.recipes else f"{recipe.name} is slower here"
+        return f"{recipe.name} is slower there" if (recipe.name, backend) == ("fp16", "gpu") else None
 
 
 def test_the_built_in_targets_are_found_in_order() -> None:
@@ -40,8 +41,9 @@ def test_a_target_states_its_capabilities(name: str) -> None:
     assert {attribute for attribute in CAPABILITIES if hasattr(found, attribute)} == CAPABILITIES
     assert found.entry in {"uint8_nhwc", "rgb_nchw"}
     for recipe in found.recipes:
-        assert found.refusal(RECIPES[recipe], None) is None
-    assert found.refusal(QuantRecipe("int3", "linear", 3, 3), None)
+        check_request(found, RECIPES[recipe], None, None)
+    with pytest.raises(UnsupportedError, match="not served by this target"):
+        check_request(found, QuantRecipe("int3", "linear", 3, 3), None, None)
 
 
 def test_an_unknown_target_is_refused_with_the_known_ones() -> None:
@@ -93,11 +95,18 @@ REQUESTS = {
         "deployment target 'iOS9': not one of 'fake'. Known: none, so leave --deployment-target out.",
     ),
     "recipe": (
+        Fake(recipes=("fp32",)),
+        "fp16",
+        None,
+        None,
+        "recipe 'fp16' for target 'fake': not served by this target. Known: fp32.",
+    ),
+    "recipe on a backend": (
         Fake(),
         "fp16",
         "gpu",
         None,
-        "recipe 'fp16' for target 'fake' with gpu: fp16 is slower here. Known: fp32.",
+        "recipe 'fp16' for target 'fake' with gpu: fp16 is slower there. Known: fp32, fp16.",
     ),
 }
 
@@ -120,3 +129,11 @@ def test_a_runtimes_output_becomes_an_array_of_the_declared_dtype() -> None:
     assert values.dtype == np.float32
     assert values.flags.c_contiguous
     assert as_array(np.ones((2, 2), np.int64).T, TensorSpec("mask", (2, 2), "int32")).dtype == np.int32
+
+
+def test_what_native_code_says_is_kept_from_the_screen(capfd: pytest.CaptureFixture[str]) -> None:
+    with captured_stderr() as said:
+        os.write(2, b"from native code\n")
+        assert said() == "from native code\n"
+    os.write(2, b"afterwards\n")
+    assert capfd.readouterr().err == "afterwards\n"

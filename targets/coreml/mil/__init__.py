@@ -8,7 +8,7 @@ are checked against what was computed, and an op that isn't known is refused by 
 """
 
 from targets.coreml.mil.ops import OPS
-from targets.coreml.mil.program import Feature, MilError, Op, Port, Program
+from targets.coreml.mil.program import Feature, MilError, Op, Port, Program, Ref
 from targets.coreml.mil.read import read_program
 from targets.coreml.mil.run import Interpreter, Observation, Output, RunResult, run
 
@@ -22,6 +22,7 @@ __all__ = [
     "Output",
     "Port",
     "Program",
+    "Ref",
     "RunResult",
     "read_program",
     "run",

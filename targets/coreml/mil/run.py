@@ -65,12 +65,13 @@ def run(program: Program, inputs: Mapping[str, np.ndarray], watch: Collection[st
 class Interpreter:
     """A program that is ready to run: its ops are known and its constants decompressed.
 
-    Raises: MilError naming every op, or every parameter of an op, that isn't known.
+    Raises: MilError naming every op, or every parameter of an op, that isn't known, and every value with two makers.
     """
 
     def __init__(self, program: Program) -> None:
         self.program = program
         _refuse_unknown(program)
+        _refuse_redefined(program)
         steps = [_bind(op) for op in program.ops]
         self._constants: dict[str, Value] = {}
         with torch.inference_mode():
@@ -128,6 +129,15 @@ def _refuse_unknown(program: Program) -> None:
     if unknown:
         names = ", ".join(f"{name} ({count})" for name, count in sorted(unknown.items()))
         raise MilError(f"ops {names}: no torch function computes them here. Known: {', '.join(OPS)}.")
+
+
+def _refuse_redefined(program: Program) -> None:
+    """Core ML compiles no program in which a name stands for two values."""
+    names = Counter(port.name for op in program.ops for port in op.outputs)
+    names.update(feature.name for feature in program.inputs)
+    twice = ", ".join(sorted(name for name, count in names.items() if count > 1))
+    if twice:
+        raise MilError(f"values {twice}: the program defines them twice. Export the model again.")
 
 
 def _check_watch(program: Program, watched: frozenset[str]) -> None:

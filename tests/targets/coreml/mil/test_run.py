@@ -1,6 +1,7 @@
 """Small torch modules through coremltools and this interpreter, against torch."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import coremltools as ct
@@ -257,6 +258,13 @@ def test_an_unknown_op_is_refused_by_name_before_anything_runs(example: Tensor, 
     program = read_program(build(tmp_path, ops, (1, 3, 9, 10)))
     with pytest.raises(MilError, match=r"ops local_response_norm \(1\).*Known: abs, "):
         run(program, {})
+
+
+def test_a_name_that_stands_for_two_values_is_refused(tmp_path: Path) -> None:
+    program = read_program(save(convert(nn.ReLU(), torch.zeros(1, 4), "iOS17", "fp32"), tmp_path))
+    twice = replace(program, ops=(*program.ops, program.ops[-1]))
+    with pytest.raises(MilError, match=rf"values {program.outputs[0].name}: the program defines them twice"):
+        run(twice, {"x": np.zeros((1, 4))})
 
 
 def test_observation_counts_what_isnt_finite(tmp_path: Path) -> None:

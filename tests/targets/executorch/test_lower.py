@@ -1,0 +1,123 @@
+from pathlib import Path
+from typing import Any
+
+import pytest
+from executorch.runtime import Runtime
+
+from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.quantization import RECIPES
+from sample_apps.checkpoints.digits import LABELS
+from targets.executorch import TARGET
+from tests.exports import DIGITS, Export
+from tests.small_checkpoints import LABELS as SMALL_LABELS
+
+CAST = "_to_dim_order_copy"
+FORBIDDEN = {"as_strided", "col2im", "gather", "im2col", "index", "native_layer_norm", "repeat", "split_with_sizes"}
+
+
+def manifest_of(exported: Export, name: str) -> Manifest:
+    return read_manifest(exported[f"executorch-{name}"])
+
+
+def outside_of(exported: Export, name: str) -> dict[str, int]:
+    graph = manifest_of(exported, name).data["graph"]
+    assert all(op["reason"] for op in graph["fallback_ops"])
+    return {op["op"]: op["count"] for op in graph["fallback_ops"]}
+
+
+def constant(path: Path, method: str) -> Any:
+    (value,) = Runtime.get().load_program(path).load_method(method).execute([])
+    return value
+
+
+def constants(path: Path) -> dict[str, Any]:
+    """Ask the file itself, by ExecuTorch's own runtime."""
+    program = Runtime.get().load_program(path)
+    return {name: constant(path, name) for name in program.method_names if name != "forward"}
+
+
+@pytest.mark.parametrize("fixture", ["digits", "segmentation", "mask", "base", "odd"])
+def test_one_partition_takes_all_but_casts_and_argmax(fixture: str, request: pytest.FixtureRequest) -> None:
+    exported = request.getfixturevalue(fixture)
+    graph = manifest_of(exported, "xnnpack-fp32").data["graph"]
+    assert graph["partitions"] == 1
+    # Of the bytes; of a mask, from XNNPACK's float and its argmax's int64 too.
+    allowed = {CAST: 2, "argmax": 1} if fixture == "mask" else {CAST: 1}
+    assert outside_of(exported, "xnnpack-fp32") == allowed
+    assert not FORBIDDEN & graph["ops"].keys()
+
+
+@pytest.mark.parametrize(("fixture", "outputs"), [("digits", 2), ("segmentation", 1), ("base", 6)])
+def test_fp16_leaves_only_its_casts_outside(fixture: str, outputs: int, request: pytest.FixtureRequest) -> None:
+    exported = request.getfixturevalue(fixture)
+    manifest = manifest_of(exported, "xnnpack-fp16")
+    assert len(manifest.outputs) == outputs
+    assert manifest.data["graph"]["partitions"] == 1
+    # From bytes to float32, from there to float16, and back for each output.
+    assert outside_of(exported, "xnnpack-fp16") == {CAST: 2 + outputs}
+    assert [out.dtype for out in manifest.outputs] == ["float32"] * outputs
+
+
+def test_fp16_halves_the_weights(digits: Export) -> None:
+    sizes = {recipe: digits.records[f"executorch-xnnpack-{recipe}"]["bytes"] for recipe in RECIPES}
+    assert sizes["fp16"] < 0.75 * sizes["fp32"]
+
+
+@pytest.mark.parametrize("name", ["xnnpack-fp32", "xnnpack-fp16"])
+def test_the_file_answers_what_an_app_asks(digits: Export, name: str) -> None:
+    manifest = manifest_of(digits, name)
+    found = constants(manifest.model_path)
+    assert found == {
+        "get_image_size": constant(manifest.model_path, "get_image_size"),
+        "get_input_names": "image",
+        "get_labels": "\n".join(LABELS),
+        "get_license": "apache-2.0",
+        "get_output_names": "probabilities\nlogits",
+        "get_source": str(DIGITS),
+    }
+    assert list(map(int, found["get_image_size"])) == [128, 128]
+
+
+def test_a_segmentation_s_file_answers_too(segmentation: Export, base: Export) -> None:
+    found = constants(manifest_of(segmentation, "xnnpack-fp32").model_path)
+    assert (found["get_labels"], found["get_output_names"]) == ("\n".join(SMALL_LABELS), "logits")
+    assert found["get_license"] == ""
+    assert constants(manifest_of(base, "xnnpack-fp32").model_path)["get_labels"] == ""
+
+
+@pytest.mark.parametrize("recipe", ["fp32", "fp16"])
+def test_core_ml_s_delegate_takes_the_whole_graph(delegates: Export, recipe: str) -> None:
+    manifest = manifest_of(delegates, f"coreml-{recipe}")
+    assert manifest.data["backend"] == "coreml"
+    assert manifest.data["deployment_target"] == "iOS17"
+    assert manifest.data["graph"]["partitions"] == 1
+    assert outside_of(delegates, f"coreml-{recipe}") == {CAST: 1}
+
+
+def test_core_ml_s_delegate_holds_half_the_bytes_in_fp16(delegates: Export) -> None:
+    sizes = {recipe: delegates.records[f"executorch-coreml-{recipe}"]["bytes"] for recipe in RECIPES}
+    assert sizes["fp16"] < 0.6 * sizes["fp32"]
+
+
+def test_vulkan_s_delegate_takes_most_of_the_graph(delegates: Export) -> None:
+    manifest = manifest_of(delegates, "vulkan-fp32")
+    assert manifest.data["backend"] == "vulkan"
+    graph = manifest.data["graph"]
+    inside = sum(graph["ops"].values()) - sum(outside_of(delegates, "vulkan-fp32").values())
+    assert graph["partitions"] >= 1
+    assert inside > 0.9 * sum(graph["ops"].values())
+
+
+def test_what_only_runs_on_a_device_is_not_called_verified(delegates: Export) -> None:
+    assert {name: record["status"] for name, record in delegates.records.items()} == {
+        "executorch-coreml-fp32": "not run",
+        "executorch-coreml-fp16": "not run",
+        "executorch-vulkan-fp32": "not run",
+    }
+    assert all("runs on a device only" in record["detail"] for record in delegates.records.values())
+
+
+def test_only_vulkan_refuses_fp16() -> None:
+    refusals = {backend: TARGET.refusal(RECIPES["fp16"], backend) for backend in TARGET.backends}
+    assert {backend for backend, reason in refusals.items() if reason} == {"vulkan"}
+    assert all(TARGET.refusal(RECIPES["fp32"], backend) is None for backend in TARGET.backends)

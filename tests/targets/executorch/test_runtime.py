@@ -1,0 +1,60 @@
+from pathlib import Path
+
+import pytest
+
+from mobile_kit.errors import ArtifactError
+from mobile_kit.manifest import read_manifest
+from targets.executorch import TARGET
+from tests.exports import Export
+from tests.parity import assert_parity
+
+FILES = [
+    *(
+        (name, f"executorch-xnnpack-{recipe}")
+        for name in ("digits", "segmentation", "base")
+        for recipe in ("fp32", "fp16")
+    ),
+    ("mask", "executorch-xnnpack-fp32"),
+    ("odd", "executorch-xnnpack-fp32"),
+]
+
+
+@pytest.mark.parametrize(("fixture", "name"), FILES)
+def test_a_file_computes_what_hugging_face_computes(
+    fixture: str, name: str, request: pytest.FixtureRequest
+) -> None:
+    assert_parity(request.getfixturevalue(fixture), name)
+
+
+def test_the_runtime_says_who_it_is(digits: Export) -> None:
+    manifest = read_manifest(digits["executorch-xnnpack-fp16"])
+    runtime = TARGET.load(manifest.model_path, manifest.inputs, manifest.outputs)
+    assert runtime.name.startswith("ExecuTorch 1.")
+    assert runtime.inputs == {"image": ((1, 128, 128, 3), "uint8")}
+    assert runtime.outputs == {"probabilities": ((1, 20), "float32"), "logits": ((1, 20), "float32")}
+
+
+def test_a_manifest_that_hides_an_output_is_noticed(digits: Export) -> None:
+    manifest = read_manifest(digits["executorch-xnnpack-fp32"])
+    runtime = TARGET.load(manifest.model_path, manifest.inputs, manifest.outputs[:1])
+    assert list(runtime.outputs) == ["probabilities", "unnamed.1"]
+
+
+@pytest.mark.parametrize("content", [b"", b"no program at all", None], ids=["empty", "text", "half"])
+def test_a_file_that_cant_be_loaded_is_refused(
+    content: bytes | None, digits: Export, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    whole = (digits["executorch-xnnpack-fp32"] / "model.pte").read_bytes()
+    path = tmp_path / "model.pte"
+    path.write_bytes(whole[: len(whole) // 2] if content is None else content)
+    with pytest.raises(ArtifactError, match=r"file model\.pte: ExecuTorch can't load it here") as raised:
+        TARGET.load(path, (), ())
+    assert "\n" not in str(raised.value)
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("name", ["executorch-coreml-fp32", "executorch-vulkan-fp32"])
+def test_a_device_s_delegate_isnt_run_here(name: str, delegates: Export) -> None:
+    manifest = read_manifest(delegates[name])
+    with pytest.raises(ArtifactError, match="ExecuTorch can't load it here"):
+        TARGET.load(manifest.model_path, manifest.inputs, manifest.outputs)
