@@ -173,7 +173,7 @@ def _job(options: ExportOptions, checkpoint: Checkpoint, target: Target, request
     folder = staging / name
     folder.mkdir()
     if model.spec.labels is not None:
-        (folder / "labels.txt").write_text("\n".join(model.spec.labels) + "\n", encoding="utf-8")
+        _write_labels(model.spec.labels, folder)
     return Job(
         name=name,
         target=target.name,
@@ -186,6 +186,15 @@ def _job(options: ExportOptions, checkpoint: Checkpoint, target: Target, request
         folder=folder,
         log=options.out / "logs" / f"{name}.log",
     )
+
+
+def _write_labels(labels: tuple[str, ...], folder: Path) -> None:
+    for index, label in enumerate(labels):
+        if len(label.splitlines()) > 1:
+            raise UnsupportedError(
+                f"label {index} {label!r}: can't be a line of labels.txt. Mend id2label in config.json."
+            )
+    (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
 
 
 def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel:

@@ -1,5 +1,6 @@
 """Decode any photo to upright 8-bit RGB or gray."""
 
+import warnings
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,8 @@ from mobile_kit.errors import ImageError
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_images", "read_image", "to_pixels"]
 
-# More than any phone's camera takes, and less than a gigabyte decoded.
-MAX_PIXELS = 200_000_000
+# Just below the size at which Pillow itself refuses (twice its MAX_IMAGE_PIXELS), half a gigabyte decoded.
+MAX_PIXELS = 178_000_000
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
 
 
@@ -21,15 +22,16 @@ def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
     Raises: ImageError where the file is missing, truncated, not an image or of an absurd size.
     """
     try:
-        with Image.open(path) as image:
-            _check_size(path, image.size)
-            image.load()
-            return to_pixels(image, channels)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is ours
+            with Image.open(path) as image:
+                _check_size(path, image.size)
+                image.load()
+                return to_pixels(image, channels)
     except FileNotFoundError as exc:
         raise ImageError(f"image {path}: no such file. Check the path.") from exc
     except Image.DecompressionBombError as exc:
-        limit = 2 * (Image.MAX_IMAGE_PIXELS or 0)
-        raise ImageError(f"image {path}: has more than {limit} pixels. Scale it down first.") from exc
+        raise ImageError(f"image {path}: has more than {MAX_PIXELS} pixels. Scale it down first.") from exc
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
         reason = "not an image" if isinstance(exc, UnidentifiedImageError) else str(exc).rstrip(".").replace("\n", " ")
         raise ImageError(f"image {path}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc

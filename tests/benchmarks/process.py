@@ -1,6 +1,7 @@
 """Other programs that the benchmark runs: the kit's own command line, and converters in processes of their own."""
 
 import json
+import os
 import subprocess
 import sys
 import time
@@ -11,20 +12,28 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-__all__ = ["Conversion", "Workshop"]
+__all__ = ["Conversion", "Spent", "Workshop"]
 
 ROOT = Path(__file__).parents[2]
 
 
 @dataclass(frozen=True)
+class Spent:
+    """Time of a finished process: on the clock, and of all cores, its children's included."""
+
+    seconds: float
+    cpu_s: float
+
+
+@dataclass(frozen=True)
 class Conversion:
-    """What a converter's process left. seconds: of the process. convert_s: without imports; null where it failed.
+    """What a converter's process left. spent: by the process. convert_s: without imports; null where it failed.
 
     path: the file, null where error says why there is none.
     """
 
     path: Path | None
-    seconds: float
+    spent: Spent
     convert_s: float | None
     error: str | None
     graph: dict[str, int]
@@ -38,15 +47,15 @@ class Workshop:
     logs: Path
     threads: int
 
-    def kit(self, name: str, *arguments: str) -> float:
-        """Run `mobile-kit` with arguments; return the seconds it took.
+    def kit(self, name: str, *arguments: str) -> Spent:
+        """Run `mobile-kit` with arguments; return what it took.
 
         Raises: RuntimeError naming the log where it doesn't end well.
         """
-        code, seconds = self._run(name, [sys.executable, "-m", "mobile_kit", *arguments])
+        code, spent = self._run(name, [sys.executable, "-m", "mobile_kit", *arguments])
         if code:
             raise RuntimeError(f"mobile-kit {arguments[0]}: ended with {code}. See logs/{name}.log.")
-        return seconds
+        return spent
 
     def export(self, name: str, model: Path | str, *arguments: str) -> list[Path]:
         """Export a checkpoint in a folder; return the artifacts' folders. A parity failure is no failure here."""
@@ -62,13 +71,13 @@ class Workshop:
         """Run one converter on a saved module in a fresh process; see converters.py."""
         out = self.scratch / f"{name}{suffix}"
         command = [sys.executable, "-m", "tests.benchmarks.converters", tool, str(module), str(out), *arguments]
-        code, seconds = self._run(name, command)
+        code, spent = self._run(name, command)
         report = out.with_name(out.name + ".json")
         result: dict[str, Any] = json.loads(report.read_text(encoding="utf-8")) if report.is_file() else {}
         error = result.get("error") or (None if result else f"the process ended with code {code}")
         return Conversion(
             path=None if error else out,
-            seconds=seconds,
+            spent=spent,
             convert_s=result.get("convert_s"),
             error=error,
             graph=result.get("graph", {}),
@@ -92,8 +101,10 @@ class Workshop:
         torch.save((module, examples), path)
         return path
 
-    def _run(self, name: str, command: list[str]) -> tuple[int, float]:
-        start = time.perf_counter()
+    def _run(self, name: str, command: list[str]) -> tuple[int, Spent]:
+        start, before = time.perf_counter(), os.times()
         with (self.logs / f"{name}.log").open("a", encoding="utf-8") as log:
             run = subprocess.run(command, cwd=ROOT, stdin=subprocess.DEVNULL, stdout=log, stderr=log, check=False)
-        return run.returncode, time.perf_counter() - start
+        after = os.times()
+        cpu_s = after.children_user + after.children_system - before.children_user - before.children_system
+        return run.returncode, Spent(time.perf_counter() - start, cpu_s)

@@ -20,9 +20,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("fixture", "name"), FILES)
-def test_a_file_computes_what_hugging_face_computes(
-    fixture: str, name: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_file_computes_what_hugging_face_computes(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
     assert_parity(request.getfixturevalue(fixture), name)
 
 

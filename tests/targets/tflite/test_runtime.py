@@ -30,9 +30,7 @@ FILES = [
 
 
 @pytest.mark.parametrize(("fixture", "name"), FILES)
-def test_a_file_computes_what_hugging_face_computes(
-    fixture: str, name: str, request: pytest.FixtureRequest
-) -> None:
+def test_a_file_computes_what_hugging_face_computes(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
     assert_parity(request.getfixturevalue(fixture), name)
 
 
@@ -126,4 +124,3 @@ def ask_old_runtime(python: Path, model: Path, inputs: dict[str, np.ndarray], fo
     assert done.returncode == 0, done.stderr
     with np.load(folder / "out.npz") as results:
         return dict(results)
-
