@@ -76,7 +76,7 @@ class Preprocess:
 
     def entering(self, image: NDArray[np.uint8], in_graph: bool) -> NDArray[Any]:
         """(h, w, C) uint8 at the network's size to what enters a file: the bytes (1, h, w, C), or pixel_values."""
-        return np.ascontiguousarray(image[None]) if in_graph else self.arithmetic(image)
+        return np.array(image[None], order="C") if in_graph else self.arithmetic(image)
 
     @classmethod
     def from_processor(cls, config: Mapping[str, Any], channels: int) -> "Preprocess":

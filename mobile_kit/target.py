@@ -8,7 +8,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from importlib import metadata
 from importlib.util import find_spec
@@ -200,10 +200,13 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
 
 @contextmanager
 def captured_stderr() -> Iterator[Callable[[], str]]:
-    """Keep what native code writes to standard error from the screen; yields a function that returns it so far."""
+    """Keep what a library writes to standard error from the screen; yields a function that returns it so far.
+
+    Native code writes to the descriptor, or through Python's own stream.
+    """
     sys.stderr.flush()
     kept = os.dup(2)
-    with tempfile.TemporaryFile() as stream:
+    with tempfile.TemporaryFile("w+", buffering=1, errors="replace") as stream, redirect_stderr(stream):
         os.dup2(stream.fileno(), 2)
         try:
             yield lambda: os.pread(stream.fileno(), 1 << 20, 0).decode(errors="replace")

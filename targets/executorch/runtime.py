@@ -21,7 +21,8 @@ class ExecuTorchRuntime:
     """A loaded .pte. Its tensors have no names of their own: the manifest's, in order."""
 
     def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
-        from executorch.runtime import Runtime
+        with captured_stderr():  # the import brings torchao, which warns of its own compiled parts
+            from executorch.runtime import Runtime
 
         self.name = f"ExecuTorch {version('executorch')}"
         self._outputs = outputs
