@@ -7,7 +7,7 @@ import os
 import re
 import shutil
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -97,10 +97,11 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
     with _staging(options.out) as staging:
         checkpoint, photo = _checkpoint(options, progress)
         jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
+        places = {job.name: options.out / _slug(options.model) / job.name for job in jobs}
+        _check_places(places.values())
         failures = _run(jobs, checkpoint, photo, progress)
-        slug = _slug(options.model)
         done = [job for job in jobs if job.name not in failures]
-        artifacts = tuple(_publish(job, options.out / slug / job.name, staging) for job in done)
+        artifacts = tuple(_publish(job, places[job.name], staging) for job in done)
         return ExportResult(artifacts, tuple(failures.values()))
 
 
@@ -278,12 +279,17 @@ def _staging(out: Path) -> Iterator[Path]:
                 path.rmdir()  # what stayed empty
 
 
+def _check_places(places: Iterable[Path]) -> None:
+    """Raise UnsupportedError where something else than an artifact would be replaced."""
+    for place in places:
+        if place.exists() and not (place / MANIFEST).is_file():
+            raise UnsupportedError(
+                f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
+            )
+
+
 def _publish(job: Job, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
-    if place.exists() and not (place / MANIFEST).is_file():
-        raise UnsupportedError(
-            f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
-        )
     place.parent.mkdir(parents=True, exist_ok=True)
     if place.exists():
         place.rename(staging / f"old-{job.name}")

@@ -1,9 +1,11 @@
 """The worker processes of one export, seen from the parent."""
 
 import contextlib
+import errno
 import json
 import os
 import pickle
+import shutil
 import subprocess
 import sys
 import tempfile
@@ -19,6 +21,8 @@ __all__ = ["WorkerPool"]
 
 # Workers share the cores with one another: each computes on one thread, and none spins while it waits.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
+# Less than this is free after a write that failed for lack of room, however the toolchain put it.
+NO_ROOM_BYTES = 1 << 16
 
 
 class WorkerPool:
@@ -33,7 +37,7 @@ class WorkerPool:
     def run(self, job: Job) -> None:
         """Run one job to its end; its log stays only where the toolchain failed.
 
-        Raises: LoweringError naming the log, or the error that the worker reports.
+        Raises: LoweringError naming the log, or the error that the worker reports; OSError where the disk is full.
         """
         if self._stopped:
             return
@@ -42,12 +46,15 @@ class WorkerPool:
         with tempfile.TemporaryDirectory() as folder:
             handed = Path(folder, "job.pkl")
             handed.write_bytes(pickle.dumps(job))
-            last = self._follow(job, self._start(handed))
+            last = self._follow(job, self._start(job, handed))
         if self._stopped or last.get("done") or "error" in last:
             job.log.unlink(missing_ok=True)
         if not self._stopped and "error" in last:
             raise MobileKitError(last["error"])
         if not self._stopped and not last.get("done"):
+            if shutil.disk_usage(job.folder).free < NO_ROOM_BYTES:
+                job.log.unlink(missing_ok=True)
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
             reason = last.get("crash") or f"its process ended with code {last['code']}"
             raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.log}.")
 
@@ -58,17 +65,20 @@ class WorkerPool:
         for process in list(self._running):
             process.kill()
 
-    def _start(self, handed: Path) -> "subprocess.Popen[str]":
-        process = subprocess.Popen(
-            [sys.executable, "-m", "mobile_kit.worker", str(handed)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.DEVNULL,
-            text=True,
-            start_new_session=True,  # Ctrl-C is the parent's to handle
-            env={**os.environ, **ENVIRONMENT},
-        )
+    def _start(self, job: Job, handed: Path) -> "subprocess.Popen[str]":
+        with job.log.open("ab") as log:
+            process = subprocess.Popen(
+                [sys.executable, "-m", "mobile_kit.worker", str(handed)],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,  # what it says before it opens the log itself
+                text=True,
+                start_new_session=True,  # Ctrl-C is the parent's to handle
+                env={**os.environ, **ENVIRONMENT},
+            )
         self._running.add(process)
+        if self._stopped:  # while it started
+            process.kill()
         return process
 
     def _follow(self, job: Job, process: "subprocess.Popen[str]") -> dict[str, Any]:

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
+from mobile_kit.metrics import distance, pixel_agreement, sqnr_db
 from mobile_kit.oracle import Oracle
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.metrics import distance, sqnr_db
-from mobile_kit.oracle import Oracle
+from mobile_kit.oracle import LEAST_DIFFERENCE, Oracle
 from mobile_kit.scenes import scene
 from mobile_kit.target import find_target
 from tests.benchmarks.process import ROOT, Workshop
@@ -86,7 +86,13 @@ def _reference(checkpoint: Checkpoint, manifest: Manifest, photos: list[NDArray[
     oracle = Oracle(checkpoint, manifest.outputs)
     values = [oracle.pixel_values(photo) for photo in photos]
     precisions = (torch.float64, torch.float32, torch.float16)
-    return _Reference(*(_stacked([oracle.run(x, dtype) for x in values]) for dtype in precisions))
+    reference = _Reference(*(_stacked([oracle.run(x, dtype) for x in values]) for dtype in precisions))
+    for name, (first, second) in reference.exact.items():
+        if np.sqrt(np.mean((first - second) ** 2)) < LEAST_DIFFERENCE * first.std():
+            raise RuntimeError(
+                f"model {checkpoint.source!r}: its {name} don't depend on the image, so nothing is proved."
+            )
+    return reference
 
 
 def _outputs(manifest: Manifest, photos: list[NDArray[np.uint8]]) -> Outputs:

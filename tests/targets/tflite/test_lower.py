@@ -8,12 +8,12 @@ from ai_edge_litert.interpreter import Interpreter
 from mobile_kit.manifest import Manifest, read_manifest
 from sample_apps.checkpoints.digits import LABELS
 from targets.tflite.metadata import TensorNote, read_metadata
-from tests.exports import DIGITS, Export
+from tests.exports import Export
 from tests.small_checkpoints import LABELS as SMALL_LABELS
 
 RECIPES = ("fp32", "fp16")
-# Those of one stage into NCHW for an output in Hugging Face's layout, and no other.
-TRANSPOSES = {"digits": 0, "segmentation": 1, "mask": 0, "segmenter": 0, "odd": 0}
+# One into Hugging Face's NCHW: for logits that are an output, and for the argmax over their classes.
+TRANSPOSES = {"digits": 0, "segmentation": 1, "mask": 1, "segmenter": 0, "odd": 0}
 
 
 def model_of(path: Path) -> schema.ModelT:
@@ -65,7 +65,7 @@ def test_tensors_and_signature_have_the_manifest_s_names(digits: Export, recipe:
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_metadata_say_what_the_file_is(digits: Export, recipe: str) -> None:
     note = read_metadata(manifest_of(digits, recipe).model_path.read_bytes())
-    assert note.name == DIGITS.name
+    assert note.name == digits.checkpoint.name
     assert note.license == "apache-2.0"
     assert note.inputs == (
         TensorNote("image", "image bytes 0..255; colour order and scale are in the model", color="RGB"),
