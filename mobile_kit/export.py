@@ -11,6 +11,7 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -97,6 +98,7 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
     with _staging(options.out) as staging:
         checkpoint, photo = _checkpoint(options, progress)
         jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
+        _check_oracle(checkpoint, photo, progress)
         places = {job.name: options.out / _slug(options.model) / job.name for job in jobs}
         _check_places(places.values())
         failures = _run(jobs, checkpoint, photo, progress)
@@ -106,7 +108,7 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
 
 
 def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint, NDArray[np.uint8]]:
-    """Load the checkpoint and the golden photo, (H, W, C) uint8, and refuse what nothing could be proven against."""
+    """Load the checkpoint and the golden photo, (H, W, C) uint8."""
     progress.stage("checkpoint", f"loading {options.model}")
     checkpoint = load(
         options.model,
@@ -119,12 +121,16 @@ def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint,
     check_outputs(checkpoint.head, options.outputs)
     channels = checkpoint.preprocess.channels
     photo = scene(1)[:, :, :channels] if options.photo is None else read_image(options.photo, channels)
+    return checkpoint, photo
+
+
+def _check_oracle(checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Progress) -> None:
+    """Refuse a checkpoint that nothing could be proven against. Its family has taken the image size by now."""
     progress.stage("checkpoint", "looking at two photos")
     oracle = Oracle(checkpoint, ())
     oracle.check_preprocess(photo)
     oracle.check_sight(photo)
     progress.stage("checkpoint", "loaded", done=True)
-    return checkpoint, photo
 
 
 def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
@@ -243,13 +249,18 @@ def _write_golden(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uin
         (golden / "outputs").mkdir()
         Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(golden / "photo.png")
         spec = job.model.spec.inputs[0]
-        checkpoint.preprocess.entering(fitted, spec.meaning == "image").tofile(golden / "inputs" / f"{spec.name}.bin")
+        _write_tensor(
+            checkpoint.preprocess.entering(fitted, spec.meaning == "image"), golden / f"inputs/{spec.name}.bin"
+        )
         for out in outputs:
-            reference[out.name].astype(np.dtype(out.dtype).newbyteorder("<")).tofile(
-                golden / "outputs" / f"{out.name}.bin"
-            )
+            _write_tensor(reference[out.name].astype(out.dtype), golden / f"outputs/{out.name}.bin")
         record = {"oracle": "Hugging Face transformers, eager, float32", "yardsticks": yardsticks}
         (golden / "oracle.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def _write_tensor(values: NDArray[Any], path: Path) -> None:
+    """Write raw little-endian bytes; numpy's own tofile says nothing where a disk is full."""
+    path.write_bytes(values.astype(values.dtype.newbyteorder("<")).tobytes())
 
 
 @contextlib.contextmanager

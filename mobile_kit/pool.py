@@ -68,7 +68,7 @@ class WorkerPool:
     def _start(self, job: Job, handed: Path) -> "subprocess.Popen[str]":
         with job.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-m", "mobile_kit.worker", str(handed)],
+                [sys.executable, "-P", "-m", "mobile_kit.worker", str(handed)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,  # what it says before it opens the log itself

@@ -81,18 +81,15 @@ class VerifyReport:
 
     @property
     def status(self) -> Status:
-        """Failed where any check failed; passed where parity was measured and nothing failed."""
+        """Failed where any check failed; passed where parity was measured and every check was run."""
         found = [check.status for check in self.checks] + ["passed" if out.passed else "failed" for out in self.outputs]
         if "failed" in found:
             return "failed"
-        return "passed" if self.outputs else "not run"
+        return "passed" if self.outputs and "not run" not in found else "not run"
 
     def to_json(self) -> dict[str, Any]:
-        """Return the report as JSON values; infinite decibels (no difference at all) become null."""
-        record = {"status": self.status, "failure": failure(self), **asdict(self)}
-        for out in record["outputs"]:
-            if out["sqnr_db"] is not None and math.isinf(out["sqnr_db"]):
-                out["sqnr_db"] = None
+        """Return the report as JSON values; what isn't finite, such as the decibels of no noise, becomes null."""
+        record: dict[str, Any] = _finite({"status": self.status, "failure": failure(self), **asdict(self)})
         return record
 
 
@@ -126,7 +123,11 @@ def verify(folder: Path, images: Path | None = None, oracle: Oracle | None = Non
         oracle = oracle or _load_oracle(manifest)
         samples += [_sample(manifest, oracle, path) for path in find_images(images)]
     results = [runtime.run(sample.inputs) for sample in samples]
-    checks.append(_check_sight(manifest, runtime, results[0]))
+    finite = _check_finite(manifest, results)
+    checks.append(finite)
+    if finite.status == "failed":
+        return VerifyReport(folder.resolve().name, runtime.name, len(samples), tuple(checks))
+    checks.append(_check_sight(manifest, runtime, golden, results[0]))
     parity = tuple(
         _parity(
             spec,
@@ -161,6 +162,15 @@ def _read_yardsticks(manifest: Manifest) -> dict[str, Yardstick]:
         raise ArtifactError(
             f"artifact {manifest.folder}: {ORACLE_FILE} can't be read ({exc}). Export the model again."
         ) from exc
+
+
+def _finite(value: Any) -> Any:
+    """Replace every number that JSON has no word for by null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _golden(manifest: Manifest) -> _Sample:
@@ -204,9 +214,11 @@ def _check_geometry(manifest: Manifest) -> Check:
 
 
 def _check_interface(manifest: Manifest, runtime: Runtime) -> Check:
-    """What the manifest declares must be what the file has."""
+    """What the manifest declares must be what the file has, in the same order."""
     wrong = []
     for specs, found in ((manifest.inputs, runtime.inputs), (manifest.outputs, runtime.outputs)):
+        if [spec.name for spec in specs] != list(found) and {spec.name for spec in specs} == set(found):
+            wrong.append(f"order: manifest {', '.join(spec.name for spec in specs)}, file {', '.join(found)}")
         declared = {spec.name: (spec.shape, spec.dtype) for spec in specs}
         wrong += [
             f"{name}: manifest {_text(declared.get(name))}, file {_text(found.get(name))}"
@@ -222,12 +234,26 @@ def _text(described: tuple[tuple[int, ...], str] | None) -> str:
     return "none" if described is None else f"{described[1]} {list(described[0])}"
 
 
-def _check_sight(manifest: Manifest, runtime: Runtime, first: Mapping[str, Array]) -> Check:
+def _check_finite(manifest: Manifest, results: list[dict[str, Array]]) -> Check:
+    """No output may be infinite or not a number: float16 overflows so."""
+    names = [spec.name for spec in manifest.outputs]
+    counts = {name: sum(int(np.sum(~np.isfinite(result[name]))) for result in results) for name in names}
+    wrong = [f"{name} has {count} values that are infinite or not a number" for name, count in counts.items() if count]
+    return Check("finite", "failed" if wrong else "passed", "; ".join(wrong) or "every value is a finite number")
+
+
+def _check_sight(manifest: Manifest, runtime: Runtime, golden: _Sample, first: Mapping[str, Array]) -> Check:
     """Another photo must give another result: a file and an oracle that are blind would agree on everything."""
+    if all(spec.meaning == "mask" for spec in manifest.outputs):
+        # Two photos may well be all background; a golden mask of several classes shows that the oracle sees.
+        classes = min(len(np.unique(golden.reference[spec.name])) for spec in manifest.outputs)
+        if classes < 2:
+            return Check("sight", "not run", "the golden photo is of one class only; export with --photo of several")
+        return Check("sight", "passed", f"the golden photo's mask has {classes} classes")
     other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
     inputs = {manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
     moved = _moved(manifest, first, runtime.run(inputs))
-    # Probabilities and masks may well be the same for two photos of one class: they speak only where nothing else does.
+    # Probabilities may well be the same for two photos of one class: they speak only where nothing else does.
     speaking = [out.name for out in manifest.outputs if out.meaning in {"features", "logits"}] or list(moved)
     least = min(moved[name] for name in speaking)
     status: Status = "passed" if least >= LEAST_DIFFERENCE else "failed"

@@ -91,7 +91,9 @@ class SeparableAttention(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
-        context = torch.bmm(self.softmax(self.query(x)), self.key(x))
+        # The paper sums the scored keys. The key is linear and each row of scores sums to 1, so the sum comes first and
+        # P rows are projected in place of T.
+        context = self.key(torch.bmm(self.softmax(self.query(x)), x))
         value = F.relu(self.value(x)).reshape(self.by_position)
         return self.output((value * context.reshape(self.context_shape)).reshape(x.shape))
 
