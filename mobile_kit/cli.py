@@ -175,9 +175,7 @@ def _predict(options: argparse.Namespace) -> int:
     if options.json:
         _print_json(asdict(prediction))
         return 0
-    _print_table(
-        ("class", "share" if prediction.overlay else "probability"), [(n, f"{p:.1%}") for n, p in prediction.classes]
-    )
+    _print_table(("class", prediction.figure), [(name, f"{part:.1%}") for name, part in prediction.classes])
     if prediction.overlay:
         print(f"overlay: {prediction.overlay}")
     return 0

@@ -20,6 +20,7 @@ from mobile_kit.progress import Progress
 __all__ = ["DemoRow", "demo"]
 
 CHECKPOINT = "mobilevitv2-digits"
+RECIPES = ("fp32", "fp16")
 VIEWS_SEED = 1
 
 
@@ -47,7 +48,7 @@ def demo(out: Path, targets: tuple[str, ...], views: int, progress: Progress) ->
     with resources.as_file(shipped) as checkpoint, tempfile.TemporaryDirectory() as folder:
         photo = Path(folder, "digit.png")
         Image.fromarray(next(_views(1))[0]).save(photo)
-        options = ExportOptions(str(checkpoint), out, targets, recipes=("fp32", "fp16"), photo=photo)
+        options = ExportOptions(str(checkpoint), out, targets, recipes=RECIPES, photo=photo)
         result = export(options, progress)
     if result.failures:
         raise LoweringError(" ".join(result.failures))

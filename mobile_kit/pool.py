@@ -47,14 +47,15 @@ class WorkerPool:
             handed = Path(folder, "job.pkl")
             handed.write_bytes(pickle.dumps(job))
             last = self._follow(job, self._start(job, handed))
-        if self._stopped or last.get("done") or "error" in last:
+        ended = self._stopped or last.get("done")
+        full = not ended and shutil.disk_usage(job.folder).free < NO_ROOM_BYTES
+        if ended or full or "error" in last:
             job.log.unlink(missing_ok=True)
-        if not self._stopped and "error" in last:
+        if full:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if not ended and "error" in last:
             raise MobileKitError(last["error"])
-        if not self._stopped and not last.get("done"):
-            if shutil.disk_usage(job.folder).free < NO_ROOM_BYTES:
-                job.log.unlink(missing_ok=True)
-                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        if not ended:
             reason = last.get("crash") or f"its process ended with code {last['code']}"
             raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.log}.")
 

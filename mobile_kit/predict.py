@@ -22,11 +22,15 @@ LEAST_SHARE = 0.002
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best classes of a photo with their probabilities, or of a segmentation with their share of the pixels."""
+    """The best classes of a photo with their probabilities, or of a segmentation with their share of the pixels.
+
+    figure: what the numbers are, "probability" or "share".
+    """
 
     artifact: str
     image: str
     runtime: str
+    figure: str
     classes: tuple[tuple[str, float], ...]
     overlay: str | None = None
 
@@ -73,7 +77,9 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
     best = tuple((predictor.label(int(i)), float(scores[i])) for i in order if classes is None or scores[i] > 0)
     if classes is not None and save is not None:
         _save_overlay(predictor, pixels, classes, save)
-    return Prediction(str(folder), str(image), predictor.runtime.name, best, None if save is None else str(save))
+    figure = "probability" if classes is None else "share"
+    overlay = None if save is None else str(save)
+    return Prediction(str(folder), str(image), predictor.runtime.name, figure, best, overlay)
 
 
 def _probabilities(outputs: dict[str, Array]) -> Array:

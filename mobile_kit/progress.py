@@ -44,7 +44,9 @@ class Progress(AbstractContextManager["Progress"]):
         if self._quiet:
             return
         if self._live is None:
-            print(f"[{time.monotonic() - self._start:5.0f} s] {job}: {text}", file=sys.stderr, flush=True)
+            # In one piece: print would write the line's end by itself, and threads mix.
+            sys.stderr.write(f"[{time.monotonic() - self._start:5.0f} s] {job}: {text}\n")
+            sys.stderr.flush()
             return
         if job not in self._tasks:
             self._tasks[job] = self._live.add_task(text, total=1, job=job)

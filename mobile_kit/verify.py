@@ -149,9 +149,14 @@ def verify(folder: Path, images: Path | None = None, oracle: Oracle | None = Non
 
 
 def write_report(report: VerifyReport, folder: Path) -> None:
-    """Write verify.json into the artifact."""
+    """Write verify.json into the artifact. Raises: ArtifactError where it can't be written."""
     text = json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False)
-    (folder / "verify.json").write_text(text + "\n", encoding="utf-8")
+    try:
+        (folder / "verify.json").write_text(text + "\n", encoding="utf-8")
+    except OSError as exc:
+        raise ArtifactError(
+            f"artifact {folder}: verify.json can't be written ({exc.strerror}). Copy the artifact to a folder of yours."
+        ) from exc
 
 
 def _read_yardsticks(manifest: Manifest) -> dict[str, Yardstick]:

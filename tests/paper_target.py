@@ -1,10 +1,9 @@
 """A target that needs no toolchain: its file is a pickled program, run with torch.
 
 Installed through its entry points (see the fixture `paper_targets`), so that the pipeline's tests don't wait for
-converters, and can have one that chatters, crashes, hangs or fills the disk.
+converters, and can have one that chatters, crashes or hangs.
 """
 
-import errno
 import os
 import sys
 import time
@@ -106,13 +105,6 @@ class Hanging(PaperTarget):
         time.sleep(600)
 
 
-class Filling(PaperTarget):
-    name = "filling"
-
-    def convert(self, path: Path) -> NoReturn:
-        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(path))
-
-
 class Missing(PaperTarget):
     name = "missing"
     modules = ("a_package_that_nobody_has",)
@@ -121,5 +113,5 @@ class Missing(PaperTarget):
 paper, raising, dying, refusing = PaperTarget(), Raising(), Dying(), Refusing()
 # Two of them make four jobs with both recipes: more than most machines run at a time.
 hanging, hanging_too = Hanging("hanging"), Hanging("hanging_too")
-filling, missing = Filling(), Missing()
-TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, filling, missing)
+missing = Missing()
+TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing)

@@ -1,0 +1,477 @@
+import errno
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+import transformers
+from PIL import Image
+
+from mobile_kit.export import _slug
+from mobile_kit.manifest import read_manifest
+from mobile_kit.preprocess import attach
+from tests.conftest import Answer
+from tests.exports import DIGITS, ROOT, Export
+from tests.paper_target import NATIVE_CHATTER, PYTHON_CHATTER
+from tests.small_checkpoints import change_json, save, small_config
+
+Command = Callable[..., Answer]
+
+PROGRESS = re.compile(r"\[ *\d+ s\] [\w-]+: \S.*")
+# After Ctrl-C: a worker is killed, not waited for. Measured 0.3 s; a busy machine gets ten times that and more.
+STOP_S = 15.0
+
+pytestmark = pytest.mark.usefixtures("paper_targets")
+
+
+@pytest.fixture
+def model(small_folders: dict[str, Path]) -> Path:
+    return small_folders["classification"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An output folder that isn't there yet, nor is its parent."""
+    return tmp_path / "build" / "artifacts"
+
+
+def content(folder: Path) -> dict[str, bytes | None]:
+    """Everything below a folder, hidden files too."""
+    return {
+        path.relative_to(folder).as_posix(): path.read_bytes() if path.is_file() else None
+        for path in sorted(folder.rglob("*"))
+    }
+
+
+def words(answer: Answer) -> list[str]:
+    """What a command said on standard error beside its progress."""
+    return [line for line in answer.err.splitlines() if not PROGRESS.fullmatch(line)]
+
+
+def assert_refused(answer: Answer, *expected: str) -> None:
+    """One line that names what was asked and the way out."""
+    assert (answer.code, answer.out) == (1, "")
+    (line,) = words(answer)
+    assert line.startswith("mobile-kit: ")
+    assert line.endswith((".", "'"))  # a command to copy ends with its own quote
+    for text in expected:
+        assert text in line
+
+
+REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
+    "head": (["--head", "nose"], ("head 'nose'", "Known: base, classification, segmentation")),
+    "target": (["--target", "toaster"], ("target 'toaster'", "Known: coreml,")),
+    "recipe": (["--recipe", "fp12"], ("recipe 'fp12'", "Known: fp16, fp32")),
+    "output": (["--outputs", "smell"], ("output 'smell'", "Known: probabilities, logits, hidden_states")),
+    "output of another head": (["--outputs", "mask"], ("output 'mask'", "classification head")),
+    "backend": (["--target", "executorch", "--backend", "tpu"], ("backend 'tpu'", "Known: xnnpack, coreml, vulkan")),
+    "backend of none": (["--target", "tflite", "--backend", "gpu"], ("backend 'gpu'", "leave --backend out")),
+    "deployment target": (
+        ["--target", "coreml", "--deployment-target", "iOS3"],
+        ("deployment target 'iOS3'", "Known: iOS17, iOS16, iOS18"),
+    ),
+    "deployment target of none": (
+        ["--target", "tflite", "--deployment-target", "iOS17"],
+        ("deployment target 'iOS17'", "leave --deployment-target out"),
+    ),
+    "recipe of a backend": (
+        ["--target", "executorch", "--backend", "vulkan", "--recipe", "fp16"],
+        ("recipe 'fp16'", "vulkan", "on the device"),
+    ),
+    "recipe of a target": (["--target", "paper", "--recipe", "fp16"], ("recipe 'fp16'", "'paper'", "Known: fp32")),
+    "image size": (["--target", "paper", "--image-size", "32"], ("image size 32x32", "patch of 2", "--image-size")),
+    "package": (
+        ["--target", "missing"],
+        ("target 'missing'", "a_package_that_nobody_has", "pip install 'mobile-kit[paper]'"),
+    ),
+    "photo": (["--target", "paper", "--photo", __file__], (__file__, "not an image")),
+    "missing photo": (["--target", "paper", "--photo", "no/such.png"], ("no/such.png", "no such file")),
+    "revision of a folder": (["--target", "paper", "--revision", "main"], ("revision 'main'", "Leave --revision out")),
+    "a toolchain that says no": (["--target", "refusing"], ("paper: doesn't take this model",)),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_bad_requests_get_one_line_and_leave_nothing(case: str, model: Path, out: Path, command: Command) -> None:
+    arguments, expected = REFUSED[case]
+    assert_refused(command("export", model, "--out", out, *arguments), *expected)
+    assert not out.parent.exists()
+
+
+@pytest.mark.parametrize("case", ["target", "image size", "a toolchain that says no"])
+def test_bad_requests_leave_a_folder_as_it_is(case: str, model: Path, out: Path, command: Command) -> None:
+    (out / "logs").mkdir(parents=True)
+    (out / "logs" / "mine.txt").write_text("mine")
+    before = content(out)
+    arguments, expected = REFUSED[case]
+    assert_refused(command("export", model, "--out", out, *arguments), *expected)
+    assert content(out) == before
+
+
+def test_an_unknown_model_is_refused_with_the_known_ones(out: Path, command: Command) -> None:
+    answer = command("export", "no/such/model", "--out", out, "--target", "paper")
+    assert_refused(answer, "'no/such/model'", "apple/mobilevitv2-0.5-imagenet1k-256")
+    assert not out.parent.exists()
+
+
+def test_a_checkpoint_that_doesnt_see_its_input_is_refused(out: Path, tmp_path: Path, command: Command) -> None:
+    torch.manual_seed(0)
+    blind = transformers.MobileViTV2ForImageClassification(small_config())
+    folder = save(blind.eval(), tmp_path / "blind")
+    answer = command("export", folder, "--out", out, "--target", "paper")
+    assert_refused(answer, str(folder), "the same for different images", "trained checkpoint")
+    assert not out.parent.exists()
+
+
+USAGE = {
+    "no command": [],
+    "unknown command": ["exprot"],
+    "no output folder": ["export", "model"],
+    "no model": ["export", "--out", "x"],
+    "no names": ["export", "model", "--out", "x", "--target", ","],
+    "no size": ["export", "model", "--out", "x", "--image-size", "0"],
+    "no such input": ["export", "model", "--out", "x", "--input", "sound"],
+    "unknown option": ["export", "model", "--out", "x", "--fast"],
+}
+
+
+@pytest.mark.parametrize("case", USAGE)
+def test_usage_errors_end_with_2(case: str, command: Command) -> None:
+    answer = command(*USAGE[case])
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.startswith("usage: mobile-kit")
+
+
+def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command) -> None:
+    answer = command("export", model, "--out", out, "--target", "paper", "--json")
+    assert (answer.code, words(answer)) == (0, [])
+    place = out / "classification" / "paper-fp32"
+    size = (place / "model.paper").stat().st_size
+    record = {"artifact": str(place), "bytes": size, "detail": "", "status": "passed"}
+    assert json.loads(answer.out) == {"artifacts": [record], "failures": []}
+    assert set(content(out)) == {
+        "classification",
+        "classification/paper-fp32",
+        *(
+            f"classification/paper-fp32/{name}"
+            for name in (
+                "golden",
+                "golden/inputs",
+                "golden/inputs/image.bin",
+                "golden/oracle.json",
+                "golden/outputs",
+                "golden/outputs/logits.bin",
+                "golden/outputs/probabilities.bin",
+                "golden/photo.png",
+                "labels.txt",
+                "manifest.json",
+                "model.paper",
+                "verify.json",
+            )
+        ),
+    }
+    manifest = read_manifest(place)
+    listed = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
+    assert set(manifest.data["files"]) == listed - {"manifest.json", "verify.json"}
+    assert manifest.data["model"]["source"] == str(model)
+
+
+def test_an_export_prints_a_table_for_people(model: Path, out: Path, command: Command) -> None:
+    answer = command("export", model, "--out", out, "--target", "paper")
+    header, row, license_line = answer.out.splitlines()
+    assert header.split() == ["artifact", "size", "verified"]
+    assert row.split() == [str(out / "classification" / "paper-fp32"), *row.split()[1:3], "passed"]
+    assert license_line == "licence of the weights: unknown"
+
+
+def test_the_toolchain_s_words_stay_off_the_screen(model: Path, out: Path, command: Command) -> None:
+    answer = command("export", model, "--out", out, "--target", "paper")
+    assert answer.code == 0
+    for chatter in (PYTHON_CHATTER, NATIVE_CHATTER):
+        assert chatter not in answer.out + answer.err
+    assert not (out / "logs").exists()
+
+
+def test_the_real_toolchains_words_do_too(digits: Export) -> None:
+    lines = digits.stderr.splitlines()
+    assert len(lines) > 20
+    assert [line for line in lines if not PROGRESS.fullmatch(line)] == []
+    assert not (digits.out / "logs").exists()
+
+
+@pytest.mark.parametrize("fixture", ["digits", "segmentation", "mask", "segmenter", "base", "odd"])
+def test_every_head_is_verified_on_every_target(fixture: str, request: pytest.FixtureRequest) -> None:
+    exported: Export = request.getfixturevalue(fixture)
+    targets = {read_manifest(exported[name]).data["target"] for name in exported.records}
+    assert targets == ({"tflite"} if fixture == "segmenter" else {"coreml", "executorch", "tflite"})
+    assert {record["status"] for record in exported.records.values()} == {"passed"}
+
+
+def test_two_exports_are_the_same_bytes(model: Path, tmp_path: Path, command: Command) -> None:
+    made = []
+    for name in ("first", "second"):
+        assert command("export", model, "--out", tmp_path / name, "--target", "paper").code == 0
+        made.append(content(tmp_path / name))
+    assert made[0] == made[1]
+
+
+def test_pixel_values_can_be_the_input(model: Path, out: Path, command: Command) -> None:
+    arguments = ("--target", "paper", "--input", "pixel_values", "--image-size", "64x96")
+    assert command("export", model, "--out", out, *arguments).code == 0
+    manifest = read_manifest(out / "classification" / "paper-fp32")
+    (record,) = manifest.data["inputs"]
+    assert (record["name"], record["shape"], record["dtype"]) == ("pixel_values", [1, 3, 64, 96], "float32")
+    assert (record["layout"], record["color"]) == ("NCHW", None)
+    assert manifest.data["preprocess"]["in_graph"] is False
+    assert manifest.data["model"]["image_size"] == [64, 96]
+
+
+def test_the_photo_becomes_the_golden_one(model: Path, out: Path, tmp_path: Path, command: Command) -> None:
+    photo = tmp_path / "photo.png"
+    image = Image.effect_mandelbrot((90, 70), (-3, -2.5, 2, 2.5), 20).convert("RGB")
+    image.save(photo)
+    assert command("export", model, "--out", out, "--target", "paper", "--photo", photo).code == 0
+    golden = Image.open(out / "classification" / "paper-fp32" / "golden" / "photo.png")
+    assert golden.tobytes() == image.tobytes()
+
+
+def test_a_known_name_needs_no_network(out: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("huggingface_hub.snapshot_download", None)
+    name = "apple/mobilevitv2-0.5-imagenet1k-256"
+    arguments = ("--random-weights", "--image-size", "64", "--target", "paper")
+    assert command("export", name, "--out", out, *arguments).code == 0
+    model = read_manifest(out / "mobilevitv2-0.5-imagenet1k-256" / "paper-fp32").data["model"]
+    assert (model["source"], model["random_weights"], model["num_labels"]) == (name, True, 1000)
+
+
+def test_an_existing_artifact_is_replaced_as_a_whole(model: Path, out: Path, command: Command) -> None:
+    arguments = ("export", model, "--out", out, "--target", "paper")
+    assert command(*arguments).code == 0
+    before = content(out)
+    place = out / "classification" / "paper-fp32"
+    (place / "profile-host.json").write_text("of the old file")
+    (place / "model.paper").write_bytes(b"old")
+    (out / "classification" / "mine").mkdir()
+    assert command(*arguments).code == 0
+    assert content(out) == {**before, "classification/mine": None}
+
+
+def test_an_existing_artifact_survives_a_failure(model: Path, out: Path, command: Command, tmp_path: Path) -> None:
+    assert command("export", model, "--out", out, "--target", "paper").code == 0
+    before = content(out)
+    assert command("export", model, "--out", out, "--target", "paper", "--image-size", "32").code == 1
+    assert content(out) == before
+
+
+def test_a_folder_that_is_no_artifact_is_never_replaced(model: Path, out: Path, command: Command) -> None:
+    foreign = out / "classification" / "paper-fp32"
+    foreign.mkdir(parents=True)
+    (foreign / "thesis.txt").write_text("years of work")
+    before = content(out)
+    answer = command("export", model, "--out", out, "--target", "paper,hanging")
+    assert_refused(answer, str(foreign), "is no artifact", "--out")
+    assert content(out) == before
+    assert "lowering" not in answer.err
+
+
+@pytest.mark.parametrize(
+    ("target", "reason"), [("raising", "RuntimeError: torn in two"), ("dying", f"ended with code {-signal.SIGABRT}")]
+)
+def test_a_toolchain_that_fails_leaves_its_words_in_a_log(
+    target: str, reason: str, model: Path, out: Path, command: Command
+) -> None:
+    log = out / "logs" / f"{target}-fp32.log"
+    answer = command("export", model, "--out", out, "--target", target)
+    assert_refused(answer, f"{target}-fp32", reason, str(log))
+    said = log.read_text()
+    assert PYTHON_CHATTER in said
+    assert said.count(NATIVE_CHATTER) == 2
+    assert ("Traceback" in said) == (target == "raising")
+    assert set(content(out)) == {"logs", f"logs/{log.name}"}
+
+
+def test_a_worker_that_never_starts_leaves_its_words_too(
+    model: Path, out: Path, command: Command, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "broken" / "mobile_kit").mkdir(parents=True)
+    (tmp_path / "broken" / "mobile_kit" / "__init__.py").write_text("raise SystemError('torn before it starts')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "broken"), os.environ["PYTHONPATH"]]))
+    monkeypatch.chdir(tmp_path)
+    log = out / "logs" / "paper-fp32.log"
+    assert_refused(command("export", model, "--out", out, "--target", "paper"), "ended with code 1", str(log))
+    assert "torn before it starts" in log.read_text()
+
+
+def test_good_targets_are_kept_beside_a_failing_one(model: Path, out: Path, command: Command) -> None:
+    answer = command("export", model, "--out", out, "--target", "raising,paper,refusing", "--json")
+    assert answer.code == 1
+    said = json.loads(answer.out)
+    assert [Path(record["artifact"]).name for record in said["artifacts"]] == ["paper-fp32"]
+    assert len(said["failures"]) == 2
+    assert words(answer) == [f"mobile-kit: {failure}" for failure in said["failures"]]
+    assert "raising-fp32.log" in answer.err
+    assert "doesn't take this model" in answer.err
+    assert [path.name for path in (out / "logs").iterdir()] == ["raising-fp32.log"]
+    assert [path.name for path in (out / "classification").iterdir()] == ["paper-fp32"]
+    assert read_manifest(out / "classification" / "paper-fp32").data["target"] == "paper"
+
+
+def test_a_log_goes_with_the_failure(model: Path, out: Path, command: Command) -> None:
+    log = out / "logs" / "paper-fp32.log"
+    log.parent.mkdir(parents=True)
+    log.write_text("of a failure that has been mended")
+    assert command("export", model, "--out", out, "--target", "paper").code == 0
+    assert not log.parent.exists()
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Callable[[str], Path]]:
+    """Mount a small disk of its own, where this machine lets us."""
+    place = tmp_path / "disk"
+    place.mkdir()
+
+    def mount(options: str) -> Path:
+        done = subprocess.run(["mount", "-t", "tmpfs", "-o", options, "tmpfs", place], capture_output=True, text=True)
+        if done.returncode:
+            pytest.skip(f"needs the right to mount ({done.stderr.strip()})")
+        return place
+
+    yield mount
+    subprocess.run(["umount", place], capture_output=True, check=False)
+
+
+@pytest.mark.parametrize("below", ["a file", "proc"])
+def test_an_output_folder_that_cant_be_made_is_refused(
+    below: str, model: Path, tmp_path: Path, command: Command
+) -> None:
+    file = tmp_path / "file"
+    file.write_text("a file")
+    out = file / "out" if below == "a file" else Path("/proc/nothing/out")
+    answer = command("export", model, "--out", out, "--target", "paper")
+    assert_refused(answer, str(out), "can't be written", "--out")
+    assert "checkpoint" not in answer.err
+    assert file.read_text() == "a file"
+
+
+def test_a_read_only_output_folder_is_refused(model: Path, disk: Callable[[str], Path], command: Command) -> None:
+    out = disk("ro,size=1m")
+    assert_refused(command("export", model, "--out", out, "--target", "paper"), str(out), "Read-only", "--out")
+
+
+@pytest.mark.parametrize("size_kb", [8, 256, 600])
+def test_a_full_disk_is_named_and_left_empty(
+    size_kb: int, model: Path, disk: Callable[[str], Path], command: Command
+) -> None:
+    """Full in the golden files, in the model's file, and in what comes after."""
+    out = disk(f"size={size_kb}k")
+    answer = command("export", model, "--out", out, "--target", "paper")
+    assert_refused(answer, str(out), "the disk is full", "--out")
+    assert content(out) == {}
+
+
+def test_a_full_disk_is_named_where_none_can_be_mounted(
+    model: Path, out: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def save(*_: Any) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(Image.Image, "save", save)
+    answer = command("export", model, "--out", out, "--target", "paper,hanging")
+    assert_refused(answer, str(out), "the disk is full", "--out")
+    assert not out.parent.exists()
+
+
+def processes_of(marker: Path) -> list[str]:
+    """The command lines of running processes that name a path."""
+    lines = []
+    for file in Path("/proc").glob("[0-9]*/cmdline"):
+        try:
+            lines.append(file.read_bytes().replace(b"\0", b" ").decode())
+        except OSError:  # it has ended
+            continue
+    return [line for line in lines if str(marker) in line]
+
+
+@pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
+@pytest.mark.parametrize("moment", ["loading", "lowering"])
+def test_ctrl_c_stops_at_once_and_leaves_nothing(moment: str, model: Path, out: Path, tmp_path: Path) -> None:
+    handed = tmp_path / "handed"
+    handed.mkdir()
+    arguments = ["--out", out, "--target", "hanging,hanging_too", "--recipe", "fp32,fp16"]
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mobile_kit", "export", model, *arguments],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        cwd=ROOT,
+        env={**os.environ, "TMPDIR": str(handed)},
+    )
+    assert process.stderr is not None
+    try:
+        for line in process.stderr:
+            if moment in line:
+                break
+        if moment == "lowering":
+            assert processes_of(handed) != []
+        process.send_signal(signal.SIGINT)
+        asked = time.monotonic()
+        said, errors = process.communicate(timeout=4 * STOP_S)
+        assert time.monotonic() - asked < STOP_S
+    finally:
+        process.kill()
+    assert (process.returncode, said) == (1, "")
+    assert [line for line in errors.splitlines() if not PROGRESS.fullmatch(line)] == [
+        "mobile-kit: stopped. Nothing was left behind."
+    ]
+    assert processes_of(handed) == []
+    assert list(handed.iterdir()) == []
+    assert not out.parent.exists()
+
+
+def test_a_file_with_the_wrong_colour_order_fails(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def attach_rgb(model: Any, preprocess: Any, *rest: Any, **options: Any) -> Any:
+        assert preprocess.channel_order == "BGR"
+        return attach(model, replace(preprocess, channel_order="RGB"), *rest, **options)
+
+    monkeypatch.setattr("mobile_kit.export.attach", attach_rgb)
+    answer = command("export", DIGITS, "--out", tmp_path, "--target", "tflite", "--json")
+    assert answer.code == 1
+    (record,) = json.loads(answer.out)["artifacts"]
+    assert record["status"] == "failed"
+    assert "logits (max error" in record["detail"]
+    monkeypatch.undo()
+    verified = command("verify", record["artifact"])
+    assert verified.code == 1
+    assert "failed (probabilities (max error" in verified.out
+
+
+@pytest.mark.parametrize(
+    ("model", "slug"),
+    [("owner/name-1.0", "name-1.0"), ("name", "name"), ("owner/a name!", "a-name"), ("owner/..", "model")],
+)
+def test_slugs(model: str, slug: str) -> None:
+    assert _slug(model) == slug
+
+
+def test_the_slug_of_a_folder_is_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "Mine & yours").mkdir()
+    assert _slug(str(tmp_path / "Mine & yours")) == "Mine-yours"
+    monkeypatch.chdir(tmp_path / "Mine & yours")
+    assert _slug(".") == "Mine-yours"
+
+
+def test_labels_that_are_no_lines_are_refused(classifier_folder: Path, out: Path, command: Command) -> None:
+    change_json(classifier_folder / "config.json", id2label={str(i): f"a\nb{i}" for i in range(5)}, label2id=None)
+    assert_refused(command("export", classifier_folder, "--out", out, "--target", "paper"), "label 0", "id2label")
+    assert not out.parent.exists()
