@@ -25,7 +25,7 @@ Command = Callable[..., Answer]
 
 FLOAT32 = ("coreml-fp32", "executorch-xnnpack-fp32", "tflite-fp32")
 VERIFIED = (*FLOAT32, "coreml-fp16", "executorch-xnnpack-fp16", "tflite-fp16")
-# How far red and blue swapped move the logits, in their standard deviations: it makes a digit another class. Measured 0.93.
+# How far red and blue swapped move the logits, in their standard deviations: another class. Measured 0.93.
 CANARY = 0.5
 
 each_target = pytest.mark.parametrize("name", FLOAT32)

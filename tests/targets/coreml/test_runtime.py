@@ -44,7 +44,7 @@ def test_the_dictionary_is_in_the_labels_order(digits: Export) -> None:
     dictionary = raw["probabilities"]
     assert isinstance(dictionary, dict)
     assert tuple(dictionary) == manifest.labels
-    # The runtime computes on one thread, the bare interpreter on torch's: sums differ in their last bits (2e-6 measured).
+    # One thread there, torch's own number here: sums differ in their last bits (2e-6 measured).
     np.testing.assert_allclose(ours["probabilities"][0], [dictionary[label] for label in manifest.labels], rtol=1e-5)
     assert raw["classLabel"] == manifest.labels[int(ours["logits"].argmax())]
 
