@@ -162,8 +162,8 @@ def _card(options: ExportOptions, checkpoint: Checkpoint | None) -> ModelCard:
     family = checkpoint.family.name if checkpoint else ""
     return ModelCard(
         name=_slug(options.model),
-        description=f"{family} {head} exported from {name or options.model} by mobile_kit; the image's colour "
-        "order and scale are handled in the model",
+        description=f"{family} {head} exported from {name or options.model} by mobile_kit; "
+        + ("takes the processor's pixel_values" if options.pixel_values else "colour order and scale are in the model"),
         author="unknown" if is_folder or not owner else owner,
         license=checkpoint.license if checkpoint else None,
         source=options.model,
@@ -197,7 +197,7 @@ def _job(options: ExportOptions, checkpoint: Checkpoint, target: Target, request
 
 def _write_labels(labels: tuple[str, ...], folder: Path) -> None:
     for index, label in enumerate(labels):
-        if len(label.splitlines()) > 1:
+        if label.splitlines() not in ([], [label]):
             raise UnsupportedError(
                 f"label {index} {label!r}: can't be a line of labels.txt. Mend id2label in config.json."
             )
@@ -302,9 +302,15 @@ def _check_places(places: Iterable[Path]) -> None:
 def _publish(job: Job, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
     place.parent.mkdir(parents=True, exist_ok=True)
+    old = staging / f"old-{job.name}"
     if place.exists():
-        place.rename(staging / f"old-{job.name}")
-    job.folder.rename(place)
+        place.rename(old)
+    try:
+        job.folder.rename(place)
+    except BaseException:
+        if old.exists():
+            old.rename(place)
+        raise
     report = json.loads((place / "verify.json").read_text(encoding="utf-8"))
     return Exported(read_manifest(place), report["status"], report["failure"] or "")
 

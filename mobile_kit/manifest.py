@@ -160,10 +160,11 @@ def read_manifest(folder: Path) -> Manifest:
             raise ArtifactError(f"artifact {folder}: {name} is missing. Export the model again.")
         if path.stat().st_size != record["bytes"] or _sha256(path) != record["sha256"]:
             raise ArtifactError(f"artifact {folder}: {name} has changed since the export. Export the model again.")
-    manifest = Manifest(folder, data)
-    if not manifest.model_path.exists():
-        raise ArtifactError(f"artifact {folder}: {data['model_file']} is missing. Export the model again.")
-    return manifest
+    named = [data["model_file"], *(record["golden"] for record in (*data["inputs"], *data["outputs"]))]
+    for name in named:
+        if not any(path == name or path.startswith(f"{name}/") for path in data["files"]):
+            raise ArtifactError(f"artifact {folder}: {name} has no hash under files. Export the model again.")
+    return Manifest(folder, data)
 
 
 def schema() -> dict[str, Any]:

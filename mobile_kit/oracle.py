@@ -13,7 +13,7 @@ from PIL import Image
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobile_kit.checkpoints import Checkpoint
-from mobile_kit.errors import CheckpointError, OracleError
+from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
 from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
@@ -22,6 +22,7 @@ __all__ = ["Oracle", "Yardstick"]
 
 # Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing.
 LEAST_DIFFERENCE = 0.1
+MOST_DB = 300.0
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,12 @@ class Oracle:
         """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output."""
         exact, single = self.run(pixel_values, torch.float64), self.run(pixel_values)
         low = self.run(pixel_values, torch.float16) if half else None
+        for name, values in (low or {}).items():
+            if not np.isfinite(values).all():
+                raise UnsupportedError(
+                    f"recipe 'fp16' for model {self.checkpoint.source!r}: its {name} overflow in Hugging Face's own "
+                    "float16. Export it with --recipe fp32."
+                )
         return {
             spec.name: _yardstick(spec, exact[spec.name], single[spec.name], None if low is None else low[spec.name])
             for spec in self.outputs
@@ -133,4 +140,5 @@ def _yardstick(spec: TensorSpec, exact: NDArray[Any], single: NDArray[Any], half
     if spec.meaning == "mask":
         changed = None if half is None else 1 - pixel_agreement(half, exact)
         return Yardstick(1 - pixel_agreement(single, exact), None, changed)
-    return Yardstick(distance(single, exact), None if half is None else sqnr_db(half, exact))
+    # Where a saturated output leaves no difference at all, the decibels are infinite, for which JSON has no word.
+    return Yardstick(distance(single, exact), None if half is None else min(sqnr_db(half, exact), MOST_DB))

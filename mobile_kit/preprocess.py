@@ -97,6 +97,11 @@ class Preprocess:
             raise CheckpointError(f"processor resample {resample!r}: not known here. Known: 0 to 5 (Pillow's).")
         normalize = bool(config.get("do_normalize"))
         flip = bool(config.get("do_flip_channel_order")) and channels == 3
+        std = _per_channel(config.get("image_std") if normalize else None, channels, 1.0)
+        if min(std) <= 0:
+            raise CheckpointError(
+                f"processor: image_std {list(std)} must be greater than 0. Mend the processor config."
+            )
         return cls(
             resize=resize,
             crop=None if crop is None else (crop["height"], crop["width"]),
@@ -104,7 +109,7 @@ class Preprocess:
             channel_order="GRAY" if channels == 1 else "BGR" if flip else "RGB",
             scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale") else 1.0,
             mean=_per_channel(config.get("image_mean") if normalize else None, channels, 0.0),
-            std=_per_channel(config.get("image_std") if normalize else None, channels, 1.0),
+            std=std,
         )
 
     def resized_to(self, image_size: tuple[int, int]) -> "Preprocess":

@@ -239,11 +239,11 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
         head=head,
         image_size=image_size,
         num_channels=config.num_channels,
-        num_labels=None if head == "base" else config.num_labels,
+        num_labels=None if head == "base" or not config.num_labels else config.num_labels,
         num_parameters=sum(p.numel() for p in model.parameters()),
         inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
         outputs=_outputs(backbone, config, head, sizes, "hidden_states" in outputs),
-        labels=None if head == "base" else _labels(config),
+        labels=None if head == "base" or not config.num_labels else _labels(config),
     )
     return MobileViTV2(spec, model, sizes).eval()
 

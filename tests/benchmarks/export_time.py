@@ -15,7 +15,7 @@ __all__ = ["measure"]
 # Target to the suffix of its file.
 TARGETS = {"coreml": ".mlpackage", "executorch": ".pte", "tflite": ".tflite"}
 ROUNDS, TRIES = 2, 4
-# Part of the converters' time; issue 2, "What it must reach".
+# Part of the converters' time.
 BOUND = 1.0
 
 

@@ -22,7 +22,7 @@ from tests.benchmarks.timing import Plan, Timing, interleave
 __all__ = ["measure"]
 
 BASELINE = "ONNX Runtime, HF model"
-# Parts of ONNX Runtime's time; issue 2, "What it must reach".
+# Parts of ONNX Runtime's time.
 BOUNDS = {"ExecuTorch, mobile_kit": 1.0, "LiteRT, mobile_kit": 0.95}
 
 

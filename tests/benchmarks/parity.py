@@ -32,7 +32,7 @@ HEADS = {
 }
 DIGITS = ROOT / "sample_apps" / "checkpoints" / "mobilevitv2-digits"
 SCENES = (1, 2)
-# Issue 2, "What it must reach": in standard deviations of the output, or this many times Hugging Face's own float32;
+# In standard deviations of the output, or this many times Hugging Face's own float32;
 # decibels that may be lost to Hugging Face's own float16; decibels of the digits with Core ML.
 SIGMA, FACTOR = 1e-4, 4.0
 MARGIN_DB = 3.0

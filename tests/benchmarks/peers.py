@@ -1,7 +1,7 @@
 """The kit against its peers, in one run: `python -m tests.benchmarks.peers [--out DIR] [--only S,..] [--rounds N]`.
 
 Writes DIR/peers.json and DIR/peers.md, prints the same tables, and leaves the toolchains' words in DIR/logs. Ends with
-1 if a bound of issue 2 ("What it must reach") isn't shown to hold. Needs the extras `all` and `bench`.
+1 if a bound isn't shown to hold. Needs the extras `all` and `bench`.
 """
 
 import argparse

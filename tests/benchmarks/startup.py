@@ -12,7 +12,7 @@ from tests.benchmarks.table import Section, judged
 __all__ = ["measure"]
 
 RUNS = 5
-# Seconds; issue 2, "What it must reach".
+# Seconds.
 BOUND_S = 0.5
 
 

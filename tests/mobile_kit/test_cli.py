@@ -16,7 +16,7 @@ Command = Callable[..., Answer]
 
 COMMANDS = ("export", "verify", "predict", "list", "doctor", "demo")
 HEAVY = ("coremltools", "executorch", "litert_torch", "numpy", "PIL", "torch", "transformers")
-# The bound is 0.5 s; measured 0.08 s, twice that where both cores are busy. The least of five counts.
+# The bound is 0.5 s; measured 0.08 s, twice that where both cores are busy. The least of five counts.
 HELP_S = 0.5
 
 

@@ -21,7 +21,7 @@ from tests.small_checkpoints import PROCESSOR, preprocess_for, small_model
 # Largest difference of the outputs, in standard deviations.
 # One convolution: float32 weights, rescaled and rounded once more. Measured: 3.4e-6 at most.
 STEM_BOUND = 1e-5
-# A whole network carries that rounding on. Measured: 2.7e-5 at most; the bound is the for parity.
+# A whole network carries that rounding on. Measured: 2.7e-5 at most; the bound is that of parity.
 NETWORK_BOUND = 1e-4
 
 # (height, width): smaller than the crop, narrow, square, equal to the resize and to the crop, odd.

@@ -16,7 +16,7 @@ from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel
 from tests.small_checkpoints import LABELS, preprocess_for, small_config, small_model
 
-# The bound of the issue: in standard deviations of the output, or four times Hugging Face's own distance from its
+# The bound: in standard deviations of the output, or four times Hugging Face's own distance from its
 # float64. Measured over all cases below: 1.3e-4 at most, where Hugging Face's own is 1.2e-4, and at most 0.6 of the
 # bound that applies.
 BOUND, FACTOR = 1e-4, 4.0
