@@ -43,7 +43,8 @@ TOOLCHAINS = {
 }
 # Where the Hub and its libraries may be imported.
 HUB = {"huggingface_hub": ("checkpoints",), "transformers": ("checkpoints", "families")}
-MAX_FILE_LINES, MAX_FUNCTION_LINES = 400, 60
+# Tests stand on their own one by one, so a file of them may be longer.
+MAX_FILE_LINES, MAX_TEST_LINES, MAX_FUNCTION_LINES = 400, 500, 60
 TEXT = {".gradle", ".java", ".json", ".kt", ".md", ".py", ".swift", ".toml", ".txt", ".xml", ".yaml", ".yml"}
 
 CODE = sorted(path for folder in ("mobile_kit", "targets") for path in (ROOT / folder).rglob("*.py"))
@@ -198,7 +199,7 @@ def test_importing_the_command_line_imports_neither_torch_nor_a_toolchain() -> N
 @pytest.mark.parametrize("path", ALL_CODE, ids=name_of)
 def test_files_and_functions_are_short(path: Path) -> None:
     text = path.read_text(encoding="utf-8")
-    assert len(text.splitlines()) <= MAX_FILE_LINES
+    assert len(text.splitlines()) <= (MAX_TEST_LINES if path.is_relative_to(ROOT / "tests") else MAX_FILE_LINES)
     functions = (node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef))
     long = {f.name: f.end_lineno - f.lineno + 1 for f in functions if f.end_lineno is not None}
     assert not {name: lines for name, lines in long.items() if lines > MAX_FUNCTION_LINES}
