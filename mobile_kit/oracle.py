@@ -77,9 +77,13 @@ class Oracle:
         return {spec.name: self._output(spec, raw) for spec in self.outputs}
 
     def yardsticks(self, pixel_values: NDArray[np.float32], half: bool) -> dict[str, Yardstick]:
-        """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output."""
-        exact, single = self.run(pixel_values, torch.float64), self.run(pixel_values)
-        low = self.run(pixel_values, torch.float16) if half else None
+        """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output.
+
+        pixel_values: (N, C, h, w), each image computed by itself, all judged together.
+        Raises: UnsupportedError where its float16 overflows.
+        """
+        exact, single = self._run_all(pixel_values, torch.float64), self._run_all(pixel_values, torch.float32)
+        low = self._run_all(pixel_values, torch.float16) if half else None
         for name, values in (low or {}).items():
             if not np.isfinite(values).all():
                 raise UnsupportedError(
@@ -90,6 +94,10 @@ class Oracle:
             spec.name: _yardstick(spec, exact[spec.name], single[spec.name], None if low is None else low[spec.name])
             for spec in self.outputs
         }
+
+    def _run_all(self, pixel_values: NDArray[np.float32], dtype: torch.dtype) -> dict[str, NDArray[Any]]:
+        results = [self.run(pixel_values[i : i + 1], dtype) for i in range(len(pixel_values))]
+        return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in self.outputs}
 
     def check_sight(self, image: NDArray[np.uint8]) -> None:
         """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""

@@ -20,7 +20,7 @@ from mobile_kit.export import _slug
 from mobile_kit.manifest import read_manifest
 from mobile_kit.preprocess import attach
 from tests.conftest import Answer
-from tests.exports import DIGITS, ROOT, Export
+from tests.exports import DIGITS, ROOT, Export, export
 from tests.paper_target import NATIVE_CHATTER, PYTHON_CHATTER
 from tests.small_checkpoints import change_json, save, small_config
 
@@ -475,3 +475,20 @@ def test_labels_that_are_no_lines_are_refused(classifier_folder: Path, out: Path
     change_json(classifier_folder / "config.json", id2label={str(i): f"a\nb{i}" for i in range(5)}, label2id=None)
     assert_refused(command("export", classifier_folder, "--out", out, "--target", "paper"), "label 0", "id2label")
     assert not out.parent.exists()
+
+
+MAX_MLPACKAGE_BYTES = 10_200_000  # the bound; the stock path's package has 14 MB
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["mobilevitv2-1.0-imagenet1k-256", "mobilevitv2-1.0-voc-deeplabv3"])
+def test_full_size_models_are_verified_on_every_target(name: str, tmp_path: Path) -> None:
+    known = Path("apple") / name
+    exported = export(known, tmp_path, "--random-weights", "--recipe", "fp32,fp16")
+    assert {record["status"] for record in exported.records.values()} == {"passed"}
+    assert len(exported.records) == 6
+    if name.endswith("256"):
+        assert exported.records["coreml-fp16"]["bytes"] <= MAX_MLPACKAGE_BYTES
+        for recipe in ("fp32", "fp16"):
+            for target in ("executorch-xnnpack", "tflite"):
+                assert read_manifest(exported[f"{target}-{recipe}"]).data["graph"]["partitions"] == 1
