@@ -94,7 +94,7 @@ def test_a_crash_is_said_in_one_line_and_traced_in_the_log(checkpoint: Checkpoin
 def test_without_golden_files_nothing_is_verified(checkpoint: Checkpoint, tmp_path: Path) -> None:
     ended = work(job_for("paper", checkpoint, tmp_path / "paper"), answer=f"{GOLDEN_READY}\n")
     assert ended.code == 1
-    assert "golden/oracle.json can't be read" in ended.said[-1]["error"]
+    assert "golden/inputs/image.bin has no hash under files" in ended.said[-1]["error"]
 
 
 def pool() -> WorkerPool:
