@@ -31,6 +31,7 @@ PROCESSOR = "preprocessor_config.json"
 class Checkpoint:
     """A loaded checkpoint.
 
+    source: a Hub id, a known name, or the name of a local folder, whose path is nobody else's business.
     model: the Hugging Face module, float32, eager, in evaluation mode. processor: its Pillow image processor.
     image_size: (height, width) in pixels that the export is for.
     """
@@ -90,7 +91,7 @@ def load(
         assert files.folder is not None
         model = _with_weights(source, files.folder, chosen, config)
     return Checkpoint(
-        source=source,
+        source=Path(source).resolve().name if os.path.isdir(source) else source,
         revision=files.revision,
         license=files.license,
         family=family,
@@ -134,13 +135,17 @@ def _refuse_revision(source: str, revision: str | None, why: str) -> None:
 
 
 def _download(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> Path:
+    """Fetch what is needed of a repository: a pickle only where it may be read and there is nothing better."""
     from huggingface_hub import snapshot_download
 
     patterns = ["config.json", PROCESSOR, "README.md"]
     if not random_weights:
-        patterns += ["model*.safetensors", "model.safetensors.index.json"] + ([PICKLE] if allow_pickle else [])
+        patterns += ["model*.safetensors", "model.safetensors.index.json"]
     try:
-        return Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+        folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
+        if allow_pickle and not random_weights and not _has_weights(folder):
+            folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[PICKLE]))
+        return folder
     except Exception as exc:  # the Hub's client raises its own kinds and those of its transport
         reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__
         raise CheckpointError(
@@ -152,15 +157,22 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
 def _in_folder(source: str, folder: Path, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
     config = _read_json(source, folder / "config.json")
     processor = _read_json(source, folder / PROCESSOR)
-    if not random_weights and not any((folder / name).is_file() for name in WEIGHTS):
+    if not random_weights and not _has_weights(folder):
         if not (folder / PICKLE).is_file():
-            raise CheckpointError(f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().")
+            fetched = f" If its repository has a {PICKLE}, --allow-pickle fetches it." if revision else ""
+            raise CheckpointError(
+                f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().{fetched}"
+            )
         if not allow_pickle:
             raise CheckpointError(
                 f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with "
                 "save_pretrained(), or add --allow-pickle to read its tensors only."
             )
     return _Files(config, processor, folder, revision, _license(source, folder))
+
+
+def _has_weights(folder: Path) -> bool:
+    return any((folder / name).is_file() for name in WEIGHTS)
 
 
 def _read_json(source: str, path: Path) -> dict[str, Any]:
@@ -285,7 +297,7 @@ def _with_random_weights(source: str, family: Family, head: Head, config: Any, p
 
 
 def _with_weights(source: str, folder: Path, head: Head, config: Any) -> nn.Module:
-    pickle = not any((folder / name).is_file() for name in WEIGHTS)
+    pickle = not _has_weights(folder)
     if not pickle:
         _check_safetensors(source, folder)
     try:

@@ -50,6 +50,8 @@ def demo(out: Path, targets: tuple[str, ...], views: int, progress: Progress) ->
         Image.fromarray(next(_views(1))[0]).save(photo)
         options = ExportOptions(str(checkpoint), out, targets, recipes=RECIPES, photo=photo)
         result = export(options, progress)
+    for line in result.skipped:
+        progress.note(line)
     if result.failures:
         raise LoweringError(" ".join(result.failures))
     rows = []

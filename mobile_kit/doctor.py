@@ -1,15 +1,19 @@
-"""What is installed, what is missing, and the command that mends it."""
+"""What is installed, what is missing, and the command that mends it.
+
+Works where torch isn't installed: it reads what the package asks for from its own metadata.
+"""
 
 import platform
 from dataclasses import dataclass
 from importlib import metadata
 
 from mobile_kit import __version__
-from mobile_kit.target import missing_modules, targets
 
 __all__ = ["Finding", "doctor"]
 
-CORE = ("torch", "transformers", "safetensors", "huggingface_hub", "pillow", "numpy")
+PACKAGE = "mobile-kit"
+# The extras that an export needs; the others are for working on the kit.
+EXTRAS = ("coreml", "executorch", "tflite")
 
 
 @dataclass(frozen=True)
@@ -22,30 +26,52 @@ class Finding:
 
 
 def doctor() -> list[Finding]:
-    """Return what the kit, its core and each target need, in that order."""
+    """Return what the kit, its core and each toolchain need, in that order, and whether the versions are those."""
     findings = [
         Finding("mobile_kit", __version__, None),
         Finding("python", platform.python_version(), None),
         Finding("machine", f"{platform.system()} {platform.machine()}", None),
     ]
-    findings += [_package(name, "pip install mobile-kit") for name in CORE]
-    for target in targets().values():
-        missing = missing_modules(target)
-        found = None if missing else ", ".join(_described(module) for module in target.modules)
-        mend = f"pip install 'mobile-kit[{target.extra}]'" if missing else None
-        findings.append(Finding(f"target {target.name}", found, mend))
+    for extra in ("", *EXTRAS):
+        findings += [_package(name, wanted, extra) for name, wanted in _requirements(extra)]
+    findings += _registered(findings)
     if platform.system() != "Darwin":
         findings.append(Finding("Core ML runtime", "none here; .mlpackage files run on the kit's interpreter", None))
     return findings
 
 
-def _package(name: str, mend: str) -> Finding:
+def _requirements(extra: str) -> list[tuple[str, str]]:
+    """Return the packages that the kit, or one of its extras, asks for, with the versions: `>=2,<3`."""
+    from packaging.requirements import Requirement
+
+    found = [Requirement(text) for text in metadata.requires(PACKAGE) or []]
+    return [
+        (requirement.name, str(requirement.specifier))
+        for requirement in found
+        if (requirement.marker.evaluate({"extra": extra}) if requirement.marker else not extra)
+    ]
+
+
+def _package(name: str, wanted: str, extra: str) -> Finding:
+    from packaging.specifiers import SpecifierSet
+
+    command = f"pip install '{PACKAGE}[{extra}]'" if extra else f"pip install {PACKAGE}"
+    title = f"{extra}: {name}" if extra else name
     try:
-        return Finding(name, metadata.version(name), None)
+        version = metadata.version(name)
     except metadata.PackageNotFoundError:
-        return Finding(name, None, mend)
+        return Finding(title, None, command)
+    fits = SpecifierSet(wanted).contains(version, prereleases=True)
+    return Finding(title, version if fits else f"{version}, but {wanted} is needed", None if fits else command)
 
 
-def _described(module: str) -> str:
-    names = metadata.packages_distributions().get(module, [module])
-    return f"{names[0]} {metadata.version(names[0])}"
+def _registered(findings: list[Finding]) -> list[Finding]:
+    """Return the targets, those of other packages too, with their backends; none while the core isn't whole."""
+    if any(finding.mend and ": " not in finding.name for finding in findings):
+        return []
+    from mobile_kit.target import install_command, missing_modules, targets
+
+    return [
+        Finding(f"target {name}", None if missing else target.model_file, install_command(target) if missing else None)
+        for name, target, missing in ((n, t, missing_modules(t)) for n, t in targets().items())
+    ]

@@ -11,13 +11,12 @@ from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit import __version__
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.images import read_image
@@ -27,10 +26,21 @@ from mobile_kit.outputs import check_outputs, select_outputs
 from mobile_kit.pool import WorkerPool
 from mobile_kit.preprocess import attach
 from mobile_kit.progress import Progress
-from mobile_kit.quantization import recipe
+from mobile_kit.quantization import QuantRecipe, recipe
 from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel
-from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, installed_targets
+from mobile_kit.target import (
+    ModelCard,
+    Request,
+    Target,
+    check_installed,
+    check_request,
+    find_target,
+    install_command,
+    installed_targets,
+    missing_modules,
+    targets,
+)
 from mobile_kit.worker import Job
 
 __all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
@@ -80,31 +90,52 @@ class Exported:
 
 @dataclass(frozen=True)
 class ExportResult:
-    """The finished artifacts, and one line for each target that failed beside them."""
+    """The finished artifacts, one line for each target that failed beside them, and one for each left out.
+
+    A target is left out where none was named and its toolchain isn't installed.
+    """
 
     artifacts: tuple[Exported, ...]
     failures: tuple[str, ...]
+    skipped: tuple[str, ...]
+
+
+class _Choice(NamedTuple):
+    """One file to make."""
+
+    target: Target
+    recipe: QuantRecipe
+    backend: str | None
+    deployment_target: str | None
+
+    @property
+    def name(self) -> str:
+        backend = f"-{self.backend}" if self.backend else ""
+        return f"{self.target.name}{backend}-{self.recipe.name}"
 
 
 def export(options: ExportOptions, progress: Progress | None = None) -> ExportResult:
     """Lower a checkpoint to every asked target and recipe, verify each file, and put the artifacts in place.
 
-    An artifact is whole or not there; an existing one is replaced as a whole. Where one target fails and others don't,
-    the others are kept and the failure is listed.
+    An artifact is whole or not there; an existing one is replaced as a whole, but never by one that fails its
+    verification: that one gets `-failed` behind its name. Where one target fails and others don't, the others are
+    kept and the failure is listed.
     Raises: MobileKitError of the kind that fits; LoweringError, naming the log, where every toolchain failed.
     """
     plan = _plan(options)
     progress = progress or Progress(quiet=True)
     with _staging(options.out) as staging:
         checkpoint, photo = _checkpoint(options, progress)
-        jobs = [_job(options, checkpoint, target, request, staging) for target, request in plan]
+        slug = _slug(checkpoint.source)
+        logs = options.out / "logs"
+        jobs = [_job(options, checkpoint, choice, staging, logs / f"{slug}-{choice.name}.log") for choice in plan]
         _check_oracle(checkpoint, photo, progress)
-        places = {job.name: options.out / _slug(options.model) / job.name for job in jobs}
+        places = {job.name: options.out / slug / job.name for job in jobs}
         _check_places(places.values())
         failures = _run(jobs, checkpoint, photo, progress)
         done = [job for job in jobs if job.name not in failures]
         artifacts = tuple(_publish(job, places[job.name], staging) for job in done)
-        return ExportResult(artifacts, tuple(failures.values()))
+        return ExportResult(artifacts, tuple(failures.values()), () if options.targets else _skipped())
 
 
 def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint, NDArray[np.uint8]]:
@@ -133,75 +164,71 @@ def _check_oracle(checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Pr
     progress.stage("checkpoint", "loaded", done=True)
 
 
-def _plan(options: ExportOptions) -> list[tuple[Target, Request]]:
+def _plan(options: ExportOptions) -> list[_Choice]:
     """Check everything that can be checked before any work."""
-    names = options.targets or installed_targets()
-    plan = []
-    chosen = [find_target(name) for name in names]
+    chosen = [find_target(name) for name in options.targets or installed_targets()]
     for target in chosen:
         check_installed(target)
-        # A choice that only some targets offer is theirs; where none offers it, it is refused.
-        backend = _own(options.backend, target.backends, any(t.backends for t in chosen))
-        systems = any(t.deployment_targets for t in chosen)
-        system = _own(options.deployment_target, target.deployment_targets, systems)
+    # A choice that only some targets offer is theirs; where none offers it, it is refused.
+    backends = [(target, _own(options.backend, target.backends, [t.backends for t in chosen])) for target in chosen]
+    systems = [target.deployment_targets(backend) for target, backend in backends]
+    plan = []
+    for (target, backend), offered in zip(backends, systems, strict=True):
+        system = _own(options.deployment_target, offered, systems)
         for name in options.recipes:
-            backend = backend or (target.backends[0] if target.backends else None)
             check_request(target, recipe(name), backend, system)
-            plan.append((target, Request(recipe(name), backend, system, _card(options, None))))
+            plan.append(_Choice(target, recipe(name), backend, system))
     return plan
 
 
-def _own(asked: str | None, offered: tuple[str, ...], elsewhere: bool) -> str | None:
-    return None if not offered and elsewhere else asked
+def _own(asked: str | None, offered: tuple[str, ...], everywhere: Iterable[tuple[str, ...]]) -> str | None:
+    """Return a target's part of a choice: what was asked, its default, or nothing where it has no such choice."""
+    if not offered:
+        return None if any(everywhere) else asked
+    return asked or offered[0]
 
 
-def _card(options: ExportOptions, checkpoint: Checkpoint | None) -> ModelCard:
-    owner, _, name = options.model.rpartition("/")
-    is_folder = Path(options.model).exists()
-    head = checkpoint.head.name if checkpoint else ""
-    family = checkpoint.family.name if checkpoint else ""
-    return ModelCard(
-        name=_slug(options.model),
-        description=f"{family} {head} exported from {name or options.model} by mobile_kit; "
-        + ("takes the processor's pixel_values" if options.pixel_values else "colour order and scale are in the model"),
-        author="unknown" if is_folder or not owner else owner,
-        license=checkpoint.license if checkpoint else None,
-        source=options.model,
-        version=(checkpoint.revision if checkpoint else None) or __version__,
+def _skipped() -> tuple[str, ...]:
+    return tuple(
+        f"target {name!r}: left out, as its toolchain isn't installed. Run: {install_command(target)}"
+        for name, target in targets().items()
+        if missing_modules(target)
     )
 
 
-def _job(options: ExportOptions, checkpoint: Checkpoint, target: Target, request: Request, staging: Path) -> Job:
-    backend = f"-{request.backend}" if request.backend else ""
-    name = f"{target.name}{backend}-{request.recipe.name}"
+def _card(options: ExportOptions, checkpoint: Checkpoint) -> ModelCard:
+    owner, _, name = checkpoint.source.rpartition("/")
+    return ModelCard(
+        name=_slug(checkpoint.source),
+        description=f"{checkpoint.family.name} {checkpoint.head.name} exported from {name} by mobile_kit; "
+        + ("takes the processor's pixel_values" if options.pixel_values else "colour order and scale are in the model"),
+        author=owner or None,
+        license=checkpoint.license,
+        source=checkpoint.source,
+        version=checkpoint.revision,
+    )
+
+
+def _job(options: ExportOptions, checkpoint: Checkpoint, choice: _Choice, staging: Path, log: Path) -> Job:
     model = _common_model(options, checkpoint)
     if not options.pixel_values:
-        model = attach(model, checkpoint.preprocess, target.entry, half=request.recipe.weight_bits < 32)
-    folder = staging / name
+        model = attach(model, checkpoint.preprocess, choice.target.entry, half=choice.recipe.weight_bits < 32)
+    folder = staging / choice.name
     folder.mkdir()
     if model.spec.labels is not None:
-        _write_labels(model.spec.labels, folder)
+        (folder / "labels.txt").write_text("\n".join(model.spec.labels) + "\n", encoding="utf-8")
     return Job(
-        name=name,
-        target=target.name,
+        name=choice.name,
+        target=choice.target.name,
         model=model,
-        request=Request(request.recipe, request.backend, request.deployment_target, _card(options, checkpoint)),
+        request=Request(choice.recipe, choice.backend, choice.deployment_target, _card(options, checkpoint)),
         preprocess=checkpoint.preprocess,
         model_record=model_record(
             model.spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
         folder=folder,
-        log=options.out / "logs" / f"{name}.log",
+        log=log,
     )
-
-
-def _write_labels(labels: tuple[str, ...], folder: Path) -> None:
-    for index, label in enumerate(labels):
-        if label.splitlines() not in ([], [label]):
-            raise UnsupportedError(
-                f"label {index} {label!r}: can't be a line of labels.txt. Mend id2label in config.json."
-            )
-    (folder / "labels.txt").write_text("\n".join(labels) + "\n", encoding="utf-8")
 
 
 def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel:
@@ -273,7 +300,7 @@ def _staging(out: Path) -> Iterator[Path]:
         staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
         yield staging
     except OSError as exc:
-        if exc.errno == errno.ENOSPC:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise MobileKitError(
                 f"output folder {out}: the disk is full. Free some space, or choose another --out."
             ) from exc
@@ -301,6 +328,9 @@ def _check_places(places: Iterable[Path]) -> None:
 
 def _publish(job: Job, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
+    report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
+    if report["status"] == "failed":
+        place = place.with_name(f"{place.name}-failed")
     place.parent.mkdir(parents=True, exist_ok=True)
     old = staging / f"old-{job.name}"
     if place.exists():
@@ -311,10 +341,8 @@ def _publish(job: Job, place: Path, staging: Path) -> Exported:
         if old.exists():
             old.rename(place)
         raise
-    report = json.loads((place / "verify.json").read_text(encoding="utf-8"))
     return Exported(read_manifest(place), report["status"], report["failure"] or "")
 
 
-def _slug(model: str) -> str:
-    name = Path(model).resolve().name if Path(model).exists() else model.rpartition("/")[2]
-    return SLUG.sub("-", name).strip("-.") or "model"
+def _slug(source: str) -> str:
+    return SLUG.sub("-", source.rpartition("/")[2]).strip("-.") or "model"

@@ -27,7 +27,9 @@ def listing() -> dict[str, Any]:
             name: {
                 "file": target.model_file,
                 "backends": list(target.backends),
-                "deployment_targets": list(target.deployment_targets),
+                "deployment_targets": {
+                    backend: list(target.deployment_targets(backend or None)) for backend in target.backends or ("",)
+                },
                 "recipes": {backend: served(target, backend) for backend in target.backends or ("",)},
             }
             for name, target in targets().items()

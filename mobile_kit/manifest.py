@@ -11,12 +11,22 @@ from typing import Any
 import numpy as np
 
 from mobile_kit import __version__
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.spec import ModelSpec, TensorSpec
-from mobile_kit.target import Array, Lowered
+from mobile_kit.target import Array, Lowered, Runtime, check_installed, find_target
 
-__all__ = ["MANIFEST", "SCHEMA_VERSION", "Manifest", "build_manifest", "read_manifest", "write_manifest"]
+__all__ = [
+    "MANIFEST",
+    "SCHEMA_VERSION",
+    "Manifest",
+    "build_manifest",
+    "model_record",
+    "open_runtime",
+    "read_manifest",
+    "schema",
+    "write_manifest",
+]
 
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
@@ -165,6 +175,19 @@ def read_manifest(folder: Path) -> Manifest:
         if not any(path == name or path.startswith(f"{name}/") for path in data["files"]):
             raise ArtifactError(f"artifact {folder}: {name} has no hash under files. Export the model again.")
     return Manifest(folder, data)
+
+
+def open_runtime(manifest: Manifest) -> Runtime:
+    """Load an artifact's file with its target's runtime.
+
+    Raises: MissingToolError; UnsupportedError where the file runs on a device only; ArtifactError.
+    """
+    target = find_target(manifest.data["target"])
+    check_installed(target)
+    reason = target.needs_device(manifest.data["backend"])
+    if reason is not None:
+        raise UnsupportedError(f"artifact {manifest.folder}: can't be run here, as {reason}. Run it there.")
+    return target.load(manifest.model_path, manifest.inputs, manifest.outputs)
 
 
 def schema() -> dict[str, Any]:

@@ -18,7 +18,7 @@ from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
 
-__all__ = ["Oracle", "Yardstick"]
+__all__ = ["LEAST_DIFFERENCE", "Oracle", "Yardstick"]
 
 # Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing.
 LEAST_DIFFERENCE = 0.1

@@ -1,6 +1,6 @@
 """Outputs that an app wants and Hugging Face leaves to its caller: probabilities, masks, a segmenter's scores."""
 
-from collections.abc import Iterable
+from collections.abc import Collection
 from dataclasses import replace
 
 import torch
@@ -11,7 +11,7 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Head
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
-__all__ = ["known_outputs", "select_outputs"]
+__all__ = ["check_outputs", "known_outputs", "select_outputs"]
 
 DERIVED: dict[str, tuple[str, ...]] = {
     "classification": ("probabilities",),
@@ -53,13 +53,18 @@ def known_outputs(head: Head) -> tuple[str, ...]:
     return (*DERIVED.get(head.name, ()), *head.outputs, *head.optional)
 
 
-def check_outputs(head: Head, requested: Iterable[str]) -> None:
-    """Raise UnsupportedError for an output that the head doesn't have."""
+def check_outputs(head: Head, requested: Collection[str]) -> None:
+    """Raise UnsupportedError for an output that the head doesn't have, or that goes with no other."""
     for name in requested:
         if name not in known_outputs(head):
             raise UnsupportedError(
                 f"output {name!r}: the {head.name} head has none of that name. Known: {', '.join(known_outputs(head))}."
             )
+    if "segmenter" in requested and len(requested) > 1:
+        raise UnsupportedError(
+            f"outputs {', '.join(requested)}: MediaPipe's ImageSegmenter takes a file with one output. "
+            "Ask for segmenter alone."
+        )
 
 
 def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -> CommonModel:

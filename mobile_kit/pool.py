@@ -8,7 +8,6 @@ import pickle
 import shutil
 import subprocess
 import sys
-import tempfile
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -43,10 +42,11 @@ class WorkerPool:
             return
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
-        with tempfile.TemporaryDirectory() as folder:
-            handed = Path(folder, "job.pkl")
-            handed.write_bytes(pickle.dumps(job))
-            last = self._follow(job, self._start(job, handed))
+        # Beside the artifact, and not among its files: a full disk is then the output folder's.
+        handed = job.folder.with_name(f"{job.name}.pkl")
+        handed.write_bytes(pickle.dumps(job))
+        last = self._follow(job, self._start(job, handed))
+        handed.unlink(missing_ok=True)
         ended = self._stopped or last.get("done")
         full = not ended and shutil.disk_usage(job.folder).free < NO_ROOM_BYTES
         if ended or full or "error" in last:

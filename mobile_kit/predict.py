@@ -8,10 +8,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mobile_kit.errors import ImageError, UnsupportedError
+from mobile_kit.errors import ArtifactError, ImageError, UnsupportedError
 from mobile_kit.images import read_image
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.target import Array, Runtime, find_target
+from mobile_kit.manifest import Manifest, open_runtime, read_manifest
+from mobile_kit.target import Array
 
 __all__ = ["Prediction", "Predictor", "predict"]
 
@@ -40,8 +40,7 @@ class Predictor:
 
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
-        target = find_target(self.manifest.data["target"])
-        self.runtime: Runtime = target.load(self.manifest.model_path, self.manifest.inputs, self.manifest.outputs)
+        self.runtime = open_runtime(self.manifest)
 
     def outputs(self, image: NDArray[np.uint8]) -> dict[str, Array]:
         """(H, W, C) uint8 of any size to every output by name."""
@@ -64,10 +63,17 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
     head = predictor.manifest.data["model"]["head"]
     if head not in {"classification", "segmentation"}:
         raise UnsupportedError(f"artifact {folder}: its {head} head names no classes. Use verify, or another head.")
+    if save is not None and save.suffix.lower() != ".png":
+        raise UnsupportedError(f"--save {save}: isn't a PNG's name. Let it end in .png.")
     if head == "classification" and save is not None:
         raise UnsupportedError(f"--save {save}: a classifier has no map to draw. Leave it out.")
     pixels = read_image(image, predictor.manifest.preprocess.channels)
     outputs = predictor.outputs(pixels)
+    for name, values in outputs.items():
+        if not np.isfinite(values).all():
+            raise ArtifactError(
+                f"artifact {folder}: its {name} aren't finite numbers for {image}. Verify it, or use fp32."
+            )
     scores = _probabilities(outputs) if head == "classification" else None
     classes = None if scores is not None else _class_map(predictor.manifest, outputs)
     if classes is not None:

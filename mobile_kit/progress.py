@@ -39,6 +39,13 @@ class Progress(AbstractContextManager["Progress"]):
         if self._live is not None:
             self._live.stop()
 
+    def note(self, text: str) -> None:
+        """Say something that belongs to no job."""
+        if self._live is not None:
+            self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
+        elif not self._quiet:
+            sys.stderr.write(f"{text}\n")
+
     def stage(self, job: str, text: str, done: bool = False) -> None:
         """Say what a job does now."""
         if self._quiet:

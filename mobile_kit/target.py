@@ -34,7 +34,9 @@ __all__ = [
     "as_array",
     "captured_stderr",
     "check_installed",
+    "check_request",
     "find_target",
+    "install_command",
     "installed_targets",
     "missing_modules",
     "refusal",
@@ -47,14 +49,14 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a file says of itself on its platform."""
+    """What a file says of itself on its platform; null where it isn't known."""
 
     name: str
     description: str
-    author: str
+    author: str | None
     license: str | None
     source: str
-    version: str
+    version: str | None
 
 
 @dataclass(frozen=True)
@@ -91,9 +93,14 @@ class Lowered:
 
 
 class Runtime(Protocol):
-    """A loaded file that can be run. `name` says what ran it, with the version."""
+    """A loaded file that can be run.
+
+    `name` says what ran it, with the version. `labels` are the class names that the file itself carries, null where
+    it has none.
+    """
 
     name: str
+    labels: tuple[str, ...] | None
     inputs: dict[str, tuple[tuple[int, ...], str]]
     outputs: dict[str, tuple[tuple[int, ...], str]]
 
@@ -105,9 +112,8 @@ class Runtime(Protocol):
 class Target(Protocol):
     """A platform that the kit lowers to.
 
-    `backends` has the default first, and is empty where there is no choice; `deployment_targets` likewise.
-    `modules` are what must be importable, `extra` the kit's extra that brings them. `recipes` are the names that some
-    backend takes.
+    `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
+    `extra` the kit's extra that brings them. `recipes` are the names that some backend takes.
     """
 
     name: str
@@ -116,8 +122,15 @@ class Target(Protocol):
     modules: tuple[str, ...]
     entry: Entry
     backends: tuple[str, ...]
-    deployment_targets: tuple[str, ...]
     recipes: tuple[str, ...]
+
+    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
+        """Return the systems that a file can be made for, the default first; none where there is no choice."""
+        ...
+
+    def needs_device(self, backend: str | None) -> str | None:
+        """Return why a backend's files can't be run on this machine, null where they can."""
+        ...
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Return why one of its recipes can't be served with a backend, null where it can."""
@@ -167,13 +180,17 @@ def installed_targets() -> tuple[str, ...]:
     return names
 
 
+def install_command(target: Target) -> str:
+    """Return the command that brings a target's toolchain."""
+    return f"pip install 'mobile-kit[{target.extra}]'"
+
+
 def check_installed(target: Target) -> None:
     """Raise MissingToolError where a package that the target needs isn't installed."""
     missing = missing_modules(target)
     if missing:
         raise MissingToolError(
-            f"target {target.name!r}: needs {', '.join(missing)}, which isn't installed. "
-            f"Run: pip install 'mobile-kit[{target.extra}]'"
+            f"target {target.name!r}: needs {', '.join(missing)}, which isn't installed. Run: {install_command(target)}"
         )
 
 
@@ -187,15 +204,14 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
     if backend is not None and backend not in target.backends:
         known = ", ".join(target.backends) or "none, so leave --backend out"
         raise UnsupportedError(f"backend {backend!r}: not one of target {target.name!r}. Known: {known}.")
-    if deployment_target is not None and deployment_target not in target.deployment_targets:
-        known = ", ".join(target.deployment_targets) or "none, so leave --deployment-target out"
-        raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {target.name!r}. Known: {known}.")
+    place = f"target {target.name!r}{f' with {backend}' if backend else ''}"
+    systems = target.deployment_targets(backend)
+    if deployment_target is not None and deployment_target not in systems:
+        known = ", ".join(systems) or "none, so leave --deployment-target out"
+        raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {place}. Known: {known}.")
     reason = refusal(target, recipe, backend)
     if reason is not None:
-        raise UnsupportedError(
-            f"recipe {recipe.name!r} for target {target.name!r}{f' with {backend}' if backend else ''}: {reason}. "
-            f"Known: {', '.join(target.recipes)}."
-        )
+        raise UnsupportedError(f"recipe {recipe.name!r} for {place}: {reason}. Known: {', '.join(target.recipes)}.")
 
 
 @contextmanager

@@ -8,23 +8,33 @@ checkpoint is loaded again and answers for each.
 import json
 import math
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from mobile_kit import metrics
-from mobile_kit.errors import ArtifactError
+from mobile_kit.checks import (
+    Check,
+    Sample,
+    Status,
+    canary,
+    check_finite,
+    check_geometry,
+    check_interface,
+    check_labels,
+    check_sight,
+)
+from mobile_kit.errors import ArtifactError, CheckpointError
 from mobile_kit.images import find_images, read_image
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.oracle import LEAST_DIFFERENCE, Oracle, Yardstick
-from mobile_kit.scenes import scene
+from mobile_kit.manifest import Manifest, open_runtime, read_manifest
+from mobile_kit.oracle import Oracle, Yardstick
 from mobile_kit.spec import TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
-__all__ = ["Check", "OutputParity", "VerifyReport", "failure", "verify", "write_report"]
+__all__ = ["OutputParity", "VerifyReport", "failure", "verify", "write_report"]
 
 ORACLE_FILE = "golden/oracle.json"
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
@@ -35,17 +45,8 @@ FLOAT16_MARGIN_DB = 3.0
 FLOAT16_CEILING_DB = 65.0
 # Class maps: pixels at a boundary flip with any rounding; this part, or the factor times Hugging Face's own.
 MASK_BOUND, MASK_FACTOR = 1e-3, 2.0
-
-Status = Literal["passed", "failed", "not run"]
-
-
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at, and what was found."""
-
-    name: str
-    status: Status
-    detail: str
+# Float32 on another machine, in standard deviations (masks: part of the pixels); another checkpoint is off by about 1.
+SAME_CHECKPOINT = 1e-2
 
 
 @dataclass(frozen=True)
@@ -96,62 +97,61 @@ class VerifyReport:
         return record
 
 
-@dataclass(frozen=True)
-class _Sample:
-    """One image as it enters the file, with the oracle's outputs for it."""
-
-    inputs: Mapping[str, Array]
-    reference: Mapping[str, Array]
-
-
-def verify(folder: Path, images: Path | None = None, oracle: Oracle | None = None) -> VerifyReport:
+def verify(
+    folder: Path, images: Path | None = None, checkpoint: str | None = None, allow_pickle: bool = False
+) -> VerifyReport:
     """Compare an artifact with the oracle on its golden photo, and on every image of a folder.
 
-    oracle: spares loading the checkpoint again where `images` needs it.
-    Raises: ArtifactError where the artifact is incomplete, changed or can't be loaded; ImageError.
+    checkpoint: where the oracle is loaded from, which `images` needs; null for the manifest's source, where that is a
+    Hub id or a known name. With a checkpoint given, the golden answers must be its own.
+    Raises: ArtifactError where the artifact is incomplete, changed or can't be loaded; CheckpointError; ImageError.
     """
     manifest = read_manifest(folder)
-    yardsticks, golden = _read_yardsticks(manifest), _golden(manifest)
-    checks = [_check_geometry(manifest)]
-    if manifest.data["backend"] in {"coreml", "vulkan"}:
-        detail = f"ExecuTorch's {manifest.data['backend']} delegate runs on a device only"
-        return VerifyReport(folder.resolve().name, None, 0, (*checks, Check("parity", "not run", detail)))
-    target = find_target(manifest.data["target"])
-    runtime = target.load(manifest.model_path, manifest.inputs, manifest.outputs)
-    checks.append(_check_interface(manifest, runtime))
-    if checks[-1].status == "failed":
+    target, backend = find_target(manifest.data["target"]), manifest.data["backend"]
+    checks = [check_geometry(manifest)]
+    reason = target.needs_device(backend)
+    if reason is not None:
+        checks.append(Check("parity", "not run", reason))
+        return VerifyReport(folder.resolve().name, None, 0, tuple(checks))
+    runtime = open_runtime(manifest)
+    checks += [check_interface(manifest, runtime), check_labels(manifest, runtime)]
+    golden = _golden(manifest)
+    oracle = _load_oracle(manifest, checkpoint, allow_pickle) if images or checkpoint else None
+    if oracle is not None:
+        checks.append(_check_checkpoint(manifest, oracle, golden))
+    if any(check.status == "failed" for check in checks):
         return VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks))
-    samples = [golden]
-    if images is not None:
-        oracle = oracle or _load_oracle(manifest)
-        channels = manifest.preprocess.channels
-        paths = [manifest.folder / "golden/photo.png", *find_images(images)]
-        photos = [read_image(path, channels) for path in paths]
-        samples += [_sample(manifest, oracle, photo) for photo in photos[1:]]
-        yardsticks = _measured(manifest, oracle, photos)
-    results = [runtime.run(sample.inputs) for sample in samples]
-    finite = _check_finite(manifest, results)
-    checks.append(finite)
-    if finite.status == "failed":
-        return VerifyReport(folder.resolve().name, runtime.name, len(samples), tuple(checks))
-    checks.append(_check_sight(manifest, runtime, golden, results[0]))
-    parity = tuple(
-        _parity(
-            spec,
-            manifest,
-            yardsticks[spec.name],
-            [r[spec.name] for r in results],
-            [s.reference[spec.name] for s in samples],
-        )
-        for spec in manifest.outputs
+    yardsticks, samples = _read_yardsticks(manifest), [golden]
+    if oracle is not None and images is not None:
+        yardsticks, others = _on_images(manifest, oracle, images)
+        samples += others
+    return _compared(
+        VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks)), manifest, runtime, yardsticks, samples
     )
-    return VerifyReport(
-        folder.resolve().name,
-        runtime.name,
-        len(samples),
-        tuple(checks),
-        parity,
-        _canary(manifest, runtime, samples[0], results[0]),
+
+
+def _compared(
+    report: VerifyReport,
+    manifest: Manifest,
+    runtime: Runtime,
+    yardsticks: Mapping[str, Yardstick],
+    samples: list[Sample],
+) -> VerifyReport:
+    """Run the file on all samples, the golden one first, and add to the report what was found."""
+    results = [runtime.run(sample.inputs) for sample in samples]
+    report = replace(report, images=len(samples), checks=(*report.checks, check_finite(manifest, results)))
+    if report.checks[-1].status == "failed":
+        return report
+    parity = []
+    for spec in manifest.outputs:
+        got = np.concatenate([result[spec.name] for result in results])
+        want = np.concatenate([sample.reference[spec.name] for sample in samples])
+        parity.append(_parity(spec, manifest, yardsticks[spec.name], got, want))
+    return replace(
+        report,
+        checks=(*report.checks, check_sight(manifest, runtime, samples[0], results[0])),
+        outputs=tuple(parity),
+        canary=canary(manifest, runtime, samples[0], results[0]),
     )
 
 
@@ -185,122 +185,66 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _golden(manifest: Manifest) -> _Sample:
-    return _Sample(
+def _golden(manifest: Manifest) -> Sample:
+    return Sample(
         {record["name"]: manifest.golden(record) for record in manifest.data["inputs"]},
         {record["name"]: manifest.golden(record) for record in manifest.data["outputs"]},
     )
 
 
-def _load_oracle(manifest: Manifest) -> Oracle:
+def _load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> Oracle:
     from mobile_kit.checkpoints import load
 
     model = manifest.data["model"]
+    if source is None and model["revision"] is None and not model["random_weights"]:
+        raise CheckpointError(
+            f"artifact {manifest.folder}: was exported from the folder {model['source']!r}, wherever that is now. "
+            "Add --checkpoint with its path."
+        )
     checkpoint = load(
-        model["source"],
+        source or model["source"],
         head=model["head"],
-        revision=model["revision"],
+        revision=None if source else model["revision"],
         image_size=tuple(model["image_size"]),
         random_weights=model["random_weights"],
+        allow_pickle=allow_pickle,
     )
     return Oracle(checkpoint, manifest.outputs)
 
 
-def _sample(manifest: Manifest, oracle: Oracle, image: NDArray[np.uint8]) -> _Sample:
+def _check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Check:
+    """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise."""
+    photo = read_image(manifest.folder / "golden/photo.png", manifest.preprocess.channels)
+    answers = oracle.run(oracle.pixel_values(photo))
+    for spec in manifest.outputs:
+        got, want = answers[spec.name], golden.reference[spec.name]
+        apart = 1 - metrics.pixel_agreement(got, want) if spec.meaning == "mask" else metrics.distance(got, want)
+        if not apart <= SAME_CHECKPOINT:
+            detail = f"its {spec.name} for the golden photo are others: not the checkpoint that was exported"
+            return Check("checkpoint", "failed", detail)
+    return Check("checkpoint", "passed", "its answers for the golden photo are the golden ones")
+
+
+def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[str, Yardstick], list[Sample]]:
+    """Return the oracle's answers for a folder of images, and the yardsticks on those and the golden photo.
+
+    On other images, Hugging Face's own noise is another.
+    """
+    channels = manifest.preprocess.channels
+    paths = [manifest.folder / "golden/photo.png", *find_images(images)]
+    photos = [read_image(path, channels) for path in paths]
+    pixel_values = np.concatenate([oracle.pixel_values(photo) for photo in photos])
+    yardsticks = oracle.yardsticks(pixel_values, half=manifest.data["recipe"]["weight_bits"] < 32)
+    return yardsticks, [_sample(manifest, oracle, photo) for photo in photos[1:]]
+
+
+def _sample(manifest: Manifest, oracle: Oracle, image: NDArray[np.uint8]) -> Sample:
     fitted = manifest.preprocess.geometry(image)
     inputs = {manifest.inputs[0].name: manifest.preprocess.entering(fitted, manifest.in_graph)}
-    return _Sample(inputs, oracle.run(oracle.pixel_values(image)))
+    return Sample(inputs, oracle.run(oracle.pixel_values(image)))
 
 
-def _measured(manifest: Manifest, oracle: Oracle, images: list[NDArray[np.uint8]]) -> dict[str, Yardstick]:
-    """Return the yardsticks on the images that are compared: on others, Hugging Face's own noise is another."""
-    pixel_values = np.concatenate([oracle.pixel_values(image) for image in images])
-    return oracle.yardsticks(pixel_values, half=manifest.data["recipe"]["weight_bits"] < 32)
-
-
-def _check_geometry(manifest: Manifest) -> Check:
-    """The photo through the manifest's own preprocessing must be the golden input, byte for byte."""
-    record = manifest.data["inputs"][0]
-    fitted = manifest.preprocess.geometry(
-        read_image(manifest.folder / "golden/photo.png", manifest.preprocess.channels)
-    )
-    entering = manifest.preprocess.entering(fitted, manifest.in_graph)
-    same = entering.shape == tuple(record["shape"]) and bool(np.array_equal(entering, manifest.golden(record)))
-    detail = "golden photo through the manifest's preprocessing gives the golden input"
-    return Check("preprocessing", "passed" if same else "failed", detail if same else "doesn't hold: " + detail)
-
-
-def _check_interface(manifest: Manifest, runtime: Runtime) -> Check:
-    """What the manifest declares must be what the file has, in the same order."""
-    wrong = []
-    for specs, found in ((manifest.inputs, runtime.inputs), (manifest.outputs, runtime.outputs)):
-        if [spec.name for spec in specs] != list(found) and {spec.name for spec in specs} == set(found):
-            wrong.append(f"order: manifest {', '.join(spec.name for spec in specs)}, file {', '.join(found)}")
-        declared = {spec.name: (spec.shape, spec.dtype) for spec in specs}
-        wrong += [
-            f"{name}: manifest {_text(declared.get(name))}, file {_text(found.get(name))}"
-            for name in sorted(declared.keys() | found.keys())
-            if declared.get(name) != found.get(name)
-        ]
-    if wrong:
-        return Check("interface", "failed", "; ".join(wrong))
-    return Check("interface", "passed", "names, shapes and dtypes are those of the file")
-
-
-def _text(described: tuple[tuple[int, ...], str] | None) -> str:
-    return "none" if described is None else f"{described[1]} {list(described[0])}"
-
-
-def _check_finite(manifest: Manifest, results: list[dict[str, Array]]) -> Check:
-    """No output may be infinite or not a number: float16 overflows so."""
-    names = [spec.name for spec in manifest.outputs]
-    counts = {name: sum(int(np.sum(~np.isfinite(result[name]))) for result in results) for name in names}
-    wrong = [f"{name} has {count} values that are infinite or not a number" for name, count in counts.items() if count]
-    return Check("finite", "failed" if wrong else "passed", "; ".join(wrong) or "every value is a finite number")
-
-
-def _check_sight(manifest: Manifest, runtime: Runtime, golden: _Sample, first: Mapping[str, Array]) -> Check:
-    """Another photo must give another result: a file and an oracle that are blind would agree on everything."""
-    if all(spec.meaning == "mask" for spec in manifest.outputs):
-        # Two photos may well be all background; a golden mask of several classes shows that the oracle sees.
-        classes = min(len(np.unique(golden.reference[spec.name])) for spec in manifest.outputs)
-        if classes < 2:
-            return Check("sight", "not run", "the golden photo is of one class only; export with --photo of several")
-        return Check("sight", "passed", f"the golden photo's mask has {classes} classes")
-    other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
-    inputs = {manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
-    moved = _moved(manifest, first, runtime.run(inputs))
-    # Probabilities may well be the same for two photos of one class: they speak only where nothing else does.
-    speaking = [out.name for out in manifest.outputs if out.meaning in {"features", "logits"}] or list(moved)
-    least = min(moved[name] for name in speaking)
-    status: Status = "passed" if least >= LEAST_DIFFERENCE else "failed"
-    return Check("sight", status, f"another photo moves the outputs by at least {least:.2g} standard deviations")
-
-
-def _canary(manifest: Manifest, runtime: Runtime, golden: _Sample, first: Mapping[str, Array]) -> dict[str, float]:
-    if manifest.preprocess.channels != 3:
-        return {}
-    spec = manifest.inputs[0]
-    swapped = np.ascontiguousarray(np.flip(golden.inputs[spec.name], axis=3 if spec.layout == "NHWC" else 1))
-    return _moved(manifest, first, runtime.run({**golden.inputs, spec.name: swapped}))
-
-
-def _moved(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, float]:
-    """Return how far each output moved: root mean square in standard deviations; of a mask, the part that changed."""
-    moved = {}
-    for spec in manifest.outputs:
-        a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)
-        if spec.meaning == "mask":
-            moved[spec.name] = float(np.mean(a != b))
-        else:
-            moved[spec.name] = float(np.sqrt(np.mean((a - b) ** 2)) / max(metrics.spread(a), metrics.spread(b), 1e-12))
-    return moved
-
-
-def _parity(
-    spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, values: list[Array], references: list[Array]
-) -> OutputParity:
-    got, want = np.concatenate(values), np.concatenate(references)
+def _parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array) -> OutputParity:
     if spec.meaning == "mask":
         return _mask_parity(spec, manifest, yardstick, got, want)
     error, noise = metrics.distance(got, want), metrics.sqnr_db(got, want)

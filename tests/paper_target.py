@@ -26,6 +26,7 @@ class PaperRuntime:
     """A pickled model."""
 
     name = "paper"
+    labels = None
 
     def __init__(self, path: Path) -> None:
         try:
@@ -51,8 +52,13 @@ class PaperTarget:
     modules: tuple[str, ...] = ()
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
-    deployment_targets: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ("fp32",)
+
+    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
+        return ()
+
+    def needs_device(self, backend: str | None) -> str | None:
+        return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         return None if recipe.name in self.recipes else "paper has no halves"

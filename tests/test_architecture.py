@@ -20,6 +20,7 @@ LAYERS = (
     "pool",
     "profiling worker",
     "devices verify",
+    "checks",
     "oracle",
     "calibration manifest",
     "checkpoints outputs",

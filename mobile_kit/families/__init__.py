@@ -14,10 +14,10 @@ from typing import Any
 
 from torch import nn
 
-from mobile_kit.errors import unknown
+from mobile_kit.errors import CheckpointError
 from mobile_kit.spec import CommonModel
 
-__all__ = ["Family", "Head", "Known", "families", "family", "known_checkpoints"]
+__all__ = ["Family", "Head", "Known", "families", "known_checkpoints", "labels_of"]
 
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
@@ -83,20 +83,25 @@ def families() -> dict[str, Family]:
     return dict(sorted(found.items()))
 
 
-def family(name: str) -> Family:
-    """Return a family by name.
-
-    Raises: UnsupportedError with the known names.
-    """
-    found = families()
-    if name not in found:
-        raise unknown("family", name, found)
-    return found[name]
-
-
 def known_checkpoints() -> dict[str, Known]:
     """Return the published checkpoints of all families by name."""
     return {known.name: known for member in families().values() for known in member.known()}
+
+
+def labels_of(config: Any) -> tuple[str, ...] | None:
+    """Return the class names of a Hugging Face config, each different from the others; null where it has no classes.
+
+    ImageNet's names hold `crane` twice, and Core ML's dictionary of probabilities holds a name once: the second ones
+    get their number.
+    Raises: CheckpointError for a name that isn't text in one line.
+    """
+    # A gap in the numbers gets the name that Hugging Face gives where there are no labels at all.
+    names = [config.id2label.get(i, f"LABEL_{i}") for i in range(config.num_labels)]
+    for index, name in enumerate(names):
+        if not isinstance(name, str) or name.splitlines() not in ([], [name]):
+            raise CheckpointError(f"label {index} {name!r}: isn't a line of text. Mend id2label in config.json.")
+    first = {name: index for index, name in reversed(list(enumerate(names)))}
+    return tuple(name if first[name] == i else f"{name} ({i})" for i, name in enumerate(names)) or None
 
 
 def _load(path: str) -> Family:

@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head
+from mobile_kit.families import Family, Head, labels_of
 from mobile_kit.layers import MapNorm, fold_affine, fold_batch_norm, pointwise
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
@@ -243,7 +243,7 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
         num_parameters=sum(p.numel() for p in model.parameters()),
         inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
         outputs=_outputs(backbone, config, head, sizes, "hidden_states" in outputs),
-        labels=None if head == "base" or not config.num_labels else _labels(config),
+        labels=None if head == "base" else labels_of(config),
     )
     return MobileViTV2(spec, model, sizes).eval()
 
@@ -253,11 +253,6 @@ def _check_config(config: Any, head: str) -> None:
         raise UnsupportedError(f"patch_size {config.patch_size} in the config: not a size in pixels. Mend config.json.")
     if head == "segmentation" and config.num_labels < 1:
         raise UnsupportedError("num_labels 0 in the config: a segmentation head needs at least one. Mend config.json.")
-
-
-def _labels(config: Any) -> tuple[str, ...]:
-    # A gap in the numbers gets the name that Hugging Face gives where there are no labels at all.
-    return tuple(config.id2label.get(i, f"LABEL_{i}") for i in range(config.num_labels))
 
 
 def _outputs(

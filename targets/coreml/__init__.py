@@ -20,8 +20,15 @@ class CoreMLTarget:
     modules = ("coremltools",)
     entry: Entry = "rgb_nchw"
     backends: tuple[str, ...] = ()
-    deployment_targets = ("iOS17", "iOS16", "iOS18")
     recipes = ("fp32", "fp16")
+
+    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
+        """Return the systems whose mlprogram the lowering has been tested with."""
+        return ("iOS17", "iOS16", "iOS18")
+
+    def needs_device(self, backend: str | None) -> str | None:
+        """Return null: the interpreter runs its files where there is no Core ML."""
+        return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Refuse nothing: every recipe is served."""

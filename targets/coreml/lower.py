@@ -112,9 +112,7 @@ def _classes(spec: ModelSpec) -> tuple[str, ...]:
     """Return the labels of a classifier, none where the file gives no probabilities."""
     if not any(out.meaning == "probabilities" for out in spec.outputs):
         return ()
-    labels = spec.labels or ()
-    # Core ML's dictionary of probabilities holds a label once.
-    return tuple(label if labels.count(label) == 1 else f"{label} ({i})" for i, label in enumerate(labels))
+    return spec.labels or ()
 
 
 def _described(package: Any, spec: ModelSpec, card: ModelCard, classifier: bool) -> Any:
@@ -125,8 +123,10 @@ def _described(package: Any, spec: ModelSpec, card: ModelCard, classifier: bool)
         ct.utils.rename_feature(proto, "classLabel_probs", "probabilities")
         proto.description.predictedProbabilitiesName = "probabilities"
     described = ct.models.MLModel(proto, weights_dir=package.weights_dir, skip_model_load=True)
-    described.author, described.license = card.author, card.license or "unknown"
-    described.short_description, described.version = card.description, card.version
+    described.short_description = card.description
+    for key in ("author", "license", "version"):
+        if getattr(card, key) is not None:
+            setattr(described, key, getattr(card, key))
     metadata = described.user_defined_metadata
     metadata["com.mobilekit.source"] = card.source
     for key, value in _preview(spec, classifier).items():
@@ -154,6 +154,7 @@ def _preview(spec: ModelSpec, classifier: bool) -> dict[str, str]:
     if spec.head != "segmentation":
         return {}
     labels = list(spec.labels or ())
+    # Knuth's multiplicative hash (2^32 over the golden ratio) spreads neighbours over all colours.
     colors = [f"#{(i * 2654435761) % 0xFFFFFF:06x}" for i in range(len(labels))]
     return {
         f"{PREVIEW}.type": "imageSegmenter",

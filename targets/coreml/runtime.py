@@ -29,7 +29,7 @@ class MilRuntime:
         except MilError as exc:
             raise ArtifactError(str(exc)) from exc
         self.name = "mil interpreter (torch; no Core ML on this machine)"
-        self._outputs, self._specs, self._labels = outputs, inputs, _labels(self.program)
+        self._outputs, self._specs, self.labels = outputs, inputs, _labels(self.program)
         self.inputs, self.outputs = _inputs(self.program), _outputs(self.program)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
@@ -42,7 +42,7 @@ class MilRuntime:
             results = self._interpreter.run(planes).outputs
         finally:
             torch.set_num_threads(threads)
-        return {spec.name: _as_output(results[spec.name], spec, self._labels) for spec in self._outputs}
+        return {spec.name: _as_output(results[spec.name], spec, self.labels) for spec in self._outputs}
 
 
 class CoreMLRuntime:
@@ -53,14 +53,14 @@ class CoreMLRuntime:
 
         self.name = f"Core ML, macOS {platform.mac_ver()[0]}"
         program = read_program(path)
-        self._outputs, self._specs, self._labels = outputs, inputs, _labels(program)
+        self._outputs, self._specs, self.labels = outputs, inputs, _labels(program)
         self._model = ct.models.MLModel(str(path))
         self.inputs, self.outputs = _inputs(program), _outputs(program)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs by name; a classifier's probabilities are in the order of its labels."""
         results = self._model.predict({spec.name: _feature(inputs[spec.name], spec) for spec in self._specs})
-        return {spec.name: _as_output(results[spec.name], spec, self._labels) for spec in self._outputs}
+        return {spec.name: _as_output(results[spec.name], spec, self.labels) for spec in self._outputs}
 
 
 def _feature(value: Array, spec: TensorSpec) -> Any:
@@ -75,17 +75,17 @@ def _planes(value: Array, spec: TensorSpec) -> Array:
     return value.transpose(0, 3, 1, 2) if spec.meaning == "image" else value
 
 
-def _labels(program: Program) -> tuple[Any, ...]:
-    """Return a classifier's labels in the order of its probabilities, none for another model."""
+def _labels(program: Program) -> tuple[str, ...] | None:
+    """Return a classifier's labels in the order of its probabilities, null for another model."""
     for op in program.ops:
         if op.type == "classify":
             return tuple(op.inputs["classes"][0])  # type: ignore[arg-type]
-    return ()
+    return None
 
 
-def _as_output(value: Any, spec: TensorSpec, labels: tuple[Any, ...]) -> Array:
+def _as_output(value: Any, spec: TensorSpec, labels: tuple[str, ...] | None) -> Array:
     if isinstance(value, Mapping):  # by label; Core ML's own dictionary has no order
-        value = np.array([value[label] for label in labels]).reshape(spec.shape)
+        value = np.array([value[label] for label in labels or ()]).reshape(spec.shape)
     return as_array(value, spec)
 
 

@@ -19,8 +19,15 @@ class ExecuTorchTarget:
     modules = ("executorch",)
     entry: Entry = "uint8_nhwc"
     backends = ("xnnpack", "coreml", "vulkan")
-    deployment_targets = ("iOS16", "iOS17", "iOS18")
     recipes = ("fp32", "fp16")
+
+    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
+        """Return the systems that the Core ML delegate can be made for; the others know none."""
+        return ("iOS17", "iOS16", "iOS18") if backend == "coreml" else ()
+
+    def needs_device(self, backend: str | None) -> str | None:
+        """Return why a backend's files can't be run on this machine, null where they can."""
+        return None if backend in {None, "xnnpack"} else f"ExecuTorch's {backend} delegate runs on a device only"
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Return why a recipe can't be served with a backend, null where it can."""

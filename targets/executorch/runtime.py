@@ -18,7 +18,7 @@ DTYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float
 
 
 class ExecuTorchRuntime:
-    """A loaded .pte. Its tensors have no names of their own: the manifest's, in order."""
+    """A loaded .pte. Its tensors have no names of their own: what its constant methods call them, in order."""
 
     def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         with captured_stderr():  # the import brings torchao, which warns of its own compiled parts
@@ -28,22 +28,33 @@ class ExecuTorchRuntime:
         self._outputs = outputs
         with captured_stderr() as words:
             try:
-                self._method = Runtime.get().load_program(path).load_method("forward")
+                program = Runtime.get().load_program(path)
+                self._method = program.load_method("forward")
             except (RuntimeError, ValueError, OSError) as exc:
                 reason = (words().strip() or str(exc)).splitlines()[-1].rstrip(".")
                 raise ArtifactError(f"file {path.name}: ExecuTorch can't load it here ({reason}).") from exc
         meta = self._method.metadata
-        self.inputs = _described(inputs, meta.num_inputs(), meta.input_tensor_meta)
-        self.outputs = _described(outputs, meta.num_outputs(), meta.output_tensor_meta)
+        self.labels = tuple(_lines(program, "get_labels")) or None
+        self.inputs = _described(_lines(program, "get_input_names"), meta.num_inputs(), meta.input_tensor_meta)
+        self.outputs = _described(_lines(program, "get_output_names"), meta.num_outputs(), meta.output_tensor_meta)
 
     def run(self, inputs: Mapping[str, Array]) -> dict[str, Array]:
         """Compute all outputs by name."""
         results = self._method.execute([torch.from_numpy(inputs[name]) for name in self.inputs])
-        return {spec.name: as_array(value.numpy(), spec) for spec, value in zip(self._outputs, results, strict=True)}
+        values = {name: value.numpy() for name, value in zip(self.outputs, results, strict=True)}
+        return {spec.name: as_array(values[spec.name], spec) for spec in self._outputs}
 
 
-def _described(specs: tuple[TensorSpec, ...], count: int, meta: Any) -> dict[str, tuple[tuple[int, ...], str]]:
-    names = [spec.name for spec in specs] + [f"unnamed.{i}" for i in range(len(specs), count)]
+def _lines(program: Any, method: str) -> list[str]:
+    """Return the lines that a constant method of the file gives, none where the file lacks it."""
+    if method not in program.method_names:
+        return []
+    (text,) = program.load_method(method).execute([])
+    return str(text).split("\n") if text else []
+
+
+def _described(names: list[str], count: int, meta: Any) -> dict[str, tuple[tuple[int, ...], str]]:
+    names = names + [f"unnamed.{i}" for i in range(len(names), count)]
     tensors = [meta(i) for i in range(count)]
     return {
         name: (tuple(tensor.sizes()), DTYPES.get(int(tensor.dtype()), str(tensor.dtype())))

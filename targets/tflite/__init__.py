@@ -19,8 +19,15 @@ class TFLiteTarget:
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
-    deployment_targets: tuple[str, ...] = ()
     recipes = ("fp32", "fp16")
+
+    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
+        """Return none: LiteRT's operators are the same on every system."""
+        return ()
+
+    def needs_device(self, backend: str | None) -> str | None:
+        """Return null: LiteRT runs its files on any machine."""
+        return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Refuse nothing: every recipe is served."""

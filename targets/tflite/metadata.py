@@ -19,7 +19,17 @@ from flatbuffers.table import Table
 from mobile_kit.errors import ArtifactError, LoweringError, UnsupportedError
 from targets.tflite.container import Container, pack, unpack
 
-__all__ = ["Activation", "Color", "ModelNote", "TensorNote", "attach_metadata", "read_metadata", "set_tensor_names"]
+__all__ = [
+    "LABELS_FILE",
+    "Activation",
+    "Color",
+    "ModelNote",
+    "TensorNote",
+    "attach_metadata",
+    "read_labels",
+    "read_metadata",
+    "set_tensor_names",
+]
 
 Activation = Literal["none", "sigmoid", "softmax"]
 Color = Literal["RGB", "GRAY"]
@@ -148,7 +158,7 @@ def _files_by_labels(note: ModelNote) -> dict[tuple[str, ...], str]:
 
 def _write_labels(labels: tuple[str, ...]) -> bytes:
     content = "".join(f"{label}\n" for label in labels).encode()
-    if _read_labels(content) != labels:
+    if read_labels(content) != labels:
         raise UnsupportedError(
             f"{len(labels)} labels: one has a line break or the last is empty, and a .tflite file keeps one a line. "
             "Rename it in the checkpoint's id2label."
@@ -156,7 +166,7 @@ def _write_labels(labels: tuple[str, ...]) -> bytes:
     return content
 
 
-def _read_labels(content: bytes) -> tuple[str, ...]:
+def read_labels(content: bytes) -> tuple[str, ...]:
     """Read as MediaPipe does: lines end at line feeds only, and empty ones at the end don't count."""
     return tuple(content.decode().rstrip("\n").split("\n"))
 
@@ -357,7 +367,7 @@ def _read_tensor(tensor: _Reader, files: Mapping[str, bytes]) -> TensorNote:
         name=tensor.string(_Tensor.NAME) or "",
         description=tensor.string(_Tensor.DESCRIPTION) or "",
         color=colors[image.byte(_Image.COLOR_SPACE)] if image else None,
-        labels=_read_labels(files[labels[0]]) if labels and labels[0] else None,
+        labels=read_labels(files[labels[0]]) if labels and labels[0] else None,
     )
 
 

@@ -1,5 +1,6 @@
 """Run a .tflite with LiteRT."""
 
+import zipfile
 from collections.abc import Mapping
 from importlib.metadata import version
 from pathlib import Path
@@ -8,6 +9,7 @@ import numpy as np
 
 from mobile_kit.errors import ArtifactError
 from mobile_kit.target import Array, captured_stderr
+from targets.tflite.metadata import LABELS_FILE, read_labels
 
 __all__ = ["TFLiteRuntime"]
 
@@ -25,6 +27,7 @@ class TFLiteRuntime:
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as exc:
             raise ArtifactError(f"file {path.name}: LiteRT can't load it ({' '.join(str(exc).split())}).") from exc
+        self.labels = _labels(path)
         self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
         self._outs = {d["name"]: d for d in self._interpreter.get_output_details()}
         self.inputs = {name: _described(detail) for name, detail in self._ins.items()}
@@ -36,6 +39,15 @@ class TFLiteRuntime:
             self._interpreter.set_tensor(detail["index"], inputs[name])
         self._interpreter.invoke()
         return {name: self._interpreter.get_tensor(detail["index"]) for name, detail in self._outs.items()}
+
+
+def _labels(path: Path) -> tuple[str, ...] | None:
+    """Return the labels in the zip behind the model, null where there are none."""
+    try:
+        with zipfile.ZipFile(path) as files:
+            return read_labels(files.read(LABELS_FILE))
+    except (zipfile.BadZipFile, KeyError):
+        return None
 
 
 def _described(detail: Mapping[str, Array]) -> tuple[tuple[int, ...], str]:

@@ -182,7 +182,7 @@ def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command
     manifest = read_manifest(place)
     listed = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
     assert set(manifest.data["files"]) == listed - {"manifest.json", "verify.json"}
-    assert manifest.data["model"]["source"] == str(model)
+    assert manifest.data["model"]["source"] == model.name
 
 
 def test_an_export_prints_a_table_for_people(model: Path, out: Path, command: Command) -> None:
@@ -289,7 +289,7 @@ def test_a_folder_that_is_no_artifact_is_never_replaced(model: Path, out: Path, 
 def test_a_toolchain_that_fails_leaves_its_words_in_a_log(
     target: str, reason: str, model: Path, out: Path, command: Command
 ) -> None:
-    log = out / "logs" / f"{target}-fp32.log"
+    log = out / "logs" / f"classification-{target}-fp32.log"
     answer = command("export", model, "--out", out, "--target", target)
     assert_refused(answer, f"{target}-fp32", reason, str(log))
     said = log.read_text()
@@ -306,7 +306,7 @@ def test_a_worker_that_never_starts_leaves_its_words_too(
     (tmp_path / "broken" / "mobile_kit" / "__init__.py").write_text("raise SystemError('torn before it starts')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path / "broken"), os.environ["PYTHONPATH"]]))
     monkeypatch.chdir(tmp_path)
-    log = out / "logs" / "paper-fp32.log"
+    log = out / "logs" / "classification-paper-fp32.log"
     assert_refused(command("export", model, "--out", out, "--target", "paper"), "ended with code 1", str(log))
     assert "torn before it starts" in log.read_text()
 
@@ -320,13 +320,13 @@ def test_good_targets_are_kept_beside_a_failing_one(model: Path, out: Path, comm
     assert words(answer) == [f"mobile-kit: {failure}" for failure in said["failures"]]
     assert "raising-fp32.log" in answer.err
     assert "doesn't take this model" in answer.err
-    assert [path.name for path in (out / "logs").iterdir()] == ["raising-fp32.log"]
+    assert [path.name for path in (out / "logs").iterdir()] == ["classification-raising-fp32.log"]
     assert [path.name for path in (out / "classification").iterdir()] == ["paper-fp32"]
     assert read_manifest(out / "classification" / "paper-fp32").data["target"] == "paper"
 
 
 def test_a_log_goes_with_the_failure(model: Path, out: Path, command: Command) -> None:
-    log = out / "logs" / "paper-fp32.log"
+    log = out / "logs" / "classification-paper-fp32.log"
     log.parent.mkdir(parents=True)
     log.write_text("of a failure that has been mended")
     assert command("export", model, "--out", out, "--target", "paper").code == 0

@@ -56,7 +56,9 @@ def test_json_has_all_that_can_be_asked_for(command: Command) -> None:
         "coreml": ["fp16", "fp32"],
         "vulkan": ["fp32"],
     }
-    assert found["targets"]["coreml"]["deployment_targets"][0] == "iOS17"
+    assert found["targets"]["coreml"]["deployment_targets"][""][0] == "iOS17"
+    executorch = found["targets"]["executorch"]["deployment_targets"]
+    assert executorch == {"xnnpack": [], "coreml": ["iOS17", "iOS16", "iOS18"], "vulkan": []}
 
 
 def test_people_get_every_name_too(command: Command) -> None:

@@ -12,7 +12,7 @@ from mobile_kit.spec import TensorSpec
 from mobile_kit.target import as_array, captured_stderr, check_installed, check_request, find_target, targets
 
 BUILT_IN = ("coreml", "executorch", "tflite")
-CAPABILITIES = {"backends", "deployment_targets", "entry", "extra", "model_file", "modules", "name", "recipes"}
+CAPABILITIES = {"backends", "entry", "extra", "model_file", "modules", "name", "recipes"}
 
 
 @dataclass(frozen=True)
@@ -23,8 +23,11 @@ class Fake:
     extra: str = "fake"
     modules: tuple[str, ...] = ("numpy",)
     backends: tuple[str, ...] = ("cpu", "gpu")
-    deployment_targets: tuple[str, ...] = ()
+    systems: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ("fp32", "fp16")
+
+    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
+        return () if backend == "gpu" else self.systems
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         return f"{recipe.name} is slower there" if (recipe.name, backend) == ("fp16", "gpu") else None
@@ -81,18 +84,25 @@ REQUESTS = {
         "backend 'cpu': not one of target 'fake'. Known: none, so leave --backend out.",
     ),
     "deployment target": (
-        Fake(deployment_targets=("iOS17", "iOS18")),
+        Fake(systems=("iOS17", "iOS18")),
         "fp32",
         None,
         "iOS9",
-        "deployment target 'iOS9': not one of 'fake'. Known: iOS17, iOS18.",
+        "deployment target 'iOS9': not one of target 'fake'. Known: iOS17, iOS18.",
     ),
     "no deployment targets": (
         Fake(),
         "fp32",
         None,
         "iOS9",
-        "deployment target 'iOS9': not one of 'fake'. Known: none, so leave --deployment-target out.",
+        "deployment target 'iOS9': not one of target 'fake'. Known: none, so leave --deployment-target out.",
+    ),
+    "no deployment targets on a backend": (
+        Fake(systems=("iOS17", "iOS18")),
+        "fp32",
+        "gpu",
+        "iOS17",
+        "deployment target 'iOS17': not one of target 'fake' with gpu. Known: none, so leave --deployment-target out.",
     ),
     "recipe": (
         Fake(recipes=("fp32",)),

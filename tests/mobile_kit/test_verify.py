@@ -84,7 +84,7 @@ def test_good_artifacts_pass(digits: Export, command: Command) -> None:
         assert (report["status"], report["failure"], report["images"]) == ("passed", None, 1)
         assert report["runtime"]
         assert {check["status"] for check in report["checks"]} == {"passed"}
-        assert {"preprocessing", "interface", "sight"} <= {check["name"] for check in report["checks"]}
+        assert {"preprocessing", "interface", "labels", "sight"} <= {check["name"] for check in report["checks"]}
         assert [out["name"] for out in report["outputs"]] == ["probabilities", "logits"]
         for out in report["outputs"]:
             assert out["passed"]
@@ -254,7 +254,7 @@ def views(tmp_path: Path) -> Path:
 def test_a_folder_of_images_is_compared_too(
     name: str, views: Path, copied: Callable[[str], Path], command: Command
 ) -> None:
-    answer = command("verify", copied(name), "--images", views, "--json")
+    answer = command("verify", copied(name), "--images", views, "--checkpoint", DIGITS, "--json")
     assert (answer.code, answer.err) == (0, "")
     (report,) = json.loads(answer.out)
     assert (report["status"], report["images"]) == ("passed", 7)
@@ -263,31 +263,50 @@ def test_a_folder_of_images_is_compared_too(
         assert out["top5"] > 0.9
 
 
-def test_a_changed_checkpoint_shows_in_the_images(
+def test_another_checkpoint_than_the_exported_one_is_noticed(
     views: Path, copied: Callable[[str], Path], tmp_path: Path, command: Command
 ) -> None:
-    """The golden files came with the artifact; for images the checkpoint answers anew."""
     other = Path(shutil.copytree(DIGITS, tmp_path / "other"))
     with safe_open(other / "model.safetensors", "pt") as tensors:
         weight = tensors.get_tensor("classifier.weight")
     change_weights(other, classifier__weight=weight * 1.01)
     folder = copied("tflite-fp32")
-    change_manifest(folder, lambda data: data["model"].update(source=str(other)))
-    assert command("verify", folder).code == 0
-    answer = command("verify", folder, "--images", views)
-    assert answer.code == 1
-    assert "; logits (max error" in answer.out.splitlines()[0]
+    for images in ((), ("--images", views)):
+        answer = command("verify", folder, "--checkpoint", other, *images)
+        assert answer.code == 1
+        assert "not the checkpoint that was exported" in answer.out.splitlines()[0]
+        assert command("verify", folder, "--checkpoint", DIGITS).code == 0
 
 
 def test_without_its_checkpoint_an_artifact_is_verified_but_for_images(
     views: Path, copied: Callable[[str], Path], command: Command
 ) -> None:
     folder = copied("tflite-fp32")
-    change_manifest(folder, lambda data: data["model"].update(source="gone/away/for good"))
     assert command("verify", folder).code == 0
     answer = command("verify", folder, "--images", views)
     assert (answer.code, answer.out) == (1, "")
-    assert "model 'gone/away/for good': neither a folder nor a Hub id" in answer.err
+    assert "was exported from the folder 'mobilevitv2-digits'" in answer.err
+    assert "--checkpoint" in answer.err
+
+
+def test_each_artifact_is_looked_at_whatever_the_others_are(
+    copied: Callable[[str], Path], tmp_path: Path, command: Command
+) -> None:
+    answer = command("verify", tmp_path / "nowhere", copied("tflite-fp32"))
+    assert answer.code == 1
+    assert answer.out.splitlines()[0].endswith("tflite-fp32: passed")
+    assert "nowhere" in answer.err
+
+
+@each_target
+def test_labels_that_arent_the_file_s_are_noticed(name: str, copied: Callable[[str], Path], command: Command) -> None:
+    folder = copied(name)
+    labels = (folder / "labels.txt").read_text().splitlines()
+    (folder / "labels.txt").write_text("\n".join([*labels[:3], "moon", *labels[4:], ""]))
+    refresh_hashes(folder)
+    answer = command("verify", folder)
+    assert answer.code == 1
+    assert f"labels (class 3: file '{labels[3]}', labels.txt 'moon')" in answer.out.splitlines()[0]
 
 
 @pytest.mark.parametrize("content", [None, b"", b"\x89PNG torn"])

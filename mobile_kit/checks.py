@@ -1,0 +1,138 @@
+"""What is looked at in an artifact beside its distance from the oracle, one function a check."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+
+from mobile_kit import metrics
+from mobile_kit.images import read_image
+from mobile_kit.manifest import Manifest
+from mobile_kit.oracle import LEAST_DIFFERENCE
+from mobile_kit.scenes import scene
+from mobile_kit.target import Array, Runtime
+
+__all__ = [
+    "Check",
+    "Sample",
+    "Status",
+    "canary",
+    "check_finite",
+    "check_geometry",
+    "check_interface",
+    "check_labels",
+    "check_sight",
+]
+
+Status = Literal["passed", "failed", "not run"]
+
+
+@dataclass(frozen=True)
+class Check:
+    """One thing that was looked at, and what was found."""
+
+    name: str
+    status: Status
+    detail: str
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as it enters the file, with the oracle's outputs for it."""
+
+    inputs: Mapping[str, Array]
+    reference: Mapping[str, Array]
+
+
+def check_geometry(manifest: Manifest) -> Check:
+    """The photo through the manifest's own preprocessing must be the golden input, byte for byte."""
+    record = manifest.data["inputs"][0]
+    fitted = manifest.preprocess.geometry(
+        read_image(manifest.folder / "golden/photo.png", manifest.preprocess.channels)
+    )
+    entering = manifest.preprocess.entering(fitted, manifest.in_graph)
+    same = entering.shape == tuple(record["shape"]) and bool(np.array_equal(entering, manifest.golden(record)))
+    detail = "golden photo through the manifest's preprocessing gives the golden input"
+    return Check("preprocessing", "passed" if same else "failed", detail if same else "doesn't hold: " + detail)
+
+
+def check_interface(manifest: Manifest, runtime: Runtime) -> Check:
+    """What the manifest declares must be what the file has, in the same order."""
+    wrong = []
+    for specs, found in ((manifest.inputs, runtime.inputs), (manifest.outputs, runtime.outputs)):
+        if [spec.name for spec in specs] != list(found) and {spec.name for spec in specs} == set(found):
+            wrong.append(f"order: manifest {', '.join(spec.name for spec in specs)}, file {', '.join(found)}")
+        declared = {spec.name: (spec.shape, spec.dtype) for spec in specs}
+        wrong += [
+            f"{name}: manifest {_text(declared.get(name))}, file {_text(found.get(name))}"
+            for name in sorted(declared.keys() | found.keys())
+            if declared.get(name) != found.get(name)
+        ]
+    if wrong:
+        return Check("interface", "failed", "; ".join(wrong))
+    return Check("interface", "passed", "names, shapes and dtypes are those of the file")
+
+
+def _text(described: tuple[tuple[int, ...], str] | None) -> str:
+    return "none" if described is None else f"{described[1]} {list(described[0])}"
+
+
+def check_labels(manifest: Manifest, runtime: Runtime) -> Check:
+    """What the file calls its classes must be what labels.txt does."""
+    listed = manifest.labels or ()
+    if runtime.labels is None:
+        return Check("labels", "passed", "the file carries none")
+    if runtime.labels == listed:
+        return Check("labels", "passed", f"the {len(listed)} labels in the file are those of labels.txt")
+    pairs = zip(runtime.labels, listed, strict=False)
+    index = next((i for i, (a, b) in enumerate(pairs) if a != b), min(len(runtime.labels), len(listed)))
+    names = (repr(labels[index]) if index < len(labels) else "none" for labels in (runtime.labels, listed))
+    return Check("labels", "failed", "class {}: file {}, labels.txt {}".format(index, *names))
+
+
+def check_finite(manifest: Manifest, results: list[dict[str, Array]]) -> Check:
+    """No output may be infinite or not a number: float16 overflows so."""
+    names = [spec.name for spec in manifest.outputs]
+    counts = {name: sum(int(np.sum(~np.isfinite(result[name]))) for result in results) for name in names}
+    wrong = [f"{name} has {count} values that are infinite or not a number" for name, count in counts.items() if count]
+    return Check("finite", "failed" if wrong else "passed", "; ".join(wrong) or "every value is a finite number")
+
+
+def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> Check:
+    """Another photo must give another result: a file and an oracle that are blind would agree on everything."""
+    if all(spec.meaning == "mask" for spec in manifest.outputs):
+        # Two photos may well be all background; a golden mask of several classes shows that the oracle sees.
+        classes = min(len(np.unique(golden.reference[spec.name])) for spec in manifest.outputs)
+        if classes < 2:
+            return Check("sight", "not run", "the golden photo is of one class only; export with --photo of several")
+        return Check("sight", "passed", f"the golden photo's mask has {classes} classes")
+    other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
+    inputs = {manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
+    distances = moved(manifest, first, runtime.run(inputs))
+    # Probabilities may well be the same for two photos of one class: they speak only where nothing else does.
+    speaking = [out.name for out in manifest.outputs if out.meaning in {"features", "logits"}] or list(distances)
+    least = min(distances[name] for name in speaking)
+    status: Status = "passed" if least >= LEAST_DIFFERENCE else "failed"
+    return Check("sight", status, f"another photo moves the outputs by at least {least:.2g} standard deviations")
+
+
+def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> dict[str, float]:
+    """Return how far each output moves with red and blue swapped; nothing for gray images."""
+    if manifest.preprocess.channels != 3:
+        return {}
+    spec = manifest.inputs[0]
+    swapped = np.ascontiguousarray(np.flip(golden.inputs[spec.name], axis=3 if spec.layout == "NHWC" else 1))
+    return moved(manifest, first, runtime.run({**golden.inputs, spec.name: swapped}))
+
+
+def moved(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, float]:
+    """Return how far each output moved: root mean square in standard deviations; of a mask, the part that changed."""
+    moved = {}
+    for spec in manifest.outputs:
+        a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)
+        if spec.meaning == "mask":
+            moved[spec.name] = float(np.mean(a != b))
+        else:
+            moved[spec.name] = float(np.sqrt(np.mean((a - b) ** 2)) / max(metrics.spread(a), metrics.spread(b), 1e-12))
+    return moved
