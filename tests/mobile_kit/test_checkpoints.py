@@ -11,6 +11,7 @@ import transformers
 from safetensors.torch import load_file
 
 from mobile_kit.checkpoints import load
+from mobile_kit.errors import CheckpointError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.oracle import Oracle
 from mobile_kit.scenes import scene
@@ -207,6 +208,26 @@ def test_a_download_asks_for_no_more_than_is_needed(
     assert checkpoint.revision == revision  # the commit, not the moving name
     patterns = set(asked["allow_patterns"])
     assert {"config.json", "preprocessor_config.json", "README.md"} <= patterns
-    assert ("pytorch_model.bin" in patterns) is bool(options.get("allow_pickle"))
+    assert "pytorch_model.bin" not in patterns  # there is something better
     assert ("model*.safetensors" in patterns) is not bool(options.get("random_weights"))
     assert not any(pattern.endswith(".py") or pattern == "*" for pattern in patterns)
+
+
+def test_a_repository_s_pickle_is_fetched_only_where_there_is_nothing_better(
+    classifier_folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    weights = load_file(classifier_folder / "model.safetensors")
+    (classifier_folder / "model.safetensors").unlink()
+    asked: list[list[str]] = []
+
+    def download(source: str, allow_patterns: list[str], **arguments: Any) -> str:
+        asked.append(allow_patterns)
+        if allow_patterns == ["pytorch_model.bin"]:
+            torch.save(weights, classifier_folder / "pytorch_model.bin")
+        return str(classifier_folder)
+
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
+    with pytest.raises(CheckpointError, match=r"no model\.safetensors.*--allow-pickle fetches it"):
+        load("someone/model")
+    assert load("someone/model", allow_pickle=True).head.name == "classification"
+    assert asked[-1] == ["pytorch_model.bin"]

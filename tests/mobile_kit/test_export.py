@@ -83,6 +83,10 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["--target", "tflite", "--deployment-target", "iOS17"],
         ("deployment target 'iOS17'", "leave --deployment-target out"),
     ),
+    "deployment target of a backend": (
+        ["--target", "executorch", "--deployment-target", "iOS17"],
+        ("deployment target 'iOS17'", "with xnnpack", "leave --deployment-target out"),
+    ),
     "recipe of a backend": (
         ["--target", "executorch", "--backend", "vulkan", "--recipe", "fp16"],
         ("recipe 'fp16'", "vulkan", "on the device"),
@@ -128,7 +132,7 @@ def test_a_checkpoint_that_doesnt_see_its_input_is_refused(out: Path, tmp_path: 
     blind = transformers.MobileViTV2ForImageClassification(small_config())
     folder = save(blind.eval(), tmp_path / "blind")
     answer = command("export", folder, "--out", out, "--target", "paper")
-    assert_refused(answer, str(folder), "the same for different images", "trained checkpoint")
+    assert_refused(answer, "model 'blind'", "the same for different images", "trained checkpoint")
     assert not out.parent.exists()
 
 
@@ -157,7 +161,7 @@ def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command
     place = out / "classification" / "paper-fp32"
     size = (place / "model.paper").stat().st_size
     record = {"artifact": str(place), "bytes": size, "detail": "", "status": "passed"}
-    assert json.loads(answer.out) == {"artifacts": [record], "failures": []}
+    assert json.loads(answer.out) == {"artifacts": [record], "failures": [], "skipped": []}
     assert set(content(out)) == {
         "classification",
         "classification/paper-fp32",
@@ -404,8 +408,8 @@ def processes_of(marker: Path) -> list[str]:
 @pytest.mark.skipif(not Path("/proc").is_dir(), reason="looks for processes in /proc")
 @pytest.mark.parametrize("moment", ["loading", "lowering"])
 def test_ctrl_c_stops_at_once_and_leaves_nothing(moment: str, model: Path, out: Path, tmp_path: Path) -> None:
-    handed = tmp_path / "handed"
-    handed.mkdir()
+    temporary, partial = tmp_path / "temporary", out / ".partial-"
+    temporary.mkdir()
     arguments = ["--out", out, "--target", "hanging,hanging_too", "--recipe", "fp32,fp16"]
     process = subprocess.Popen(
         [sys.executable, "-m", "mobile_kit", "export", model, *arguments],
@@ -413,7 +417,7 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(moment: str, model: Path, out: 
         stderr=subprocess.PIPE,
         text=True,
         cwd=ROOT,
-        env={**os.environ, "TMPDIR": str(handed)},
+        env={**os.environ, "TMPDIR": str(temporary)},
     )
     assert process.stderr is not None
     try:
@@ -421,7 +425,7 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(moment: str, model: Path, out: 
             if moment in line:
                 break
         if moment == "lowering":
-            assert processes_of(handed) != []
+            assert processes_of(partial) != []
         process.send_signal(signal.SIGINT)
         asked = time.monotonic()
         said, errors = process.communicate(timeout=4 * STOP_S)
@@ -430,10 +434,10 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(moment: str, model: Path, out: 
         process.kill()
     assert (process.returncode, said) == (1, "")
     assert [line for line in errors.splitlines() if not PROGRESS.fullmatch(line)] == [
-        "mobile-kit: stopped. Nothing was left behind."
+        "mobile-kit: stopped. Nothing half-written was left behind."
     ]
-    assert processes_of(handed) == []
-    assert list(handed.iterdir()) == []
+    assert processes_of(partial) == []
+    assert list(temporary.iterdir()) == []
     assert not out.parent.exists()
 
 
@@ -444,12 +448,17 @@ def test_a_file_with_the_wrong_colour_order_fails(
         assert preprocess.channel_order == "BGR"
         return attach(model, replace(preprocess, channel_order="RGB"), *rest, **options)
 
+    assert command("export", DIGITS, "--out", tmp_path, "--target", "tflite").code == 0
+    good = tmp_path / "mobilevitv2-digits" / "tflite-fp32"
+    before = content(good)
     monkeypatch.setattr("mobile_kit.export.attach", attach_rgb)
     answer = command("export", DIGITS, "--out", tmp_path, "--target", "tflite", "--json")
     assert answer.code == 1
     (record,) = json.loads(answer.out)["artifacts"]
     assert record["status"] == "failed"
     assert "logits (max error" in record["detail"]
+    assert record["artifact"] == f"{good}-failed"
+    assert content(good) == before
     monkeypatch.undo()
     verified = command("verify", record["artifact"])
     assert verified.code == 1
@@ -464,11 +473,15 @@ def test_slugs(model: str, slug: str) -> None:
     assert _slug(model) == slug
 
 
-def test_the_slug_of_a_folder_is_its_name(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    (tmp_path / "Mine & yours").mkdir()
-    assert _slug(str(tmp_path / "Mine & yours")) == "Mine-yours"
-    monkeypatch.chdir(tmp_path / "Mine & yours")
-    assert _slug(".") == "Mine-yours"
+@pytest.mark.usefixtures("paper_targets")
+def test_a_folder_is_known_by_its_name(
+    classifier_folder: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    mine = classifier_folder.rename(tmp_path / "Mine & yours")
+    monkeypatch.chdir(mine)
+    assert command("export", ".", "--out", tmp_path / "out", "--target", "paper").code == 0
+    manifest = read_manifest(tmp_path / "out" / "Mine-yours" / "paper-fp32")
+    assert manifest.data["model"]["source"] == "Mine & yours"
 
 
 def test_labels_that_are_no_lines_are_refused(classifier_folder: Path, out: Path, command: Command) -> None:
@@ -477,7 +490,7 @@ def test_labels_that_are_no_lines_are_refused(classifier_folder: Path, out: Path
     assert not out.parent.exists()
 
 
-MAX_MLPACKAGE_BYTES = 10_200_000  # the bound; the stock path's package has 14 MB
+MAX_MLPACKAGE_BYTES = 10_200_000  # the stock path's package has 14 MB
 
 
 @pytest.mark.slow

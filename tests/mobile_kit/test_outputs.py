@@ -96,6 +96,11 @@ def test_an_unknown_output_is_refused_with_the_known_ones(
     )
 
 
+def test_a_segmenter_s_output_stands_alone(small_checkpoints: dict[str, Checkpoint]) -> None:
+    with pytest.raises(UnsupportedError, match=r"segmenter, logits.*one output.*alone"):
+        selected(small_checkpoints["segmentation"], "segmenter", "logits")
+
+
 def test_the_stem_is_the_models(small_checkpoints: dict[str, Checkpoint]) -> None:
     model = selected(small_checkpoints["segmentation"], "mask")
     assert model.stem.in_channels == 3

@@ -7,8 +7,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import known_checkpoints
+from mobile_kit.errors import CheckpointError, UnsupportedError
+from mobile_kit.families import known_checkpoints, labels_of
 from mobile_kit.families.mobilevitv2 import FAMILY, build
 from mobile_kit.metrics import distance, spread
 from mobile_kit.oracle import LEAST_DIFFERENCE
@@ -157,6 +157,19 @@ def test_the_spec_says_what_the_checkpoint_is() -> None:
     assert spec.labels == LABELS
     assert spec.num_parameters == sum(p.numel() for p in small_model("classification").parameters())
     assert _built("base").spec.labels is None
+
+
+def test_a_label_that_stands_twice_gets_its_number() -> None:
+    config = small_config(id2label={0: "crane", 1: "cab", 2: "crane", 3: "crane"})
+    assert labels_of(config) == ("crane", "cab", "crane (2)", "crane (3)")
+
+
+@pytest.mark.parametrize("label", ["two\nlines", 7, None])
+def test_a_label_that_is_no_line_of_text_is_refused(label: object) -> None:
+    config = small_config(id2label={0: "a", 1: "b"})
+    config.id2label = {0: "a", 1: label}
+    with pytest.raises(CheckpointError, match=r"label 1 .*id2label"):
+        labels_of(config)
 
 
 def test_labels_with_a_gap_in_their_numbers_get_hugging_faces_name_there() -> None:

@@ -1,6 +1,7 @@
 from pathlib import Path
 
 import pytest
+import torch
 
 from mobile_kit.errors import ArtifactError
 from mobile_kit.manifest import read_manifest
@@ -32,10 +33,21 @@ def test_the_runtime_says_who_it_is(digits: Export) -> None:
     assert runtime.outputs == {"probabilities": ((1, 20), "float32"), "logits": ((1, 20), "float32")}
 
 
-def test_a_manifest_that_hides_an_output_is_noticed(digits: Export) -> None:
+def test_names_and_labels_are_the_file_s_and_not_the_manifest_s(digits: Export) -> None:
     manifest = read_manifest(digits["executorch-xnnpack-fp32"])
     runtime = TARGET.load(manifest.model_path, manifest.inputs, manifest.outputs[:1])
-    assert list(runtime.outputs) == ["probabilities", "unnamed.1"]
+    assert list(runtime.outputs) == ["probabilities", "logits"]
+    assert runtime.labels == manifest.labels
+
+
+def test_a_file_of_another_maker_has_numbers_for_names(tmp_path: Path) -> None:
+    from executorch.exir import to_edge_transform_and_lower
+
+    program = torch.export.export(torch.nn.ReLU(), (torch.zeros(1, 2),))
+    path = tmp_path / "model.pte"
+    path.write_bytes(to_edge_transform_and_lower(program).to_executorch().buffer)
+    runtime = TARGET.load(path, (), ())
+    assert (list(runtime.inputs), list(runtime.outputs), runtime.labels) == (["unnamed.0"], ["unnamed.0"], None)
 
 
 @pytest.mark.parametrize("content", [b"", b"no program at all", None], ids=["empty", "text", "half"])
