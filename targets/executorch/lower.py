@@ -102,7 +102,7 @@ class HalfModel(nn.Module):
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .pte of a common model to `path`."""
-    from executorch.exir import EdgeCompileConfig, to_edge_transform_and_lower
+    from executorch.exir import to_edge_transform_and_lower
 
     backend = request.backend or "xnnpack"
     spec = model.spec
@@ -117,8 +117,6 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     edge = to_edge_transform_and_lower(
         program,
         partitioner=[_PARTITIONERS[backend](request)],
-        # The check refuses what XNNPACK's partitioner keeps whole for its own kernels, such as SiLU.
-        compile_config=EdgeCompileConfig(_check_ir_validity=False),
         constant_methods=_constants(model, request),
     )
     ops, partitions, fallback = _graph(edge.exported_program())
