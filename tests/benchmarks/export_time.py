@@ -35,7 +35,8 @@ class _Round:
 
 def measure(shop: Workshop) -> Section:
     """Time both in turns, in fresh processes, and keep the faster of each: the first round warms the disk's cache."""
-    folder = Path(saved(CLASSIFIER, shop.scratch / "exported").source)
+    folder = shop.scratch / "exported"
+    saved(CLASSIFIER, folder)
     modules = {target: shop.handed(target, folder) for target in TARGETS}
     rounds: list[_Round] = []
     while sum(done.quiet for done in rounds) < ROUNDS and len(rounds) < TRIES:

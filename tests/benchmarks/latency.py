@@ -38,9 +38,10 @@ class _Contender:
 def measure(shop: Workshop, rounds: int) -> Section:
     """Build all files, and time them against one another."""
     torch.set_num_threads(shop.threads)
-    checkpoint = saved(CLASSIFIER, shop.scratch / "classifier")
+    source = shop.scratch / "classifier"
+    checkpoint = saved(CLASSIFIER, source)
     values = checkpoint.preprocess.arithmetic(checkpoint.preprocess.geometry(scene(1)))
-    contenders = {**_stock(shop, checkpoint, values), **_ours(shop, Path(checkpoint.source), values)}
+    contenders = {**_stock(shop, checkpoint, values), **_ours(shop, source, values)}
     runs = {name: contender.run for name, contender in contenders.items() if contender.run is not None}
     reference = runs["torch eager, HF model"]()
     timing = interleave(runs, Plan(rounds=rounds, tries=5 * rounds))

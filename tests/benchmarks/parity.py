@@ -54,10 +54,10 @@ def measure(shop: Workshop) -> Section:
     rows = []
     for head, name in HEADS.items():
         checkpoint = saved(name, shop.scratch / head, head)
-        rows += _head(shop, head, checkpoint)
+        rows += _head(shop, head, checkpoint, shop.scratch / head)
     if DIGITS.is_dir():
         folder = Path(shutil.copytree(DIGITS, shop.scratch / "digits"))
-        rows += [_digits(row) for row in _head(shop, "digits, trained", load(str(folder)))]
+        rows += [_digits(row) for row in _head(shop, "digits, trained", load(str(folder)), folder)]
     else:
         rows.append({"head": "digits, trained", **judged(None, at_least=DIGITS_DB), "note": "no checkpoint there"})
     notes = [
@@ -68,9 +68,9 @@ def measure(shop: Workshop) -> Section:
     return Section("parity", "Parity of saved files with Hugging Face in float64", rows, notes)
 
 
-def _head(shop: Workshop, head: str, checkpoint: Checkpoint) -> list[dict[str, Any]]:
+def _head(shop: Workshop, head: str, checkpoint: Checkpoint, source: Path) -> list[dict[str, Any]]:
     name = f"parity-{head.split(',')[0]}"
-    folders = shop.export(name, checkpoint.source, "--recipe", "fp32,fp16")
+    folders = shop.export(name, source, "--recipe", "fp32,fp16")
     photos = [scene(seed) for seed in SCENES]
     reference: _Reference | None = None
     rows = []

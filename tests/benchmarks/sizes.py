@@ -22,11 +22,12 @@ KERNELS = {1, 3}
 
 def measure(shop: Workshop) -> Section:
     """Convert on both paths and count."""
-    checkpoint = saved(CLASSIFIER, shop.scratch / "sized")
+    source = shop.scratch / "sized"
+    checkpoint = saved(CLASSIFIER, source)
     examples = (torch.zeros(1, 3, *checkpoint.image_size),)
     module = shop.save("sized-stock", Plain(checkpoint.model), examples)
     stock = shop.convert("stock-coreml", "coreml", module, ".mlpackage", "--precision", "fp16")
-    (folder,) = shop.export("sizes", checkpoint.source, "--target", "coreml", "--recipe", "fp16")
+    (folder,) = shop.export("sizes", source, "--target", "coreml", "--recipe", "fp16")
     ours = _counts(folder / "model.mlpackage")
     theirs: dict[str, Any] = dict.fromkeys(ours) if stock.path is None else _counts(stock.path)
     bounds = {"MB": MEGABYTES, "gather": 0, "tile": 0, "convolution kernels of another size than 1 and 3": 0}

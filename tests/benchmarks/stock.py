@@ -27,7 +27,7 @@ class Plain(nn.Module):
 
 
 def saved(name: str, folder: Path, head: str | None = None) -> Checkpoint:
-    """Write a known name with random weights as `save_pretrained` does; return it, with the folder as its source.
+    """Write a known name with random weights as `save_pretrained` does; return what the folder holds.
 
     All paths of one run then read the same weights from disk.
     """
