@@ -9,19 +9,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import nn
 
 from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.families import Family, Head, families, known_checkpoints
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.randomize import randomize
+from mobile_kit.weights import PICKLE, WEIGHTS, has_weights, load_weights, one_line
 
 __all__ = ["Checkpoint", "load"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-PICKLE = "pytorch_model.bin"
 # Importing transformers imports torchao, which warns of its own compiled parts, and makes torch warn of it.
 CHATTY = ("torchao", "torch.utils._pytree", "transformers")
 PROCESSOR = "preprocessor_config.json"
@@ -89,14 +87,15 @@ def load(
         model = _with_random_weights(source, family, chosen, config, preprocess)
     else:
         assert files.folder is not None
-        model = _with_weights(source, files.folder, chosen, config)
+        loaded = load_weights(source, files.folder, family, chosen, _architecture(chosen), config)
+        model = family.at_size(loaded.float(), chosen.name, preprocess.image_size)
     return Checkpoint(
         source=Path(source).resolve().name if os.path.isdir(source) else source,
         revision=files.revision,
         license=files.license,
         family=family,
         head=chosen,
-        model=model.float().eval().requires_grad_(False),
+        model=model.eval().requires_grad_(False),
         processor=processor,
         preprocess=preprocess,
         random_weights=random_weights,
@@ -143,7 +142,7 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
         patterns += ["model*.safetensors", "model.safetensors.index.json"]
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-        if allow_pickle and not random_weights and not _has_weights(folder):
+        if allow_pickle and not random_weights and not has_weights(folder):
             folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[PICKLE]))
         return folder
     except Exception as exc:  # the Hub's client raises its own kinds and those of its transport
@@ -157,7 +156,7 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
 def _in_folder(source: str, folder: Path, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
     config = _read_json(source, folder / "config.json")
     processor = _read_json(source, folder / PROCESSOR)
-    if not random_weights and not _has_weights(folder):
+    if not random_weights and not has_weights(folder):
         if not (folder / PICKLE).is_file():
             fetched = f" If its repository has a {PICKLE}, --allow-pickle fetches it." if revision else ""
             raise CheckpointError(
@@ -169,10 +168,6 @@ def _in_folder(source: str, folder: Path, revision: str | None, random_weights: 
                 "save_pretrained(), or add --allow-pickle to read its tensors only."
             )
     return _Files(config, processor, folder, revision, _license(source, folder))
-
-
-def _has_weights(folder: Path) -> bool:
-    return any((folder / name).is_file() for name in WEIGHTS)
 
 
 def _read_json(source: str, path: Path) -> dict[str, Any]:
@@ -197,7 +192,7 @@ def _license(source: str, folder: Path) -> str | None:
         data = (metadata_load(card) if card.is_file() else None) or {}
     except (ValueError, YAMLError) as exc:
         raise CheckpointError(
-            f"model {source!r}: the front matter of README.md can't be read ({_one_line(exc)}). Mend it."
+            f"model {source!r}: the front matter of README.md can't be read ({one_line(exc)}). Mend it."
         ) from exc
     license_name = data.get("license_name") if data.get("license") == "other" else None
     value = license_name or data.get("license")
@@ -242,20 +237,28 @@ def _hf_config(source: str, family: Family, config: dict[str, Any]) -> Any:
     try:
         return AutoConfig.for_model(family.model_type, **settings, attn_implementation="eager")
     except Exception as exc:  # each config class raises its own kinds
-        raise CheckpointError(f"model {source!r}: {_one_line(exc)}. Mend config.json.") from exc
+        raise CheckpointError(f"model {source!r}: {one_line(exc)}. Mend config.json.") from exc
 
 
 def _hf_processor(source: str, config: dict[str, Any], image_size: tuple[int, int] | None) -> Any:
+    # Custom code is never run, and transformers would ask on the terminal whether it may.
+    processor = _made_processor(source, {key: value for key, value in config.items() if key != "auto_map"})
+    if image_size is None or image_size[0] == image_size[1] or getattr(processor, "crop_pct", None) is None:
+        return processor
+    # ConvNext's processor makes squares only. ViT's resizes to any size, as ConvNext's does from 384 px on.
+    settings = {key: value for key, value in processor.to_dict().items() if key not in {"crop_pct", "size"}}
+    return _made_processor(source, {**settings, "image_processor_type": "ViTImageProcessor"})
+
+
+def _made_processor(source: str, settings: dict[str, Any]) -> Any:
     from transformers import AutoImageProcessor
 
-    # Custom code is never run, and transformers would ask on the terminal whether it may.
-    settings = {key: value for key, value in config.items() if key != "auto_map"}
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, PROCESSOR).write_text(json.dumps(settings), encoding="utf-8")
         try:
             return AutoImageProcessor.from_pretrained(folder, backend="pil")
         except Exception as exc:  # each processor class raises its own kinds
-            raise CheckpointError(f"model {source!r}: {_one_line(exc)}. Mend {PROCESSOR}.") from exc
+            raise CheckpointError(f"model {source!r}: {one_line(exc)}. Mend {PROCESSOR}.") from exc
 
 
 def _preprocess(source: str, processor: Any, channels: int, image_size: tuple[int, int] | None) -> Preprocess:
@@ -266,9 +269,12 @@ def _preprocess(source: str, processor: Any, channels: int, image_size: tuple[in
         )
     if image_size is not None and not processor.do_center_crop:  # then the size is the resize's
         processor.do_resize = True
-        processor.size = type(processor.size)(height=image_size[0], width=image_size[1])
+        height, width = image_size
+        square = getattr(processor, "crop_pct", None) is not None and height == width
+        size = {"shortest_edge": height} if square else {"height": height, "width": width}
+        processor.size = type(processor.size)(**size)
     own = Preprocess.from_processor(processor.to_dict(), channels)
-    if image_size is None:
+    if image_size is None or own.image_size == image_size:
         return own
     preprocess = own.resized_to(image_size)
     height, width = image_size
@@ -287,93 +293,12 @@ def _architecture(head: Head) -> Any:
 
 def _with_random_weights(source: str, family: Family, head: Head, config: Any, preprocess: Preprocess) -> nn.Module:
     try:
-        model: nn.Module = _architecture(head)(config)
+        # In float32, whatever dtype the config was saved in.
+        made: nn.Module = _architecture(head)(config).float()
     except Exception as exc:  # constructors raise many kinds
-        raise CheckpointError(f"model {source!r}: its config builds no model ({_one_line(exc)}). Mend it.") from exc
+        raise CheckpointError(f"model {source!r}: its config builds no model ({one_line(exc)}). Mend it.") from exc
+    model = family.at_size(made, head.name, preprocess.image_size)
     # Refuses an image size that the pass over images, which sets the batch norms, would fail at.
     family.build(model, head.name, preprocess.image_size, ())
     randomize(model, preprocess)
     return model
-
-
-def _with_weights(source: str, folder: Path, head: Head, config: Any) -> nn.Module:
-    pickle = not _has_weights(folder)
-    if not pickle:
-        _check_safetensors(source, folder)
-    try:
-        model, info = _architecture(head).from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=not pickle,
-            weights_only=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-        )
-    except Exception as exc:  # readers of weights raise many kinds
-        raise CheckpointError(
-            f"model {source!r}: its weights can't be read ({_one_line(exc)}). Save it again."
-        ) from exc
-    _check_fit(source, head, model, info)
-    return model
-
-
-def _check_safetensors(source: str, folder: Path) -> None:
-    from safetensors import SafetensorError, safe_open
-
-    for path in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as tensors:
-                tensors.keys()
-        except (SafetensorError, OSError) as exc:
-            raise CheckpointError(
-                f"model {source!r}: {path.name} is truncated or damaged ({_one_line(exc)}). Fetch it again."
-            ) from exc
-
-
-def _check_fit(source: str, head: Head, model: nn.Module, info: Any) -> None:
-    """Refuse weights that the config doesn't describe: Hugging Face would fill the gaps with random numbers."""
-    for key, found, wanted in info["mismatched_keys"]:
-        raise CheckpointError(
-            f"model {source!r}: tensor {key} is {_shape(found)}, but its config asks for {_shape(wanted)}. "
-            "Give the config that belongs to the weights."
-        )
-    missing = sorted(key for key in info["missing_keys"] if not key.endswith("num_batches_tracked"))
-    if missing:
-        raise CheckpointError(
-            f"model {source!r}: its weights lack {missing[0]}{_more(missing)}, which the {head.name} head needs. "
-            "Choose another --head, or give the config that belongs to the weights."
-        )
-    prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    inside = head.architecture.endswith("Model")
-    unused = sorted(key for key in info["unexpected_keys"] if inside or key.startswith(prefix))
-    unused = [key for key in unused if not _of_other_head(key, model, prefix)]
-    if unused:
-        raise CheckpointError(
-            f"model {source!r}: its weights hold {unused[0]}{_more(unused)}, for which its config has no place. "
-            "Give the config that belongs to the weights."
-        )
-    for name, tensor in model.state_dict().items():
-        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
-            raise CheckpointError(f"model {source!r}: tensor {name} holds values that aren't finite. Fetch it again.")
-
-
-def _of_other_head(key: str, model: nn.Module, prefix: str) -> bool:
-    """Tell whether a left-over tensor belongs to a head that wasn't asked for, not to the backbone."""
-    top = key.removeprefix(prefix).split(".")[0]
-    backbone = getattr(model, prefix.rstrip("."), model)
-    return top not in {name for name, _ in backbone.named_children()}
-
-
-def _shape(shape: Any) -> str:
-    return "x".join(str(n) for n in tuple(shape))
-
-
-def _more(names: list[str]) -> str:
-    return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-def _one_line(exc: BaseException) -> str:
-    text = " ".join(str(exc).split())
-    return (text[:300] or type(exc).__name__).rstrip(".")

@@ -11,6 +11,7 @@ from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest
 from mobile_kit.oracle import LEAST_DIFFERENCE
 from mobile_kit.scenes import scene
+from mobile_kit.spec import DISCRETE
 from mobile_kit.target import Array, Runtime
 
 __all__ = [
@@ -43,6 +44,10 @@ class Sample:
 
     inputs: Mapping[str, Array]
     reference: Mapping[str, Array]
+
+    def further(self, manifest: Manifest) -> dict[str, Array]:
+        """Return the values of the inputs behind the image."""
+        return {spec.name: self.inputs[spec.name] for spec in manifest.inputs[1:]}
 
 
 def check_geometry(manifest: Manifest) -> Check:
@@ -108,7 +113,7 @@ def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Map
             return Check("sight", "not run", "the golden photo is of one class only; export with --photo of several")
         return Check("sight", "passed", f"the golden photo's mask has {classes} classes")
     other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
-    inputs = {manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
+    inputs = {**golden.inputs, manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
     distances = moved(manifest, first, runtime.run(inputs))
     # Probabilities may well be the same for two photos of one class: they speak only where nothing else does.
     speaking = [out.name for out in manifest.outputs if out.meaning in {"features", "logits"}] or list(distances)
@@ -131,7 +136,7 @@ def moved(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, A
     moved = {}
     for spec in manifest.outputs:
         a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)
-        if spec.meaning == "mask":
+        if spec.meaning in DISCRETE:
             moved[spec.name] = float(np.mean(a != b))
         else:
             moved[spec.name] = float(np.sqrt(np.mean((a - b) ** 2)) / max(metrics.spread(a), metrics.spread(b), 1e-12))

@@ -27,6 +27,7 @@ from mobile_kit.pool import WorkerPool
 from mobile_kit.preprocess import attach
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import QuantRecipe, recipe
+from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import (
@@ -41,7 +42,7 @@ from mobile_kit.target import (
     missing_modules,
     targets,
 )
-from mobile_kit.worker import Job
+from mobile_kit.worker import Job, Task, hand_over
 
 __all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
 
@@ -128,11 +129,14 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
         checkpoint, photo = _checkpoint(options, progress)
         slug = _slug(checkpoint.source)
         logs = options.out / "logs"
-        jobs = [_job(options, checkpoint, choice, staging, logs / f"{slug}-{choice.name}.log") for choice in plan]
-        _check_oracle(checkpoint, photo, progress)
+        jobs = [
+            hand_over(_job(options, checkpoint, choice, staging, logs / f"{slug}-{choice.name}.log")) for choice in plan
+        ]
+        oracle = Oracle(checkpoint, jobs[0].outputs, further_inputs(jobs[0].inputs[1:]))
+        _check_oracle(oracle, photo, progress)
         places = {job.name: options.out / slug / job.name for job in jobs}
         _check_places(places.values())
-        failures = _run(jobs, checkpoint, photo, progress)
+        failures = _run(jobs, oracle, photo, progress)
         done = [job for job in jobs if job.name not in failures]
         artifacts = tuple(_publish(job, places[job.name], staging) for job in done)
         return ExportResult(artifacts, tuple(failures.values()), () if options.targets else _skipped())
@@ -155,10 +159,9 @@ def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint,
     return checkpoint, photo
 
 
-def _check_oracle(checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Progress) -> None:
+def _check_oracle(oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> None:
     """Refuse a checkpoint that nothing could be proven against. Its family has taken the image size by now."""
     progress.stage("checkpoint", "looking at two photos")
-    oracle = Oracle(checkpoint, ())
     oracle.check_preprocess(photo)
     oracle.check_sight(photo)
     progress.stage("checkpoint", "loaded", done=True)
@@ -238,7 +241,7 @@ def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel
     return select_outputs(model, head, options.outputs)
 
 
-def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], progress: Progress) -> dict[str, str]:
+def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> dict[str, str]:
     """Lower all jobs in worker processes while the oracle computes its answers here.
 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
@@ -248,7 +251,7 @@ def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], prog
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             progress.stage("oracle", "Hugging Face answers for the golden photo")
-            _write_golden(jobs, checkpoint, photo)
+            _write_golden(jobs, oracle, photo)
             progress.stage("oracle", "done", done=True)
             workers.golden.set()
             errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
@@ -261,25 +264,24 @@ def _run(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8], prog
     return {name: str(error) for name, error in errors.items()}
 
 
-def _write_golden(jobs: list[Job], checkpoint: Checkpoint, photo: NDArray[np.uint8]) -> None:
+def _write_golden(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8]) -> None:
     """Write the golden photo, inputs, outputs and yardsticks into every artifact."""
-    outputs = jobs[0].model.spec.outputs
-    oracle = Oracle(checkpoint, outputs)
+    preprocess = oracle.checkpoint.preprocess
     values = oracle.pixel_values(photo)
     reference = oracle.run(values)
-    half = any(job.request.recipe.weight_bits < 32 for job in jobs)
+    half = any(job.weight_bits < 32 for job in jobs)
     yardsticks = {name: asdict(y) for name, y in oracle.yardsticks(values, half).items()}
-    fitted = checkpoint.preprocess.geometry(photo)
+    fitted = preprocess.geometry(photo)
     for job in jobs:
         golden = job.folder / "golden"
         (golden / "inputs").mkdir(parents=True)
         (golden / "outputs").mkdir()
         Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(golden / "photo.png")
-        spec = job.model.spec.inputs[0]
-        _write_tensor(
-            checkpoint.preprocess.entering(fitted, spec.meaning == "image"), golden / f"inputs/{spec.name}.bin"
-        )
-        for out in outputs:
+        image = job.inputs[0]
+        entering = {image.name: preprocess.entering(fitted, image.meaning == "image"), **oracle.further}
+        for name, tensor in entering.items():
+            _write_tensor(tensor, golden / f"inputs/{name}.bin")
+        for out in oracle.outputs:
             _write_tensor(reference[out.name].astype(out.dtype), golden / f"outputs/{out.name}.bin")
         record = {"oracle": "Hugging Face transformers, eager, float32", "yardsticks": yardsticks}
         (golden / "oracle.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
@@ -326,7 +328,7 @@ def _check_places(places: Iterable[Path]) -> None:
             )
 
 
-def _publish(job: Job, place: Path, staging: Path) -> Exported:
+def _publish(job: Task, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
     report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
     if report["status"] == "failed":

@@ -11,7 +11,19 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-__all__ = ["MapNorm", "fold_affine", "fold_batch_norm", "pointwise", "replace"]
+__all__ = [
+    "MapNorm",
+    "Mlp",
+    "TokenNorm",
+    "attend",
+    "fold_affine",
+    "fold_batch_norm",
+    "linear",
+    "merge_heads",
+    "pointwise",
+    "replace",
+    "split_heads",
+]
 
 M = TypeVar("M", bound=nn.Module)
 
@@ -30,6 +42,63 @@ class MapNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D), mean 0 and variance 1 over T and D together."""
         return F.layer_norm(x, self.shape, eps=self.eps)
+
+
+class TokenNorm(nn.Module):
+    """Normalise each token, without affine: LayerNorm over the last axis of (1, T, D).
+
+    The affine part belongs into the projections that follow (`fold_affine`).
+    """
+
+    def __init__(self, width: int, eps: float) -> None:
+        super().__init__()
+        self.width = width
+        self.eps = eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, D), each token of mean 0 and variance 1."""
+        return F.layer_norm(x, (self.width,), eps=self.eps)
+
+
+class Mlp(nn.Module):
+    """A LayerNorm and the feed-forward network behind it, the norm's affine folded into its first layer."""
+
+    def __init__(self, norm: nn.LayerNorm, expand: nn.Linear, activation: nn.Module, reduce: nn.Linear) -> None:
+        super().__init__()
+        self.norm = TokenNorm(expand.in_features, norm.eps)
+        self.expand = fold_affine(linear(expand), norm.weight, norm.bias)
+        self.activation = activation
+        self.reduce = linear(reduce)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, D)."""
+        return self.reduce(self.activation(self.expand(self.norm(x))))
+
+
+def split_heads(x: Tensor, heads: int) -> Tensor:
+    """(1, T, H * d) to (H, T, d): rank 3 all the way, as batched products are everywhere."""
+    return x.reshape(x.shape[1], heads, -1).permute(1, 0, 2)
+
+
+def merge_heads(x: Tensor) -> Tensor:
+    """(H, T, d) to (1, T, H * d)."""
+    return x.permute(1, 0, 2).reshape(1, x.shape[1], -1)
+
+
+def attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+    """(B, T, d), (B, S, d), (B, S, e) to the contexts (B, T, e) and the probabilities (B, T, S).
+
+    The scale belongs into the query's projection (`linear`).
+    """
+    probabilities = F.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1)
+    return torch.bmm(probabilities, value), probabilities
+
+
+def linear(layer: nn.Linear, rows: slice = slice(None), scale: float = 1.0) -> nn.Linear:
+    """Return a copy of a linear layer with a bias, or of the given rows of its outputs, times a factor."""
+    weight = layer.weight.detach()[rows]
+    bias = torch.zeros(weight.shape[0]) if layer.bias is None else layer.bias.detach()[rows]
+    return _filled(nn.Linear(weight.shape[1], weight.shape[0]), weight.double() * scale, bias.double() * scale)
 
 
 def fold_batch_norm(conv: nn.Conv2d, norm: nn.BatchNorm2d | None) -> nn.Conv2d:

@@ -49,7 +49,9 @@ class Manifest:
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """The file's inputs, in its order."""
-        return tuple(_tensor(record, "image" if record["color"] else "pixel_values") for record in self.data["inputs"])
+        first, *further = self.data["inputs"]
+        image = _tensor(first, "image" if first["color"] else "pixel_values")
+        return (image, *(_tensor(record, "features") for record in further))
 
     @property
     def outputs(self) -> tuple[TensorSpec, ...]:

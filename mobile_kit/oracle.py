@@ -1,7 +1,8 @@
 """The reference that an artifact is held against: Hugging Face's own model and processor, eager."""
 
 import copy
-from contextlib import nullcontext
+from collections.abc import Collection, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
@@ -10,19 +11,22 @@ import torch
 import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
+from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobile_kit.checkpoints import Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
 from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
 from mobile_kit.scenes import scene
-from mobile_kit.spec import TensorSpec
+from mobile_kit.spec import DISCRETE, TensorSpec, group
 
 __all__ = ["LEAST_DIFFERENCE", "Oracle", "Yardstick"]
 
 # Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing.
 LEAST_DIFFERENCE = 0.1
 MOST_DB = 300.0
+# Hugging Face gives these only where asked for hidden states.
+STATES = {"hidden_states", "reshaped_hidden_states"}
 
 
 @dataclass(frozen=True)
@@ -53,11 +57,17 @@ class HalfConvolutions(TorchDispatchMode):
 
 
 class Oracle:
-    """Computes the outputs of a file by name, from an image, with Hugging Face's model and processor."""
+    """Computes the outputs of a file by name, from an image, with Hugging Face's model and processor.
 
-    def __init__(self, checkpoint: Checkpoint, outputs: tuple[TensorSpec, ...]) -> None:
+    further: the values of the model's other inputs, by name, the same for every image.
+    """
+
+    def __init__(
+        self, checkpoint: Checkpoint, outputs: tuple[TensorSpec, ...], further: Mapping[str, NDArray[Any]] | None = None
+    ) -> None:
         self.checkpoint = checkpoint
         self.outputs = outputs
+        self.further = further or {}
 
     def pixel_values(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 of any size to the processor's (1, C, h, w) float32."""
@@ -67,14 +77,20 @@ class Oracle:
 
     @torch.no_grad()
     def run(self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32) -> dict[str, NDArray[Any]]:
-        """Return every output of the file, computed in a precision; float outputs come as float64."""
-        model = self.checkpoint.model
-        if dtype != torch.float32:
-            model = copy.deepcopy(model).to(dtype)
-        wants_states = any(spec.name.startswith("hidden_states_") for spec in self.outputs)
-        with HalfConvolutions() if dtype == torch.float16 else nullcontext():
-            raw = model(torch.from_numpy(pixel_values).to(dtype), output_hidden_states=wants_states)
+        """Return every output of the file, computed in a precision; all come as float64 but masks, which are int32."""
+        asked = {group(spec.name) for spec in self.outputs}
+        raw = self._raw(pixel_values, dtype, asked)
         return {spec.name: self._output(spec, raw) for spec in self.outputs}
+
+    def _raw(self, pixel_values: NDArray[np.float32], dtype: torch.dtype, asked: Collection[str]) -> Any:
+        options: dict[str, Any] = {"output_hidden_states": bool(STATES & set(asked))}
+        if "attentions" in asked:
+            options["output_attentions"] = True
+        further = {name: torch.from_numpy(values) for name, values in self.further.items()}
+        if "bool_masked_pos" in further:
+            further["bool_masked_pos"] = further["bool_masked_pos"].bool()
+        with _in_precision(self.checkpoint.model, dtype) as model:
+            return model(torch.from_numpy(pixel_values).to(dtype), **further, **options)
 
     def yardsticks(self, pixel_values: NDArray[np.float32], half: bool) -> dict[str, Yardstick]:
         """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output.
@@ -102,18 +118,20 @@ class Oracle:
     def check_sight(self, image: NDArray[np.uint8]) -> None:
         """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""
         other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]
-        head = self.checkpoint.head
-        bare = Oracle(self.checkpoint, tuple(TensorSpec(name, ()) for name in head.outputs))
-        first, second = (bare.run(bare.pixel_values(photo)) for photo in (image, other))
-        for name in head.outputs:
-            widest = max(spread(first[name]), spread(second[name]), 1e-12)
-            part = float(np.sqrt(np.mean((first[name] - second[name]) ** 2))) / widest
-            if not part >= LEAST_DIFFERENCE:  # nor where it isn't a number
-                raise OracleError(
-                    f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "
-                    f"{part:.2g} of their spread), so nothing can be verified against it. Give a trained checkpoint, "
-                    "or --random-weights to measure latency before training."
-                )
+        answers = [self._raw(self.pixel_values(photo), torch.float32, ()) for photo in (image, other)]
+        for name in self.checkpoint.head.outputs:
+            for first, second in zip(*(_floats(answer[name]) for answer in answers), strict=True):
+                self._check_difference(name, first, second)
+
+    def _check_difference(self, name: str, first: NDArray[Any], second: NDArray[Any]) -> None:
+        widest = max(spread(first), spread(second), 1e-12)
+        part = float(np.sqrt(np.mean((first - second) ** 2))) / widest
+        if not part >= LEAST_DIFFERENCE:  # nor where it isn't a number
+            raise OracleError(
+                f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "
+                f"{part:.2g} of their spread), so nothing can be verified against it. Give a trained checkpoint, "
+                "or --random-weights to measure latency before training."
+            )
 
     def check_preprocess(self, image: NDArray[np.uint8]) -> None:
         """Raise CheckpointError where the processor does something else than our reading of its config."""
@@ -126,14 +144,14 @@ class Oracle:
             )
 
     def _output(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
-        base, _, index = spec.name.rpartition("_")
         if spec.name == "probabilities":
             value = F.softmax(raw["logits"], dim=-1)
         elif spec.name in {"mask", "segmenter"}:
             return self._segmentation(spec, raw)
         else:
-            value = raw[base][int(index)] if index.isdigit() else raw[spec.name]
-        return value.double().numpy()
+            like = group(spec.name)
+            value = raw[like] if like == spec.name else raw[like][int(spec.name.removeprefix(f"{like}_"))]
+        return value.double().numpy().reshape(spec.shape or value.shape)
 
     def _segmentation(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
         size = self.checkpoint.image_size
@@ -144,8 +162,29 @@ class Oracle:
         return scores.permute(0, 2, 3, 1).double().numpy()
 
 
+@contextmanager
+def _in_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[nn.Module]:
+    """Give a float32 model in another precision; in float64 it is the same one, as a copy of a large one is larger."""
+    if dtype == torch.float64:
+        try:
+            yield model.double()
+        finally:
+            model.float()  # each number of it was a float32, and is again
+    elif dtype == torch.float16:
+        with HalfConvolutions():
+            yield copy.deepcopy(model).half()
+    else:
+        yield model
+
+
+def _floats(value: Any) -> list[NDArray[Any]]:
+    """Return the tensors of an output that are no indices, as float64."""
+    tensors = value if isinstance(value, tuple) else (value,)
+    return [tensor.double().numpy() for tensor in tensors if tensor.is_floating_point()]
+
+
 def _yardstick(spec: TensorSpec, exact: NDArray[Any], single: NDArray[Any], half: NDArray[Any] | None) -> Yardstick:
-    if spec.meaning == "mask":
+    if spec.meaning in DISCRETE:
         changed = None if half is None else 1 - pixel_agreement(half, exact)
         return Yardstick(1 - pixel_agreement(single, exact), None, changed)
     # Where a saturated output leaves no difference at all, the decibels are infinite, for which JSON has no word.

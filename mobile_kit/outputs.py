@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Head
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["check_outputs", "known_outputs", "select_outputs"]
 
@@ -56,6 +56,8 @@ def known_outputs(head: Head) -> tuple[str, ...]:
 def check_outputs(head: Head, requested: Collection[str]) -> None:
     """Raise UnsupportedError for an output that the head doesn't have, or that goes with no other."""
     for name in requested:
+        if name in head.absent:
+            raise UnsupportedError(f"output {name!r}: {head.absent[name]}. Known: {', '.join(known_outputs(head))}.")
         if name not in known_outputs(head):
             raise UnsupportedError(
                 f"output {name!r}: the {head.name} head has none of that name. Known: {', '.join(known_outputs(head))}."
@@ -76,11 +78,13 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
     """
     check_outputs(head, requested)
     main = tuple(name for name in known_outputs(head) if name in requested and name not in head.optional)
-    optional = tuple(spec for spec in model.spec.outputs if spec.name.rpartition("_")[0] in head.optional)
-    raw = {spec.name: spec for spec in model.spec.outputs}
-    names = main or _default(model.spec, head)
-    outputs = tuple(raw[name] if name in raw else _derived(name, model.spec) for name in names) + optional
-    return model if outputs == model.spec.outputs else SelectedOutputs(model, outputs).eval()
+    outputs: list[TensorSpec] = []
+    for name in main or _default(model.spec, head):
+        raw = [spec for spec in model.spec.outputs if group(spec.name) == name]
+        outputs += raw or [_derived(name, model.spec)]
+    outputs += [spec for spec in model.spec.outputs if group(spec.name) in head.optional]
+    same = tuple(outputs) == model.spec.outputs
+    return model if same else SelectedOutputs(model, tuple(outputs)).eval()
 
 
 def _default(spec: ModelSpec, head: Head) -> tuple[str, ...]:

@@ -4,17 +4,15 @@ import contextlib
 import errno
 import json
 import os
-import pickle
 import shutil
 import subprocess
 import sys
-from pathlib import Path
 from threading import Event
 from typing import Any
 
 from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.progress import Progress
-from mobile_kit.worker import GOLDEN_READY, Job
+from mobile_kit.worker import GOLDEN_READY, Task
 
 __all__ = ["WorkerPool"]
 
@@ -33,7 +31,7 @@ class WorkerPool:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
 
-    def run(self, job: Job) -> None:
+    def run(self, job: Task) -> None:
         """Run one job to its end; its log stays only where the toolchain failed.
 
         Raises: LoweringError naming the log, or the error that the worker reports; OSError where the disk is full.
@@ -42,11 +40,7 @@ class WorkerPool:
             return
         job.log.parent.mkdir(parents=True, exist_ok=True)
         job.log.unlink(missing_ok=True)
-        # Beside the artifact, and not among its files: a full disk is then the output folder's.
-        handed = job.folder.with_name(f"{job.name}.pkl")
-        handed.write_bytes(pickle.dumps(job))
-        last = self._follow(job, self._start(job, handed))
-        handed.unlink(missing_ok=True)
+        last = self._follow(job, self._start(job))
         ended = self._stopped or last.get("done")
         full = not ended and shutil.disk_usage(job.folder).free < NO_ROOM_BYTES
         if ended or full or "error" in last:
@@ -66,10 +60,10 @@ class WorkerPool:
         for process in list(self._running):
             process.kill()
 
-    def _start(self, job: Job, handed: Path) -> "subprocess.Popen[str]":
+    def _start(self, job: Task) -> "subprocess.Popen[str]":
         with job.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mobile_kit.worker", str(handed)],
+                [sys.executable, "-P", "-m", "mobile_kit.worker", str(job.handed)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,  # what it says before it opens the log itself
@@ -82,7 +76,7 @@ class WorkerPool:
             process.kill()
         return process
 
-    def _follow(self, job: Job, process: "subprocess.Popen[str]") -> dict[str, Any]:
+    def _follow(self, job: Task, process: "subprocess.Popen[str]") -> dict[str, Any]:
         """Pass on what a worker says; return its last message, with its exit code."""
         assert process.stdout is not None
         last: dict[str, Any] = {}

@@ -41,12 +41,14 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
         self.runtime = open_runtime(self.manifest)
+        records = self.manifest.data["inputs"][1:]
+        self._further = {record["name"]: self.manifest.golden(record) for record in records}
 
     def outputs(self, image: NDArray[np.uint8]) -> dict[str, Array]:
         """(H, W, C) uint8 of any size to every output by name."""
         preprocess = self.manifest.preprocess
         values = preprocess.entering(preprocess.geometry(image), self.manifest.in_graph)
-        return self.runtime.run({self.manifest.inputs[0].name: values})
+        return self.runtime.run({**self._further, self.manifest.inputs[0].name: values})
 
     def label(self, index: int) -> str:
         """The name of a class."""

@@ -22,6 +22,8 @@ from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = ["Entry", "Preprocess", "attach"]
 
+# ConvNext's processor keeps all of the image from this size on.
+CROPPED_BELOW_PX = 384
 Entry = Literal["pixel_values", "uint8_nhwc", "rgb_nchw"]
 """How an image enters a graph: the processor's result; bytes (1, H, W, C); or, behind a platform's own image type,
 pixels 0..255 as float (1, C, H, W)."""
@@ -86,6 +88,8 @@ class Preprocess:
         """
         resize = _size(config["size"]) if config.get("do_resize") else None
         crop = _size(config["crop_size"]) if config.get("do_center_crop") else None
+        if resize is not None and config.get("crop_pct") is not None:
+            resize, crop = _cropped(resize, float(config["crop_pct"]))
         if crop is None and (resize is None or "height" not in resize):
             raise CheckpointError(
                 f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a "
@@ -219,6 +223,18 @@ def _size(size: Mapping[str, Any]) -> dict[str, int]:
     if set(given) not in ({"shortest_edge"}, {"height", "width"}):
         raise CheckpointError(f"processor size {given}: not known here. Known: shortest_edge; height and width.")
     return given
+
+
+def _cropped(size: Mapping[str, int], part: float) -> tuple[dict[str, int], dict[str, int] | None]:
+    """Return the resize and crop of ConvNext's processor: below 384 px a part of the resized short edge is kept.
+
+    Source: transformers.models.convnext.image_processing_pil_convnext, `resize`.
+    """
+    edge = size.get("shortest_edge", 0)
+    square = {"height": edge, "width": edge}
+    if not edge:
+        return dict(size), None
+    return (square, None) if edge >= CROPPED_BELOW_PX else ({"shortest_edge": int(edge / part)}, square)
 
 
 def _target_size(shape: tuple[int, ...], resize: Mapping[str, int]) -> tuple[int, int]:

@@ -20,14 +20,16 @@ IMAGES = 8
 def randomize(model: nn.Module, preprocess: Preprocess, seed: int = 0) -> None:
     """Fill a model's weights in place, the same for the same seed, and set its batch-norm statistics from scenes.
 
-    Matrices and kernels are normal with standard deviation 1/sqrt(fan_in); a norm's gain is 1 +- 0.1; other vectors
-    have a standard deviation of 0.1.
+    Matrices and kernels are normal with standard deviation 1/sqrt(fan_in); tokens and position embeddings have 0.5; a
+    norm's gain is 1 +- 0.1; other vectors have a standard deviation of 0.1.
     """
     generator = torch.Generator().manual_seed(seed)
     norms = {id(m.weight) for m in model.modules() if isinstance(m, nn.BatchNorm2d | nn.GroupNorm | nn.LayerNorm)}
     for parameter in model.parameters():
         mean, std = (1.0, 0.1) if id(parameter) in norms else (0.0, 0.1)
-        if parameter.dim() > 1:
+        if parameter.dim() == 3:  # tokens and position embeddings, (1, T, D), beside patches of variance 1
+            std = 0.5
+        elif parameter.dim() > 1:
             std = parameter[0].numel() ** -0.5
         parameter.normal_(mean, std, generator=generator)
     _set_batch_norms(model, preprocess, seed)

@@ -5,9 +5,15 @@ from typing import Literal
 
 from torch import Tensor, nn
 
-__all__ = ["CommonModel", "Meaning", "ModelSpec", "TensorSpec"]
+__all__ = ["DISCRETE", "CommonModel", "Meaning", "ModelSpec", "TensorSpec", "group"]
 
-Meaning = Literal["features", "image", "logits", "mask", "pixel_values", "probabilities"]
+Meaning = Literal[
+    "features", "image", "index", "logits", "mask", "noise", "patch_mask", "pixel_values", "probabilities"
+]
+"""`index`: whole numbers that are right or wrong, such as an order. `noise`: an input of distinct numbers in [0, 1), of
+which only the order counts. `patch_mask`: an input, 1 where a patch is masked, 0 elsewhere."""
+# What has no distance: classes and indices agree or don't.
+DISCRETE = frozenset({"index", "mask"})
 
 
 @dataclass(frozen=True)
@@ -25,6 +31,12 @@ class TensorSpec:
     meaning: Meaning = "features"
     color: str | None = None
     range: tuple[float, float] | None = None
+
+
+def group(name: str) -> str:
+    """Return what an output is called together with its like: `hidden_states` for hidden_states_3."""
+    stem, _, number = name.rpartition("_")
+    return stem if number.isdigit() else name
 
 
 @dataclass(frozen=True)

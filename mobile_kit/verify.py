@@ -31,7 +31,7 @@ from mobile_kit.errors import ArtifactError, CheckpointError
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.oracle import Oracle, Yardstick
-from mobile_kit.spec import TensorSpec
+from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
 __all__ = ["OutputParity", "VerifyReport", "failure", "verify", "write_report"]
@@ -209,7 +209,7 @@ def _load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> 
         random_weights=model["random_weights"],
         allow_pickle=allow_pickle,
     )
-    return Oracle(checkpoint, manifest.outputs)
+    return Oracle(checkpoint, manifest.outputs, _golden(manifest).further(manifest))
 
 
 def _check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Check:
@@ -218,7 +218,7 @@ def _check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Che
     answers = oracle.run(oracle.pixel_values(photo))
     for spec in manifest.outputs:
         got, want = answers[spec.name], golden.reference[spec.name]
-        apart = 1 - metrics.pixel_agreement(got, want) if spec.meaning == "mask" else metrics.distance(got, want)
+        apart = 1 - metrics.pixel_agreement(got, want) if spec.meaning in DISCRETE else metrics.distance(got, want)
         if not apart <= SAME_CHECKPOINT:
             detail = f"its {spec.name} for the golden photo are others: not the checkpoint that was exported"
             return Check("checkpoint", "failed", detail)
@@ -240,13 +240,14 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
 
 def _sample(manifest: Manifest, oracle: Oracle, image: NDArray[np.uint8]) -> Sample:
     fitted = manifest.preprocess.geometry(image)
-    inputs = {manifest.inputs[0].name: manifest.preprocess.entering(fitted, manifest.in_graph)}
+    entering = manifest.preprocess.entering(fitted, manifest.in_graph)
+    inputs = {**oracle.further, manifest.inputs[0].name: entering}
     return Sample(inputs, oracle.run(oracle.pixel_values(image)))
 
 
 def _parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array) -> OutputParity:
-    if spec.meaning == "mask":
-        return _mask_parity(spec, manifest, yardstick, got, want)
+    if spec.meaning in DISCRETE:
+        return _discrete_parity(spec, manifest, yardstick, got, want)
     error, noise = metrics.distance(got, want), metrics.sqnr_db(got, want)
     classes = spec.layout == "NK"
     maps = spec.meaning == "logits" and not classes
@@ -275,10 +276,12 @@ def _parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Arr
     )
 
 
-def _mask_parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array) -> OutputParity:
+def _discrete_parity(
+    spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array
+) -> OutputParity:
     half = manifest.data["recipe"]["weight_bits"] < 32
     own = yardstick.float16_changed if half else yardstick.float32_error
-    limit = max(MASK_BOUND, MASK_FACTOR * (own or 0.0))
+    limit = max(MASK_BOUND, MASK_FACTOR * (own or 0.0)) if spec.meaning == "mask" else 0.0
     agreement = metrics.pixel_agreement(got, want)
     return OutputParity(
         name=spec.name,
@@ -288,7 +291,7 @@ def _mask_parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got
         top1=None,
         top5=None,
         pixel_agreement=agreement,
-        mean_iou=metrics.mean_iou(got, want),
+        mean_iou=metrics.mean_iou(got, want) if spec.meaning == "mask" else None,
         bound=f"pixel agreement >= {1 - limit:.4f}",
         passed=agreement >= 1 - limit,
     )

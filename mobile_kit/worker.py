@@ -17,18 +17,21 @@ from typing import Any, TextIO
 from mobile_kit.errors import MobileKitError
 from mobile_kit.manifest import build_manifest, write_manifest
 from mobile_kit.preprocess import Preprocess
-from mobile_kit.spec import CommonModel
+from mobile_kit.spec import CommonModel, TensorSpec
 from mobile_kit.target import Request, find_target
 from mobile_kit.verify import failure, verify, write_report
 
-__all__ = ["GOLDEN_READY", "Job"]
+__all__ = ["GOLDEN_READY", "Job", "Task", "hand_over"]
 
 GOLDEN_READY = "golden"
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make. folder: where the artifact is put together. model_record: the manifest's `model` object."""
+    """One file to make. folder: where the artifact is put together. model_record: the manifest's `model` object.
+
+    Handed over on disk, so that the parent keeps no copy of the weights.
+    """
 
     name: str
     target: str
@@ -38,6 +41,28 @@ class Job:
     model_record: dict[str, Any]
     folder: Path
     log: Path
+
+
+@dataclass(frozen=True)
+class Task:
+    """A job as the parent knows it: where it was handed over, and what it takes and gives."""
+
+    name: str
+    handed: Path
+    folder: Path
+    log: Path
+    inputs: tuple[TensorSpec, ...]
+    outputs: tuple[TensorSpec, ...]
+    weight_bits: int
+
+
+def hand_over(job: Job) -> Task:
+    """Write a job beside its folder, not among the artifact's files: a full disk is then the output folder's."""
+    handed = job.folder.with_name(f"{job.name}.pkl")
+    with handed.open("wb") as stream:
+        pickle.dump(job, stream)
+    spec, bits = job.model.spec, job.request.recipe.weight_bits
+    return Task(job.name, handed, job.folder, job.log, spec.inputs, spec.outputs, bits)
 
 
 def work(job: Job, status: TextIO) -> None:
@@ -66,7 +91,10 @@ def work(job: Job, status: TextIO) -> None:
 
 def main() -> int:
     """Run the job whose pickle is named by the first argument, which the parent process has just written."""
-    job: Job = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301
+    handed = Path(sys.argv[1])
+    with handed.open("rb") as stream:
+        job: Job = pickle.load(stream)  # noqa: S301
+    handed.unlink()
     status = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)

@@ -24,10 +24,11 @@ LAYERS = (
     "oracle",
     "calibration manifest",
     "checkpoints outputs",
+    "weights",
     "families",
     "randomize target",
     "layers preprocess",
-    "images metrics progress quantization scenes",
+    "images metrics progress quantization samples scenes",
     "spec",
     "errors",
 )

@@ -6,7 +6,7 @@ A family is one file with a `FAMILY`, and one line in `BUILT_IN`. Others come in
 
 import importlib
 import json
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -30,13 +30,23 @@ class Head:
     """One task of a family.
 
     `architecture` is the transformers class. `outputs` are the names that a file has by default, `optional` those
-    that `--outputs` can ask for.
+    that `--outputs` can ask for; a name stands for all of its like (`hidden_states` for hidden_states_0 and so on).
+    `absent` are names that one would expect, with the reason why there is no such output.
     """
 
     name: str
     architecture: str
     outputs: tuple[str, ...]
     optional: tuple[str, ...] = ()
+    absent: Mapping[str, str] = field(default_factory=dict)
+
+
+def _as_it_is(model: nn.Module, head: str, image_size: tuple[int, int]) -> nn.Module:
+    return model
+
+
+def _no_options(head: str, tensors: Collection[str]) -> dict[str, Any]:
+    return {}
 
 
 @dataclass(frozen=True)
@@ -56,13 +66,19 @@ class Family:
     """What the pipeline needs to know of a family.
 
     `build(hf_model, head, image_size, outputs)` returns the common model, and raises UnsupportedError for an image
-    size (height, width) that the config can't take. `data` is the JSON file of the known checkpoints.
+    size (height, width) that the config can't take. `at_size(hf_model, head, image_size)` returns Hugging Face's model
+    for another image size than its config's, with the position embeddings resampled as `interpolate_pos_encoding`
+    does it, and raises the same error; by default the model takes any size as it is. `options(head, tensors)` returns
+    further arguments of the architecture's constructor, by the names of the checkpoint's tensors. `data` is the JSON
+    file of the known checkpoints.
     """
 
     name: str
     model_type: str
     heads: Mapping[str, Head]
     build: Callable[[nn.Module, str, tuple[int, int], tuple[str, ...]], CommonModel] = field(repr=False)
+    at_size: Callable[[nn.Module, str, tuple[int, int]], nn.Module] = field(default=_as_it_is, repr=False)
+    options: Callable[[str, Collection[str]], dict[str, Any]] = field(default=_no_options, repr=False)
     data: Path | None = None
 
     def known(self) -> tuple[Known, ...]:

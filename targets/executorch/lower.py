@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, replace
+from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import Fallback, Lowered, Request
 
@@ -26,25 +26,26 @@ REASONS = {
 
 
 class LinearNorm(nn.Module):
-    """MapNorm with its means as products with constant vectors.
+    """MapNorm or TokenNorm with its means as products with constant vectors.
 
     XNNPACK takes no layer_norm, and its mean over all of a map runs over a single channel, without vectors: it is
     slower and loses 20 times the precision of these two linear layers.
     """
 
     over_width: Tensor
-    over_tokens: Tensor
+    over_tokens: Tensor | None
 
-    def __init__(self, norm: MapNorm) -> None:
+    def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__()
-        tokens, width = norm.shape
+        tokens, width = norm.shape if isinstance(norm, MapNorm) else (0, norm.width)
         self.eps = norm.eps
         self.register_buffer("over_width", torch.full((1, width), 1 / width), persistent=False)
-        self.register_buffer("over_tokens", torch.full((1, tokens), 1 / tokens), persistent=False)
+        self.register_buffer("over_tokens", torch.full((1, tokens), 1 / tokens) if tokens else None, persistent=False)
 
     def mean(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, 1, 1)."""
-        return F.linear(F.linear(x, self.over_width).reshape(1, 1, -1), self.over_tokens)
+        """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
+        by_token = F.linear(x, self.over_width)
+        return by_token if self.over_tokens is None else F.linear(by_token.reshape(1, 1, -1), self.over_tokens)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
@@ -62,7 +63,7 @@ class HalfNorm(LinearNorm):
     epsilon: Tensor
     least: Tensor
 
-    def __init__(self, norm: MapNorm) -> None:
+    def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__(norm)
         # As tensors: a number over a tensor becomes a reciprocal, which XNNPACK lacks, and one added to a half tensor
         # a cast outside the delegate.
@@ -110,7 +111,9 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     module: nn.Module = model
     half = request.recipe.name == "fp16" and backend == "xnnpack"
     if backend != "coreml":
-        replace(module, MapNorm, HalfNorm if half else LinearNorm)
+        norm = HalfNorm if half else LinearNorm
+        replace(module, MapNorm, norm)
+        replace(module, TokenNorm, norm)
     if half:
         module = HalfModel(module)
     program = torch.export.export(module.eval(), inputs)

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, replace
+from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Fallback, Lowered, ModelCard, Request
@@ -22,16 +22,17 @@ REASON = "LiteRT's XNNPACK delegate doesn't take it; it runs on LiteRT's own ker
 
 
 class MeanNorm(nn.Module):
-    """MapNorm as means: litert-torch wraps each layer_norm in three reshapes."""
+    """MapNorm or TokenNorm as means: litert-torch wraps each layer_norm in three reshapes."""
 
-    def __init__(self, norm: MapNorm) -> None:
+    def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__()
         self.eps = norm.eps
+        self.axes = (1, 2) if isinstance(norm, MapNorm) else (2,)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
-        centred = x - x.mean((1, 2), keepdim=True)
-        return centred * torch.rsqrt((centred * centred).mean((1, 2), keepdim=True) + self.eps)
+        centred = x - x.mean(self.axes, keepdim=True)
+        return centred * torch.rsqrt((centred * centred).mean(self.axes, keepdim=True) + self.eps)
 
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
@@ -40,6 +41,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
 
     spec = model.spec
     replace(model, MapNorm, MeanNorm)
+    replace(model, TokenNorm, MeanNorm)
     examples = tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
     litert_torch.convert(model.eval(), examples).export(str(path))
     recipe = request.recipe

@@ -1,0 +1,32 @@
+"""Values for a model's further inputs, beside the image: the same in the golden files, the oracle and the checks."""
+
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobile_kit.spec import TensorSpec
+
+__all__ = ["further_inputs"]
+
+# The part of the patches that a drawn mask covers.
+MASKED = 0.4
+
+
+def further_inputs(specs: Iterable[TensorSpec], seed: int = 0) -> dict[str, NDArray[Any]]:
+    """Draw a value for each input, by name, the same for the same seed.
+
+    Noise is distinct, as Hugging Face's order of equal numbers is left to chance.
+    """
+    generator = np.random.default_rng(seed)
+    return {spec.name: _drawn(spec, generator).reshape(spec.shape).astype(spec.dtype) for spec in specs}
+
+
+def _drawn(spec: TensorSpec, generator: np.random.Generator) -> NDArray[Any]:
+    count = int(np.prod(spec.shape))
+    ranks = generator.permutation(count)
+    if spec.meaning == "noise":
+        return (ranks + 0.5) / count
+    assert spec.meaning == "patch_mask", spec.meaning
+    return ranks < MASKED * count

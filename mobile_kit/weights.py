@@ -1,0 +1,109 @@
+"""A checkpoint's tensors into Hugging Face's module. What doesn't fit is refused: gaps would get random numbers."""
+
+from pathlib import Path
+from typing import Any
+
+import torch
+from torch import nn
+
+from mobile_kit.errors import CheckpointError
+from mobile_kit.families import Family, Head
+
+__all__ = ["PICKLE", "WEIGHTS", "has_weights", "load_weights", "one_line"]
+
+WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
+PICKLE = "pytorch_model.bin"
+
+
+def has_weights(folder: Path) -> bool:
+    """Tell whether a folder holds safetensors."""
+    return any((folder / name).is_file() for name in WEIGHTS)
+
+
+def load_weights(source: str, folder: Path, family: Family, head: Head, architecture: Any, config: Any) -> nn.Module:
+    """Return an architecture (a transformers class) with the tensors of a folder, float32.
+
+    source: what the checkpoint is called in messages. Raises: CheckpointError.
+    """
+    pickle = not has_weights(folder)
+    names = set() if pickle else _check_safetensors(source, folder)
+    try:
+        model, info = architecture.from_pretrained(
+            folder,
+            config=config,
+            dtype=torch.float32,
+            use_safetensors=not pickle,
+            weights_only=True,
+            local_files_only=True,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **family.options(head.name, names),
+        )
+    except Exception as exc:  # readers of weights raise many kinds
+        raise CheckpointError(f"model {source!r}: its weights can't be read ({one_line(exc)}). Save it again.") from exc
+    _check_fit(source, head, model, info)
+    return model
+
+
+def _check_safetensors(source: str, folder: Path) -> set[str]:
+    """Return the names of all tensors. Raises: CheckpointError where a file is damaged."""
+    from safetensors import SafetensorError, safe_open
+
+    names: set[str] = set()
+    for path in sorted(folder.glob("model*.safetensors")):
+        try:
+            with safe_open(path, framework="pt") as tensors:
+                names.update(tensors.keys())
+        except (SafetensorError, OSError) as exc:
+            raise CheckpointError(
+                f"model {source!r}: {path.name} is truncated or damaged ({one_line(exc)}). Fetch it again."
+            ) from exc
+    return names
+
+
+def _check_fit(source: str, head: Head, model: nn.Module, info: Any) -> None:
+    """Refuse weights that the config doesn't describe: Hugging Face would fill the gaps with random numbers."""
+    for key, found, wanted in info["mismatched_keys"]:
+        raise CheckpointError(
+            f"model {source!r}: tensor {key} is {_shape(found)}, but its config asks for {_shape(wanted)}. "
+            "Give the config that belongs to the weights."
+        )
+    missing = sorted(key for key in info["missing_keys"] if not key.endswith("num_batches_tracked"))
+    if missing:
+        raise CheckpointError(
+            f"model {source!r}: its weights lack {missing[0]}{_more(missing)}, which the {head.name} head needs. "
+            "Choose another --head, or give the config that belongs to the weights."
+        )
+    prefix = f"{getattr(model, 'base_model_prefix', '')}."
+    inside = head.architecture.endswith("Model")
+    unused = sorted(key for key in info["unexpected_keys"] if inside or key.startswith(prefix))
+    unused = [key for key in unused if not _of_other_head(key, model, prefix)]
+    if unused:
+        raise CheckpointError(
+            f"model {source!r}: its weights hold {unused[0]}{_more(unused)}, for which its config has no place. "
+            "Give the config that belongs to the weights."
+        )
+    for name, tensor in model.state_dict().items():
+        if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
+            raise CheckpointError(f"model {source!r}: tensor {name} holds values that aren't finite. Fetch it again.")
+
+
+def _of_other_head(key: str, model: nn.Module, prefix: str) -> bool:
+    """Tell whether a left-over tensor belongs to a head that wasn't asked for, not to the backbone."""
+    top = key.removeprefix(prefix).split(".")[0]
+    backbone = getattr(model, prefix.rstrip("."), model)
+    return top not in {name for name, _ in backbone.named_children()}
+
+
+def _shape(shape: Any) -> str:
+    return "x".join(str(n) for n in tuple(shape))
+
+
+def _more(names: list[str]) -> str:
+    return f" and {len(names) - 1} more" if len(names) > 1 else ""
+
+
+def one_line(exc: BaseException) -> str:
+    """Return what an exception says, on one line without its full stop, shortened where it goes on."""
+    text = " ".join(str(exc).split())
+    return (text[:300] or type(exc).__name__).rstrip(".")
