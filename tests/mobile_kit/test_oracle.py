@@ -19,9 +19,13 @@ PHOTO = scene(2, 90, 110)
 
 def oracle_of(checkpoint: Checkpoint) -> Oracle:
     """An oracle of everything that the head can give."""
-    optional = checkpoint.head.optional
-    model = checkpoint.family.build(checkpoint.model, checkpoint.head.name, checkpoint.image_size, optional)
-    return Oracle(checkpoint, select_outputs(model, checkpoint.head, known_outputs(checkpoint.head)).spec.outputs)
+    head = checkpoint.head
+    model = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, head.optional)
+    together = tuple(name for name in known_outputs(head) if name != "segmenter")
+    outputs = select_outputs(model, head, together).spec.outputs
+    if "segmenter" in known_outputs(head):
+        outputs += select_outputs(model, head, ("segmenter",)).spec.outputs[:1]
+    return Oracle(checkpoint, outputs)
 
 
 def test_pixel_values_are_the_processors(small_checkpoints: dict[str, Checkpoint]) -> None:
