@@ -41,7 +41,7 @@ def load_weights(source: str, folder: Path, family: Family, head: Head, architec
         )
     except Exception as exc:  # readers of weights raise many kinds
         raise CheckpointError(f"model {source!r}: its weights can't be read ({one_line(exc)}). Save it again.") from exc
-    _check_fit(source, head, model, info)
+    _check_fit(source, family, head, model, info)
     return model
 
 
@@ -61,7 +61,7 @@ def _check_safetensors(source: str, folder: Path) -> set[str]:
     return names
 
 
-def _check_fit(source: str, head: Head, model: nn.Module, info: Any) -> None:
+def _check_fit(source: str, family: Family, head: Head, model: nn.Module, info: Any) -> None:
     """Refuse weights that the config doesn't describe: Hugging Face would fill the gaps with random numbers."""
     for key, found, wanted in info["mismatched_keys"]:
         raise CheckpointError(
@@ -77,7 +77,7 @@ def _check_fit(source: str, head: Head, model: nn.Module, info: Any) -> None:
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
     inside = head.architecture.endswith("Model")
     unused = sorted(key for key in info["unexpected_keys"] if inside or key.startswith(prefix))
-    unused = [key for key in unused if not _of_other_head(key, model, prefix)]
+    unused = [key for key in unused if not (key.endswith(family.surplus) or _of_other_head(key, model, prefix))]
     if unused:
         raise CheckpointError(
             f"model {source!r}: its weights hold {unused[0]}{_more(unused)}, for which its config has no place. "

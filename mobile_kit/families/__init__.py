@@ -22,6 +22,7 @@ __all__ = ["Family", "Head", "Known", "families", "known_checkpoints", "labels_o
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
     "mobilevitv2": "mobile_kit.families.mobilevitv2:FAMILY",
+    "vit_msn": "mobile_kit.families.vit_msn:FAMILY",
 }
 
 
@@ -69,8 +70,8 @@ class Family:
     size (height, width) that the config can't take. `at_size(hf_model, head, image_size)` returns Hugging Face's model
     for another image size than its config's, with the position embeddings resampled as `interpolate_pos_encoding`
     does it, and raises the same error; by default the model takes any size as it is. `options(head, tensors)` returns
-    further arguments of the architecture's constructor, by the names of the checkpoint's tensors. `data` is the JSON
-    file of the known checkpoints.
+    further arguments of the architecture's constructor, by the names of the checkpoint's tensors. `surplus` are ends of
+    names of tensors that a head may leave unread. `data` is the JSON file of the known checkpoints.
     """
 
     name: str
@@ -79,6 +80,7 @@ class Family:
     build: Callable[[nn.Module, str, tuple[int, int], tuple[str, ...]], CommonModel] = field(repr=False)
     at_size: Callable[[nn.Module, str, tuple[int, int]], nn.Module] = field(default=_as_it_is, repr=False)
     options: Callable[[str, Collection[str]], dict[str, Any]] = field(default=_no_options, repr=False)
+    surplus: tuple[str, ...] = ()
     data: Path | None = None
 
     def known(self) -> tuple[Known, ...]:

@@ -1,0 +1,237 @@
+"""ViTMSN (Assran et al., https://arxiv.org/abs/2204.07141) for export: a plain vision transformer.
+
+Tokens are (1, T, D), the class token first. Norm affines, the scale of the attention and the class token's position are
+folded away; where only the class token is read, the last layer computes nothing else.
+"""
+
+import copy
+import math
+from collections.abc import Collection
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobile_kit.errors import UnsupportedError
+from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.layers import Mlp, TokenNorm, attend, fold_affine, linear, merge_heads, split_heads
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+
+__all__ = ["FAMILY", "ViTMSN"]
+
+STATES = ("hidden_states", "attentions")
+HEADS = {
+    "base": Head("base", "ViTMSNModel", ("last_hidden_state",), STATES),
+    "classification": Head("classification", "ViTMSNForImageClassification", ("logits",), STATES),
+}
+
+
+class Attention(nn.Module):
+    """A LayerNorm and the self-attention behind it. read: how many tokens are asked for, from the first; null for all."""
+
+    def __init__(self, attention: Any, norm: nn.LayerNorm, read: int | None) -> None:
+        super().__init__()
+        self.norm = TokenNorm(attention.q_proj.in_features, norm.eps)
+        projections = [
+            linear(attention.q_proj, scale=attention.scaling),
+            linear(attention.k_proj),
+            linear(attention.v_proj),
+        ]
+        self.query, self.key, self.value = (fold_affine(layer, norm.weight, norm.bias) for layer in projections)
+        self.output = linear(attention.o_proj)
+        self.heads = attention.num_attention_heads
+        self.read = read
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, T, D) to (1, R, D) and the probabilities (H, R, T), for the R tokens that are asked for."""
+        x = self.norm(x)
+        asked = x if self.read is None else x[:, : self.read]
+        query, key, value = self.query(asked), self.key(x), self.value(x)
+        context, probabilities = attend(*(split_heads(part, self.heads) for part in (query, key, value)))
+        return self.output(merge_heads(context)), probabilities
+
+
+class Layer(nn.Module):
+    """Attention and feed-forward network, each with a residual."""
+
+    def __init__(self, layer: Any, read: int | None) -> None:
+        super().__init__()
+        self.attention = Attention(layer.attention, layer.layernorm_before, read)
+        self.mlp = Mlp(layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2)
+        self.read = read
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, T, D) to (1, R, D) and the probabilities (H, R, T)."""
+        context, probabilities = self.attention(x)
+        x = context + (x if self.read is None else x[:, : self.read])
+        return x + self.mlp(x), probabilities
+
+
+class Embeddings(nn.Module):
+    """Patches as tokens behind the class token, with their positions, and the mask token where there is one."""
+
+    first: Tensor
+    positions: Tensor
+    mask_token: Tensor | None
+
+    def __init__(self, embeddings: Any) -> None:
+        super().__init__()
+        self.projection = copy.deepcopy(embeddings.patch_embeddings.projection)
+        positions = embeddings.position_embeddings.detach()
+        self.register_buffer("first", embeddings.cls_token.detach() + positions[:, :1], persistent=False)
+        self.register_buffer("positions", positions[:, 1:].clone(), persistent=False)
+        token = embeddings.mask_token
+        self.register_buffer("mask_token", None if token is None else token.detach().clone(), persistent=False)
+
+    def forward(self, pixel_values: Tensor, mask: Tensor | None) -> Tensor:
+        """(1, C, H, W) and a mask (1, T - 1) of zeros and ones to (1, T, D)."""
+        patches = self.projection(pixel_values).flatten(2).permute(0, 2, 1)
+        if mask is not None:
+            mask = mask.reshape(1, -1, 1)
+            patches = patches * (1 - mask) + self.mask_token * mask
+        return torch.cat([self.first, patches + self.positions], dim=1)
+
+
+class ViTMSN(CommonModel):
+    """ViTMSN with either of its heads."""
+
+    def __init__(self, spec: ModelSpec, model: Any) -> None:
+        super().__init__(spec)
+        backbone = model if spec.head == "base" else model.vit
+        self.embeddings = Embeddings(backbone.embeddings)
+        asked = len(spec.outputs) > 1
+        reads = [None] * (len(backbone.layers) - 1) + [1 if spec.head == "classification" and not asked else None]
+        self.layers = nn.ModuleList(Layer(layer, read) for layer, read in zip(backbone.layers, reads, strict=True))
+        norm = backbone.layernorm
+        self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
+        self.classifier: nn.Module | None = None
+        if isinstance(getattr(model, "classifier", None), nn.Linear):
+            self.classifier = fold_affine(linear(model.classifier), norm.weight, norm.bias)
+        else:
+            self.register_buffer("gamma", norm.weight.detach().clone(), persistent=False)
+            self.register_buffer("beta", norm.bias.detach().clone(), persistent=False)
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution that reads the image."""
+        return self.embeddings.projection
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """pixel_values (1, C, H, W), and a mask of the patches where there is a token for it, to the spec's outputs."""
+        x = self.embeddings(inputs[0], inputs[1] if len(inputs) > 1 else None)
+        states, attentions = {"hidden_states_0": x}, {}
+        for index, layer in enumerate(self.layers):
+            x, probabilities = layer(x)
+            states[f"hidden_states_{index + 1}"] = x
+            attentions[f"attentions_{index}"] = probabilities[None]
+        found = {**states, **attentions, **self._head(x)}
+        return tuple(found[out.name] for out in self.spec.outputs)
+
+    def _head(self, x: Tensor) -> dict[str, Tensor]:
+        if self.spec.head == "classification":
+            x = x[:, 0]
+        x = self.norm(x)
+        if self.classifier is not None:
+            return {"logits": self.classifier(x)}
+        # A base model's tokens, or a classifier's without labels.
+        x = x * self.gamma + self.beta
+        return {self.spec.outputs[0].name: x}
+
+
+def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str, ...]) -> ViTMSN:
+    """Return the common model of a Hugging Face ViTMSN.
+
+    model: ViTMSNModel or ViTMSNForImageClassification, float32, of the image size (`at_size`). outputs: names from the
+    head's `optional` that are to be added.
+    """
+    config = model.config
+    backbone = model if head == "base" else model.vit
+    tokens = backbone.embeddings.position_embeddings.shape[1]
+    inputs = [TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")]
+    if backbone.embeddings.mask_token is not None:
+        inputs.append(TensorSpec("bool_masked_pos", (1, tokens - 1), "float32", None, "patch_mask", range=(0, 1)))
+    spec = ModelSpec(
+        family="vit_msn",
+        head=head,
+        image_size=image_size,
+        num_channels=config.num_channels,
+        num_labels=None if head == "base" or not config.num_labels else config.num_labels,
+        num_parameters=sum(p.numel() for p in model.parameters()),
+        inputs=tuple(inputs),
+        outputs=_outputs(config, head, tokens, outputs),
+        labels=None if head == "base" else labels_of(config),
+    )
+    return ViTMSN(spec, model).eval()
+
+
+def _outputs(config: Any, head: str, tokens: int, asked: tuple[str, ...]) -> tuple[TensorSpec, ...]:
+    width, depth, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
+    logits = TensorSpec("logits", (1, config.num_labels or width), "float32", "NK", "logits")
+    found = [TensorSpec("last_hidden_state", (1, tokens, width), "float32", "NTC")] if head == "base" else [logits]
+    if "hidden_states" in asked:
+        found += [TensorSpec(f"hidden_states_{i}", (1, tokens, width), "float32", "NTC") for i in range(depth + 1)]
+    if "attentions" in asked:
+        found += [TensorSpec(f"attentions_{i}", (1, heads, tokens, tokens), "float32") for i in range(depth)]
+    return tuple(found)
+
+
+def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
+    """Set a Hugging Face ViTMSN to another image size (height, width), in place.
+
+    The table of positions is resampled as `ViTMSNEmbeddings.interpolate_pos_encoding` does it.
+    Raises: UnsupportedError for a size that the patches don't fill, or a table that isn't square.
+    """
+    embeddings = (model if head == "base" else model.vit).embeddings
+    if tuple(embeddings.image_size) == image_size:
+        return model
+    patch = _pair(embeddings.patch_size)
+    _check_size(image_size, patch)
+    table = embeddings.position_embeddings.detach()
+    old = tuple(size // p for size, p in zip(embeddings.image_size, patch, strict=True))
+    new = tuple(size // p for size, p in zip(image_size, patch, strict=True))
+    if old[0] != old[1]:
+        raise UnsupportedError(
+            f"image size {image_size[0]}x{image_size[1]}: the checkpoint's positions are a table of {old[0]}x{old[1]}, "
+            "and Hugging Face resamples square ones only. Leave --image-size out."
+        )
+    side = math.isqrt(table.shape[1] - 1)
+    grid = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
+    resampled = F.interpolate(grid, size=new, mode="bicubic", align_corners=False)
+    tokens = resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+    embeddings.position_embeddings = nn.Parameter(torch.cat([table[:, :1], tokens], dim=1), requires_grad=False)
+    embeddings.image_size = embeddings.patch_embeddings.image_size = image_size
+    model.config.image_size = list(image_size)
+    return model
+
+
+def _check_size(image_size: tuple[int, int], patch: tuple[int, int]) -> None:
+    if any(size % p for size, p in zip(image_size, patch, strict=True)):
+        near = "x".join(str(max(round(size / p), 1) * p) for size, p in zip(image_size, patch, strict=True))
+        raise UnsupportedError(
+            f"image size {image_size[0]}x{image_size[1]}: patches of {patch[0]}x{patch[1]} don't fill it. "
+            f"The nearest that they fill is {near}."
+        )
+
+
+def _pair(value: Any) -> tuple[int, int]:
+    return (value, value) if isinstance(value, int) else (value[0], value[1])
+
+
+def options(head: str, tensors: Collection[str]) -> dict[str, Any]:
+    """Hugging Face drops a checkpoint's mask token unless it is told to keep it."""
+    masked = head == "base" and any(name.endswith("embeddings.mask_token") for name in tensors)
+    return {"use_mask_token": True} if masked else {}
+
+
+FAMILY = Family(
+    name="vit_msn",
+    model_type="vit_msn",
+    heads=HEADS,
+    build=build,
+    at_size=at_size,
+    options=options,
+    surplus=("embeddings.mask_token",),
+    data=Path(__file__).with_suffix(".json"),
+)
