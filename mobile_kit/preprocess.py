@@ -170,37 +170,39 @@ def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool 
     """Let a common model take an image, folding the arithmetic into its stem in place.
 
     entry: how the image enters. half: the weights will be float16; then the scale's power of two stays in the graph
-    (multiplying by it is exact), as weights of 1/255th the size would fall among float16's subnormal numbers.
+    (multiplying by it is exact), as weights of 1/255th the size would fall among float16's subnormal numbers, and so
+    does the mean's whole part (subtracting it from a pixel is exact), as a bias that takes all of it loses its digits.
+    Raises: UnsupportedError where the mean has nowhere to go.
     """
     if entry == "pixel_values":
         return model
     stem = model.stem
-    offset = None
     scale = torch.tensor([preprocess.scale / s for s in preprocess.std], dtype=torch.float64)
     shift = torch.tensor([m / preprocess.scale for m in preprocess.mean], dtype=torch.float64)
-    weight = stem.weight.detach().double()
-    if bool(shift.any()):
-        if _padded(stem):  # a padded zero would have to be the mean: subtract first, then pad
-            offset = shift
-        elif stem.bias is not None:
-            stem.bias = nn.Parameter((stem.bias.double() - (weight.sum((2, 3)) * scale) @ shift).float(), False)
-        else:
-            raise UnsupportedError("first convolution: has no bias to fold the mean into.")
+    # A padded zero would have to be the mean: subtract first, then pad.
+    offset = shift if _padded(stem) else shift.round() * half
+    weight = stem.weight.detach().double() * scale.reshape(1, -1, 1, 1)
+    _fold_shift(stem, weight, shift - offset)
     kept = 2.0 ** round(math.log2(float(scale.max()))) if half else 1.0
-    weight = weight * (scale / kept).reshape(1, -1, 1, 1)
-    if preprocess.channel_order == "BGR":
-        weight = weight.flip(1)
-        offset = None if offset is None else offset.flip(0)
-    stem.weight = nn.Parameter(weight.float(), requires_grad=False)
-    if offset is not None:
-        offset = offset.float().reshape(1, -1, 1, 1)
+    flip = preprocess.channel_order == "BGR"
+    stem.weight = nn.Parameter((weight.flip(1) if flip else weight).float() / kept, requires_grad=False)
+    offset = (offset.flip(0) if flip else offset).float().reshape(1, -1, 1, 1)
     height, width = model.spec.image_size
     color = "GRAY" if preprocess.channels == 1 else "RGB"
     if entry == "uint8_nhwc":
         spec = TensorSpec("image", (1, height, width, preprocess.channels), "uint8", "NHWC", "image", color, (0, 255))
     else:
         spec = TensorSpec("image", (1, preprocess.channels, height, width), "float32", "NCHW", "image", color, (0, 255))
-    return ImageModel(model, ImageFront(entry, offset, kept), spec).eval()
+    return ImageModel(model, ImageFront(entry, offset if bool(offset.any()) else None, kept), spec).eval()
+
+
+def _fold_shift(stem: nn.Conv2d, weight: Tensor, shift: Tensor) -> None:
+    """Let a convolution subtract a number a channel from its unpadded input, by its bias, in place."""
+    if not bool(shift.any()):
+        return
+    if stem.bias is None:
+        raise UnsupportedError("first convolution: has no bias to fold the mean into.")
+    stem.bias = nn.Parameter((stem.bias.double() - weight.sum((2, 3)) @ shift).float(), requires_grad=False)
 
 
 def _padded(conv: nn.Conv2d) -> bool:

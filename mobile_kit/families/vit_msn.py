@@ -130,14 +130,12 @@ class ViTMSN(CommonModel):
         return tuple(found[out.name] for out in self.spec.outputs)
 
     def _head(self, x: Tensor) -> dict[str, Tensor]:
-        if self.spec.head == "classification":
-            x = x[:, 0]
-        x = self.norm(x)
-        if self.classifier is not None:
-            return {"logits": self.classifier(x)}
-        # A base model's tokens, or a classifier's without labels.
-        x = x * self.gamma + self.beta
-        return {self.spec.outputs[0].name: x}
+        classification = self.spec.head == "classification"
+        # A slice that takes all is a no-op, which coremltools doesn't know.
+        x = self.norm(x[:, :1] if classification and x.shape[1] > 1 else x)
+        # Without labels a classifier gives its token.
+        x = x * self.gamma + self.beta if self.classifier is None else self.classifier(x)
+        return {"logits": x.reshape(1, -1)} if classification else {"last_hidden_state": x}
 
 
 def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str, ...]) -> ViTMSN:
