@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, labels_of
-from mobile_kit.layers import Mlp, TokenNorm, attend, fold_affine, linear, merge_heads, split_heads
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.layers import Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, split_heads
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["FAMILY", "ViTMSN"]
 
@@ -29,9 +29,12 @@ HEADS = {
 
 
 class Attention(nn.Module):
-    """A LayerNorm and the self-attention behind it. read: how many tokens are asked for, from the first; null for all."""
+    """A LayerNorm and the self-attention behind it.
 
-    def __init__(self, attention: Any, norm: nn.LayerNorm, read: int | None) -> None:
+    read: how many tokens are asked for, from the first; null for all. shown: the probabilities are asked for too.
+    """
+
+    def __init__(self, attention: Any, norm: nn.LayerNorm, read: int | None, shown: bool) -> None:
         super().__init__()
         self.norm = TokenNorm(attention.q_proj.in_features, norm.eps)
         projections = [
@@ -40,6 +43,7 @@ class Attention(nn.Module):
             linear(attention.v_proj),
         ]
         self.query, self.key, self.value = (fold_affine(layer, norm.weight, norm.bias) for layer in projections)
+        self.attend = Attend(shown)
         self.output = linear(attention.o_proj)
         self.heads = attention.num_attention_heads
         self.read = read
@@ -49,16 +53,16 @@ class Attention(nn.Module):
         x = self.norm(x)
         asked = x if self.read is None else x[:, : self.read]
         query, key, value = self.query(asked), self.key(x), self.value(x)
-        context, probabilities = attend(*(split_heads(part, self.heads) for part in (query, key, value)))
+        context, probabilities = self.attend(*(split_heads(part, self.heads) for part in (query, key, value)))
         return self.output(merge_heads(context)), probabilities
 
 
 class Layer(nn.Module):
     """Attention and feed-forward network, each with a residual."""
 
-    def __init__(self, layer: Any, read: int | None) -> None:
+    def __init__(self, layer: Any, read: int | None, shown: bool) -> None:
         super().__init__()
-        self.attention = Attention(layer.attention, layer.layernorm_before, read)
+        self.attention = Attention(layer.attention, layer.layernorm_before, read, shown)
         self.mlp = Mlp(layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2)
         self.read = read
 
@@ -103,7 +107,10 @@ class ViTMSN(CommonModel):
         self.embeddings = Embeddings(backbone.embeddings)
         asked = len(spec.outputs) > 1
         reads = [None] * (len(backbone.layers) - 1) + [1 if spec.head == "classification" and not asked else None]
-        self.layers = nn.ModuleList(Layer(layer, read) for layer, read in zip(backbone.layers, reads, strict=True))
+        shown = any(group(out.name) == "attentions" for out in spec.outputs)
+        self.layers = nn.ModuleList(
+            Layer(layer, read, shown) for layer, read in zip(backbone.layers, reads, strict=True)
+        )
         norm = backbone.layernorm
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
         self.classifier: nn.Module | None = None
