@@ -101,6 +101,9 @@ class Embeddings(nn.Module):
 class ViTMSN(CommonModel):
     """ViTMSN with either of its heads."""
 
+    gamma: Tensor
+    beta: Tensor
+
     def __init__(self, spec: ModelSpec, model: Any) -> None:
         super().__init__(spec)
         backbone = model if spec.head == "base" else model.vit
