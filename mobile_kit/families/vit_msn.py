@@ -93,6 +93,7 @@ class Embeddings(nn.Module):
         """(1, C, H, W) and a mask (1, T - 1) of zeros and ones to (1, T, D)."""
         patches = self.projection(pixel_values).flatten(2).permute(0, 2, 1)
         if mask is not None:
+            assert self.mask_token is not None
             mask = mask.reshape(1, -1, 1)
             patches = patches * (1 - mask) + self.mask_token * mask
         return torch.cat([self.first, patches + self.positions], dim=1)
