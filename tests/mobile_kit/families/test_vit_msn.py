@@ -9,27 +9,9 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.families.vit_msn import FAMILY, at_size, build
 from mobile_kit.preprocess import Preprocess
-from tests.eager import assert_is_hugging_face, random_model, scenes
+from tests.eager import assert_is_hugging_face, scenes
+from tests.small_families import VIT_MSN
 
-CONFIG: dict[str, Any] = {
-    "hidden_size": 36,
-    "num_hidden_layers": 3,
-    "num_attention_heads": 4,
-    "intermediate_size": 50,
-    "image_size": 32,
-    "patch_size": 8,
-    "num_labels": 5,
-}
-PROCESSOR: dict[str, Any] = {
-    "do_resize": True,
-    "size": {"height": 32, "width": 32},
-    "resample": 2,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-}
 ALL = ("hidden_states", "attentions")
 # Changes of the config.
 CASES: dict[str, dict[str, Any]] = {
@@ -50,7 +32,7 @@ CASES: dict[str, dict[str, Any]] = {
     "not square": {"image_size": [32, 48]},
     "patch not square": {"patch_size": [8, 4]},
     "one channel": {"num_channels": 1},
-    "one label": {"num_labels": 1},
+    "one label": {"id2label": None, "num_labels": 1},
     "relu": {"hidden_act": "relu"},
     "layer_norm_eps": {"layer_norm_eps": 1e-2},
     "dropout": {"hidden_dropout_prob": 0.5, "attention_probs_dropout_prob": 0.5},
@@ -59,21 +41,12 @@ CASES: dict[str, dict[str, Any]] = {
 each_head = pytest.mark.parametrize("head", sorted(FAMILY.heads))
 
 
-def preprocess_for(image_size: tuple[int, int], channels: int = 3) -> Preprocess:
-    config = PROCESSOR if channels == 3 else {**PROCESSOR, "image_mean": [0.5], "image_std": [0.5]}
-    return Preprocess.from_processor(config, channels).resized_to(image_size)
-
-
-def sizes(config: Any) -> tuple[int, int]:
-    side = config.image_size
-    return (side, side) if isinstance(side, int) else tuple(side)
-
-
 def model_for(head: str, masked: bool = False, **changes: Any) -> tuple[Any, Preprocess]:
-    config = transformers.ViTMSNConfig(**{**CONFIG, **changes}, attn_implementation="eager")
-    preprocess = preprocess_for(sizes(config), config.num_channels)
+    side = changes.get("image_size", 32)
+    image_size = (side, side) if isinstance(side, int) else tuple(side)
     options = {"use_mask_token": True} if masked else {}
-    return random_model(FAMILY, head, config, preprocess, **options), preprocess
+    model = VIT_MSN.model(head, image_size, changes, **options)
+    return model, VIT_MSN.preprocess(image_size, model.config.num_channels)
 
 
 def mask(count: int) -> Tensor:
@@ -100,7 +73,7 @@ def test_outputs_that_arent_asked_for_change_nothing(head: str) -> None:
 
 
 def test_a_classifier_without_labels_gives_its_class_token() -> None:
-    model, preprocess = model_for("classification", num_labels=0)
+    model, preprocess = model_for("classification", id2label=None, num_labels=0)
     ours = build(model, "classification", preprocess.image_size, ())
     assert ours.spec.outputs[0].shape == (1, 36)
     assert ours.spec.labels is None
@@ -124,7 +97,7 @@ def test_a_mask_token_makes_the_mask_an_input() -> None:
 @pytest.mark.parametrize("image_size", [(48, 48), (16, 16), (48, 40)])
 def test_another_size_is_hugging_face_s_own_interpolation(head: str, image_size: tuple[int, int]) -> None:
     model, _ = model_for(head)
-    photos = scenes(preprocess_for(image_size))
+    photos = scenes(VIT_MSN.preprocess(image_size))
     with torch.no_grad():
         wanted = model(photos[0], interpolate_pos_encoding=True)[0]
     resized = at_size(model, head, image_size)
