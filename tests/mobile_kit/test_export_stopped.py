@@ -106,6 +106,8 @@ def test_ctrl_c_stops_at_once_and_leaves_nothing(moment: str, model: Path, out: 
         text=True,
         cwd=ROOT,
         env={**os.environ, "TMPDIR": str(temporary)},
+        # A shell's background jobs ignore Ctrl-C, and so would all that they start.
+        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.default_int_handler),
     )
     assert process.stderr is not None
     try:
