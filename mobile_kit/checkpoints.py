@@ -21,7 +21,7 @@ __all__ = ["Checkpoint", "load"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Importing transformers imports torchao, which warns of its own compiled parts, and makes torch warn of it.
-CHATTY = ("torchao", "torch.utils._pytree", "transformers")
+CHATTY = ("torchao", "torch.utils._pytree")
 PROCESSOR = "preprocessor_config.json"
 
 
@@ -105,8 +105,10 @@ def load(
 def _quieten() -> None:
     for name in CHATTY:
         logging.getLogger(name).setLevel(logging.ERROR)
-    from transformers.utils.logging import disable_progress_bar
+    from transformers.utils.logging import disable_progress_bar, set_verbosity_error
 
+    # By its own function: on its first use it sets its level anew.
+    set_verbosity_error()
     disable_progress_bar()
 
 

@@ -2,23 +2,25 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
 from mobile_kit import metrics
+from mobile_kit.golden import Answers, Sample
 from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest
 from mobile_kit.oracle import LEAST_DIFFERENCE
+from mobile_kit.quantization import recipe
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE
-from mobile_kit.target import Array, Runtime
+from mobile_kit.target import Array, Runtime, find_target
 
 __all__ = [
     "Check",
-    "Sample",
     "Status",
     "canary",
+    "check_contract",
     "check_finite",
     "check_geometry",
     "check_interface",
@@ -29,6 +31,9 @@ __all__ = [
 Status = Literal["passed", "failed", "not run"]
 
 
+MEANINGS = {"logits": "logits", "mask": "mask", "probabilities": "probabilities", "segmenter": "logits"}
+
+
 @dataclass(frozen=True)
 class Check:
     """One thing that was looked at, and what was found."""
@@ -36,18 +41,6 @@ class Check:
     name: str
     status: Status
     detail: str
-
-
-@dataclass(frozen=True)
-class Sample:
-    """One image as it enters the file, with the oracle's outputs for it."""
-
-    inputs: Mapping[str, Array]
-    reference: Mapping[str, Array]
-
-    def further(self, manifest: Manifest) -> dict[str, Array]:
-        """Return the values of the inputs behind the image."""
-        return {spec.name: self.inputs[spec.name] for spec in manifest.inputs[1:]}
 
 
 def check_geometry(manifest: Manifest) -> Check:
@@ -60,6 +53,72 @@ def check_geometry(manifest: Manifest) -> Check:
     same = entering.shape == tuple(record["shape"]) and bool(np.array_equal(entering, manifest.golden(record)))
     detail = "golden photo through the manifest's preprocessing gives the golden input"
     return Check("preprocessing", "passed" if same else "failed", detail if same else "doesn't hold: " + detail)
+
+
+def check_contract(manifest: Manifest, answers: Answers) -> Check:
+    """What an app reads in the manifest must be what the export meant, and go together."""
+    data = manifest.data
+    declared = {
+        "model": (data["model"], answers.model),
+        "preprocess": (data["preprocess"], answers.preprocess),
+        "inputs": (_tensor_record(data["inputs"][0]), _image_record(answers)),
+        # How a target computes its activations is its own word.
+        "recipe": (
+            {"weight_bits": data["recipe"]["weight_bits"]},
+            {"weight_bits": recipe(data["recipe"]["name"]).weight_bits},
+        ),
+    }
+    wrong = [
+        f"{part} has {key} {ours.get(key)!r}, where {meant.get(key)!r} was exported"
+        for part, (ours, meant) in declared.items()
+        for key in sorted(ours.keys() | meant.keys())
+        if ours.get(key) != meant.get(key)
+    ]
+    wrong += _wrong_outputs(manifest) + _wrong_target(data)
+    return Check("contract", "failed" if wrong else "passed", "; ".join(wrong) or "the manifest is as it was exported")
+
+
+def _tensor_record(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {key: record[key] for key in ("shape", "dtype", "layout", "color", "range")}
+
+
+def _image_record(answers: Answers) -> dict[str, Any]:
+    """What the first input has to be: bytes, or what the processor returns."""
+    (height, width), channels = answers.model["image_size"], len(answers.preprocess["mean"])
+    if not answers.preprocess["in_graph"]:
+        shape = [1, channels, height, width]
+        return {"shape": shape, "dtype": "float32", "layout": "NCHW", "color": None, "range": None}
+    color = "GRAY" if channels == 1 else "RGB"
+    return {
+        "shape": [1, height, width, channels],
+        "dtype": "uint8",
+        "layout": "NHWC",
+        "color": color,
+        "range": [0, 255],
+    }
+
+
+def _wrong_outputs(manifest: Manifest) -> list[str]:
+    classes, labels = manifest.data["model"]["num_labels"], manifest.labels
+    wrong = []
+    for spec in manifest.outputs:
+        meant = MEANINGS.get(spec.name, spec.meaning)
+        if spec.meaning != meant:
+            wrong.append(f"output {spec.name} has meaning {spec.meaning!r}, where it can only be {meant!r}")
+        if spec.layout == "NK" and classes and spec.shape[-1] != classes:
+            wrong.append(f"output {spec.name} has {spec.shape[-1]} classes, and the model {classes}")
+    if labels is not None and len(labels) != classes:
+        wrong.append(f"labels.txt has {len(labels)} names, and the model {classes} classes")
+    return wrong
+
+
+def _wrong_target(data: Mapping[str, Any]) -> list[str]:
+    target, backend = find_target(data["target"]), data["backend"]
+    wrong = []
+    for key, offered in (("backend", target.backends), ("deployment_target", target.deployment_targets(backend))):
+        if data[key] not in (offered or (None,)):
+            wrong.append(f"{key} is {data[key]!r}, where {target.name} has {', '.join(offered) or 'none'}")
+    return wrong
 
 
 def check_interface(manifest: Manifest, runtime: Runtime) -> Check:

@@ -9,16 +9,16 @@ import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
-from PIL import Image
 
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.errors import MobileKitError, UnsupportedError
+from mobile_kit.golden import write_golden
 from mobile_kit.images import read_image
 from mobile_kit.manifest import MANIFEST, Manifest, model_record, read_manifest
 from mobile_kit.oracle import Oracle
@@ -251,7 +251,9 @@ def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: P
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             progress.stage("oracle", "Hugging Face answers for the golden photo")
-            _write_golden(jobs, oracle, photo)
+            folders, first = [job.folder for job in jobs], jobs[0]
+            half = any(job.weight_bits < 32 for job in jobs)
+            write_golden(oracle, photo, first.inputs[0], folders, first.model_record, half)
             progress.stage("oracle", "done", done=True)
             workers.golden.set()
             errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
@@ -262,34 +264,6 @@ def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: P
         if not isinstance(error, MobileKitError) or len(errors) == len(jobs):
             raise error
     return {name: str(error) for name, error in errors.items()}
-
-
-def _write_golden(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8]) -> None:
-    """Write the golden photo, inputs, outputs and yardsticks into every artifact."""
-    preprocess = oracle.checkpoint.preprocess
-    values = oracle.pixel_values(photo)
-    reference = oracle.run(values)
-    half = any(job.weight_bits < 32 for job in jobs)
-    yardsticks = {name: asdict(y) for name, y in oracle.yardsticks(values, half).items()}
-    fitted = preprocess.geometry(photo)
-    for job in jobs:
-        golden = job.folder / "golden"
-        (golden / "inputs").mkdir(parents=True)
-        (golden / "outputs").mkdir()
-        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(golden / "photo.png")
-        image = job.inputs[0]
-        entering = {image.name: preprocess.entering(fitted, image.meaning == "image"), **oracle.further}
-        for name, tensor in entering.items():
-            _write_tensor(tensor, golden / f"inputs/{name}.bin")
-        for out in oracle.outputs:
-            _write_tensor(reference[out.name].astype(out.dtype), golden / f"outputs/{out.name}.bin")
-        record = {"oracle": "Hugging Face transformers, eager, float32", "yardsticks": yardsticks}
-        (golden / "oracle.json").write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
-
-
-def _write_tensor(values: NDArray[Any], path: Path) -> None:
-    """Write raw little-endian bytes; numpy's own tofile says nothing where a disk is full."""
-    path.write_bytes(values.astype(values.dtype.newbyteorder("<")).tobytes())
 
 
 @contextlib.contextmanager
@@ -321,18 +295,23 @@ def _staging(out: Path) -> Iterator[Path]:
 
 def _check_places(places: Iterable[Path]) -> None:
     """Raise UnsupportedError where something else than an artifact would be replaced."""
-    for place in places:
+    for place in (path for asked in places for path in (asked, _failed(asked))):
         if place.exists() and not (place / MANIFEST).is_file():
             raise UnsupportedError(
                 f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
             )
 
 
+def _failed(place: Path) -> Path:
+    """Return where an artifact goes that fails its verification."""
+    return place.with_name(f"{place.name}-failed")
+
+
 def _publish(job: Task, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
     report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
     if report["status"] == "failed":
-        place = place.with_name(f"{place.name}-failed")
+        place = _failed(place)
     place.parent.mkdir(parents=True, exist_ok=True)
     old = staging / f"old-{job.name}"
     if place.exists():

@@ -77,5 +77,8 @@ def _eight_bit(image: Image.Image) -> Image.Image:
         values = np.asarray(image).astype(np.float64)
         return Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8), "L")
     if image.mode == "F":
-        return Image.fromarray(np.clip(np.rint(np.asarray(image)), 0, 255).astype(np.uint8), "L")
+        values = np.asarray(image)
+        if not np.isfinite(values).all():
+            raise ValueError("it holds values that aren't finite")
+        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8), "L")
     return image

@@ -23,6 +23,7 @@ __all__ = [
     "build_manifest",
     "model_record",
     "open_runtime",
+    "preprocess_record",
     "read_manifest",
     "schema",
     "write_manifest",
@@ -118,7 +119,7 @@ def build_manifest(
         "deployment_target": lowered.deployment_target,
         "model_file": model_file,
         "recipe": {**asdict(lowered.recipe), "float_ops": [], "calibration": None},
-        "preprocess": _preprocess(preprocess, in_graph),
+        "preprocess": preprocess_record(preprocess, in_graph),
         "inputs": [_input(spec) for spec in lowered.inputs],
         "outputs": [_output(spec) for spec in lowered.outputs],
         "graph": {
@@ -232,7 +233,8 @@ def _sha256(path: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def _preprocess(preprocess: Preprocess, in_graph: bool) -> dict[str, Any]:
+def preprocess_record(preprocess: Preprocess, in_graph: bool) -> dict[str, Any]:
+    """Return the manifest's `preprocess` object."""
     record = asdict(preprocess)
     record["crop"] = None if preprocess.crop is None else list(preprocess.crop)
     record["mean"], record["std"] = list(preprocess.mean), list(preprocess.std)

@@ -115,6 +115,7 @@ class Oracle:
         results = [self.run(pixel_values[i : i + 1], dtype) for i in range(len(pixel_values))]
         return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in self.outputs}
 
+    @torch.no_grad()
     def check_sight(self, image: NDArray[np.uint8]) -> None:
         """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""
         other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]

@@ -8,7 +8,9 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
+from mobile_kit.checks import check_contract, check_interface
 from mobile_kit.errors import ArtifactError, ImageError, UnsupportedError
+from mobile_kit.golden import read_answers
 from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.target import Array
@@ -41,6 +43,12 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
         self.runtime = open_runtime(self.manifest)
+        for check in (
+            check_contract(self.manifest, read_answers(self.manifest)),
+            check_interface(self.manifest, self.runtime),
+        ):
+            if check.status == "failed":
+                raise ArtifactError(f"artifact {folder}: {check.detail}. Export the model again.")
         records = self.manifest.data["inputs"][1:]
         self._further = {record["name"]: self.manifest.golden(record) for record in records}
 

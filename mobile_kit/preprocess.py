@@ -84,12 +84,12 @@ class Preprocess:
     def from_processor(cls, config: Mapping[str, Any], channels: int) -> "Preprocess":
         """Read the attributes of a Hugging Face image processor (`to_dict()`).
 
-        Raises: CheckpointError where they leave the image's size open.
+        Raises: CheckpointError where they leave the image's size open, or hold what isn't a number or a size.
         """
-        resize = _size(config["size"]) if config.get("do_resize") else None
-        crop = _size(config["crop_size"]) if config.get("do_center_crop") else None
+        resize = _size(config, "size") if config.get("do_resize") else None
+        crop = _size(config, "crop_size") if config.get("do_center_crop") else None
         if resize is not None and config.get("crop_pct") is not None:
-            resize, crop = _cropped(resize, float(config["crop_pct"]))
+            resize, crop = _cropped(resize, _positive("crop_pct", config["crop_pct"]))
         if crop is None and (resize is None or "height" not in resize):
             raise CheckpointError(
                 f"processor {config.get('image_processor_type')}: neither crops nor resizes to a fixed size, which a "
@@ -101,19 +101,16 @@ class Preprocess:
             raise CheckpointError(f"processor resample {resample!r}: not known here. Known: 0 to 5 (Pillow's).")
         normalize = bool(config.get("do_normalize"))
         flip = bool(config.get("do_flip_channel_order")) and channels == 3
-        std = _per_channel(config.get("image_std") if normalize else None, channels, 1.0)
-        if min(std) <= 0:
-            raise CheckpointError(
-                f"processor: image_std {list(std)} must be greater than 0. Mend the processor config."
-            )
+        scale = _positive("rescale_factor", config.get("rescale_factor", 1 / 255)) if config.get("do_rescale") else 1.0
+        std = _per_channel("image_std", config.get("image_std") if normalize else None, channels, 1.0)
         return cls(
             resize=resize,
             crop=None if crop is None else (crop["height"], crop["width"]),
             resample=Image.Resampling(resample).name.lower(),
             channel_order="GRAY" if channels == 1 else "BGR" if flip else "RGB",
-            scale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale") else 1.0,
-            mean=_per_channel(config.get("image_mean") if normalize else None, channels, 0.0),
-            std=std,
+            scale=scale,
+            mean=_per_channel("image_mean", config.get("image_mean") if normalize else None, channels, 0.0),
+            std=tuple(_positive("image_std", value) for value in std),
         )
 
     def resized_to(self, image_size: tuple[int, int]) -> "Preprocess":
@@ -209,22 +206,38 @@ def _padded(conv: nn.Conv2d) -> bool:
     return conv.padding == "same" or any(p != 0 for p in conv.padding if not isinstance(p, str))
 
 
-def _per_channel(values: Any, channels: int, default: float) -> tuple[float, ...]:
+def _number(key: str, value: Any) -> float:
+    if isinstance(value, bool) or not isinstance(value, int | float) or not math.isfinite(value):
+        raise CheckpointError(f"processor {key} {value!r}: isn't a number. Mend the processor config.")
+    return float(value)
+
+
+def _positive(key: str, value: Any) -> float:
+    if _number(key, value) <= 0:
+        raise CheckpointError(f"processor {key} {value!r}: must be greater than 0. Mend the processor config.")
+    return float(value)
+
+
+def _per_channel(key: str, values: Any, channels: int, default: float) -> tuple[float, ...]:
     if values is None:
         return (default,) * channels
-    listed = [values] * channels if isinstance(values, int | float) else list(values)
+    listed = list(values) if isinstance(values, list | tuple) else [values] * channels
     if len(listed) != channels:
-        raise CheckpointError(
-            f"processor: mean or std {listed} doesn't fit {channels} channels. Mend the processor config."
-        )
-    return tuple(float(v) for v in listed)
+        raise CheckpointError(f"processor {key} {listed}: doesn't fit {channels} channels. Mend the processor config.")
+    return tuple(_number(key, value) for value in listed)
 
 
-def _size(size: Mapping[str, Any]) -> dict[str, int]:
-    given = {key: int(value) for key, value in dict(size).items() if value is not None}
+def _size(config: Mapping[str, Any], key: str) -> dict[str, int]:
+    value = config.get(key)
+    given = {name: side for name, side in dict(value or {}).items() if side is not None}
     if set(given) not in ({"shortest_edge"}, {"height", "width"}):
-        raise CheckpointError(f"processor size {given}: not known here. Known: shortest_edge; height and width.")
-    return given
+        raise CheckpointError(f"processor {key} {value}: not known here. Known: shortest_edge; height and width.")
+    sides = {name: _positive(key, side) for name, side in given.items()}
+    if any(side != int(side) for side in sides.values()) or math.prod(sides.values()) > MAX_PIXELS:
+        raise CheckpointError(
+            f"processor {key} {given}: isn't a size of an image in pixels. Mend the processor config."
+        )
+    return {name: int(side) for name, side in sides.items()}
 
 
 def _cropped(size: Mapping[str, int], part: float) -> tuple[dict[str, int], dict[str, int] | None]:

@@ -18,9 +18,9 @@ from numpy.typing import NDArray
 from mobile_kit import metrics
 from mobile_kit.checks import (
     Check,
-    Sample,
     Status,
     canary,
+    check_contract,
     check_finite,
     check_geometry,
     check_interface,
@@ -28,6 +28,7 @@ from mobile_kit.checks import (
     check_sight,
 )
 from mobile_kit.errors import ArtifactError, CheckpointError
+from mobile_kit.golden import ORACLE_FILE, Sample, read_answers, read_golden
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.oracle import Oracle, Yardstick
@@ -36,7 +37,6 @@ from mobile_kit.target import Array, Runtime, find_target
 
 __all__ = ["OutputParity", "VerifyReport", "failure", "verify", "write_report"]
 
-ORACLE_FILE = "golden/oracle.json"
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
 # Reduced precision: no more than this below Hugging Face's own float16.
@@ -108,26 +108,29 @@ def verify(
     """
     manifest = read_manifest(folder)
     target, backend = find_target(manifest.data["target"]), manifest.data["backend"]
-    checks = [check_geometry(manifest)]
+    answers = read_answers(manifest)
+    checks = [check_contract(manifest, answers)]
+    if checks[0].status == "passed":
+        checks.append(check_geometry(manifest))
     reason = target.needs_device(backend)
     if reason is not None:
         checks.append(Check("parity", "not run", reason))
         return VerifyReport(folder.resolve().name, None, 0, tuple(checks))
     runtime = open_runtime(manifest)
     checks += [check_interface(manifest, runtime), check_labels(manifest, runtime)]
-    golden = _golden(manifest)
+    report = VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks))
+    if report.status == "failed":
+        return report
+    golden = read_golden(manifest)
     oracle = _load_oracle(manifest, checkpoint, allow_pickle) if images or checkpoint else None
     if oracle is not None:
-        checks.append(_check_checkpoint(manifest, oracle, golden))
-    if any(check.status == "failed" for check in checks):
-        return VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks))
-    yardsticks, samples = _read_yardsticks(manifest), [golden]
+        report = replace(report, checks=(*checks, _check_checkpoint(manifest, oracle, golden)))
+    if report.status == "failed":
+        return report
     if oracle is not None and images is not None:
         yardsticks, others = _on_images(manifest, oracle, images)
-        samples += others
-    return _compared(
-        VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks)), manifest, runtime, yardsticks, samples
-    )
+        return _compared(report, manifest, runtime, yardsticks, [golden, *others])
+    return _compared(report, manifest, runtime, answers.yardsticks, [golden, *answers.samples(manifest, golden)])
 
 
 def _compared(
@@ -144,8 +147,9 @@ def _compared(
         return report
     parity = []
     for spec in manifest.outputs:
-        got = np.concatenate([result[spec.name] for result in results])
-        want = np.concatenate([sample.reference[spec.name] for sample in samples])
+        judged = [(r, s) for r, s in zip(results, samples, strict=True) if spec.name in s.reference]
+        got = np.concatenate([result[spec.name] for result, _ in judged])
+        want = np.concatenate([sample.reference[spec.name] for _, sample in judged])
         parity.append(_parity(spec, manifest, yardsticks[spec.name], got, want))
     return replace(
         report,
@@ -166,16 +170,6 @@ def write_report(report: VerifyReport, folder: Path) -> None:
         ) from exc
 
 
-def _read_yardsticks(manifest: Manifest) -> dict[str, Yardstick]:
-    try:
-        record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
-        return {name: Yardstick(**values) for name, values in record["yardsticks"].items()}
-    except (OSError, ValueError, KeyError, TypeError) as exc:
-        raise ArtifactError(
-            f"artifact {manifest.folder}: {ORACLE_FILE} can't be read ({exc}). Export the model again."
-        ) from exc
-
-
 def _finite(value: Any) -> Any:
     """Replace every number that JSON has no word for by null."""
     if isinstance(value, dict):
@@ -183,13 +177,6 @@ def _finite(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_finite(item) for item in value]
     return None if isinstance(value, float) and not math.isfinite(value) else value
-
-
-def _golden(manifest: Manifest) -> Sample:
-    return Sample(
-        {record["name"]: manifest.golden(record) for record in manifest.data["inputs"]},
-        {record["name"]: manifest.golden(record) for record in manifest.data["outputs"]},
-    )
 
 
 def _load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> Oracle:
@@ -209,11 +196,13 @@ def _load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> 
         random_weights=model["random_weights"],
         allow_pickle=allow_pickle,
     )
-    return Oracle(checkpoint, manifest.outputs, _golden(manifest).further(manifest))
+    return Oracle(checkpoint, manifest.outputs, read_golden(manifest).further(manifest))
 
 
 def _check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Check:
     """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise."""
+    if manifest.preprocess != oracle.checkpoint.preprocess:
+        return Check("checkpoint", "failed", "its processor does something else than the manifest says")
     photo = read_image(manifest.folder / "golden/photo.png", manifest.preprocess.channels)
     answers = oracle.run(oracle.pixel_values(photo))
     for spec in manifest.outputs:

@@ -1,6 +1,8 @@
 """A checkpoint's tensors into Hugging Face's module. What doesn't fit is refused: gaps would get random numbers."""
 
+import warnings
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import Any
 
 import torch
@@ -27,20 +29,29 @@ def load_weights(source: str, folder: Path, family: Family, head: Head, architec
     """
     pickle = not has_weights(folder)
     names = set() if pickle else _check_safetensors(source, folder)
+    options = family.options(head.name, names)
     try:
-        model, info = architecture.from_pretrained(
-            folder,
-            config=config,
-            dtype=torch.float32,
-            use_safetensors=not pickle,
-            weights_only=True,
-            local_files_only=True,
-            ignore_mismatched_sizes=True,
-            output_loading_info=True,
-            **family.options(head.name, names),
-        )
+        with torch.device("meta"):  # so that no one blames the weights for a config
+            architecture(config, **options)
+    except Exception as exc:  # constructors raise many kinds
+        raise CheckpointError(f"model {source!r}: its config builds no model ({one_line(exc)}). Mend it.") from exc
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # torch's, of the pickle's format
+            model, info = architecture.from_pretrained(
+                folder,
+                config=config,
+                dtype=torch.float32,
+                use_safetensors=not pickle,
+                weights_only=True,
+                local_files_only=True,
+                ignore_mismatched_sizes=True,
+                output_loading_info=True,
+                **options,
+            )
     except Exception as exc:  # readers of weights raise many kinds
-        raise CheckpointError(f"model {source!r}: its weights can't be read ({one_line(exc)}). Save it again.") from exc
+        reason = "holds more than tensors" if isinstance(exc, UnpicklingError) else one_line(exc)
+        raise CheckpointError(f"model {source!r}: its weights can't be read ({reason}). Save it again.") from exc
     _check_fit(source, family, head, model, info)
     return model
 
@@ -105,5 +116,6 @@ def _more(names: list[str]) -> str:
 
 def one_line(exc: BaseException) -> str:
     """Return what an exception says, on one line without its full stop, shortened where it goes on."""
-    text = " ".join(str(exc).split())
-    return (text[:300] or type(exc).__name__).rstrip(".")
+    text = " ".join(str(exc).split())[:300]
+    named = f"{type(exc).__name__}: {text}" if isinstance(exc, KeyError) else text
+    return (named or type(exc).__name__).rstrip(".")

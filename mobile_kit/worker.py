@@ -54,6 +54,7 @@ class Task:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     weight_bits: int
+    model_record: dict[str, Any]
 
 
 def hand_over(job: Job) -> Task:
@@ -62,7 +63,7 @@ def hand_over(job: Job) -> Task:
     with handed.open("wb") as stream:
         pickle.dump(job, stream)
     spec, bits = job.model.spec, job.request.recipe.weight_bits
-    return Task(job.name, handed, job.folder, job.log, spec.inputs, spec.outputs, bits)
+    return Task(job.name, handed, job.folder, job.log, spec.inputs, spec.outputs, bits, job.model_record)
 
 
 def work(job: Job, status: TextIO) -> None:

@@ -12,7 +12,6 @@ from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.metrics import distance, pixel_agreement, sqnr_db
 from mobile_kit.oracle import Oracle
-from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, find_target
@@ -52,9 +51,9 @@ def photos(folder: Path, channels: int) -> tuple[NDArray[np.uint8], ...]:
 
 
 @functools.cache
-def reference(folder: Path, outputs: tuple[TensorSpec, ...], further: tuple[TensorSpec, ...] = ()) -> Reference:
-    """Compute the reference, and prove that it sees its input. further: the inputs beside the image."""
-    oracle = Oracle(checkpoint(folder), outputs, further_inputs(further))
+def reference(folder: Path, outputs: tuple[TensorSpec, ...], artifact: Path | None = None) -> Reference:
+    """Compute the reference, and prove that it sees its input. artifact: whose further inputs are the golden ones."""
+    oracle = Oracle(checkpoint(folder), outputs, further(read_manifest(artifact)) if artifact else {})
     pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels)]
     by_dtype = []
     for dtype in (torch.float64, torch.float32, torch.float16):
@@ -67,20 +66,25 @@ def reference(folder: Path, outputs: tuple[TensorSpec, ...], further: tuple[Tens
     return Reference(folder == DIGITS, *by_dtype)
 
 
+def further(manifest: Manifest) -> dict[str, Array]:
+    """Return the golden values of the inputs beside the image."""
+    return {record["name"]: manifest.golden(record) for record in manifest.data["inputs"][1:]}
+
+
 def run(manifest: Manifest, images: tuple[NDArray[np.uint8], ...]) -> Outputs:
     """Run an artifact on photos as an app would. Returns: (N, ...) by output."""
     runtime = find_target(manifest.data["target"]).load(manifest.model_path, manifest.inputs, manifest.outputs)
     preprocess, name = manifest.preprocess, manifest.inputs[0].name
-    further = further_inputs(manifest.inputs[1:])
     entering = (preprocess.entering(preprocess.geometry(image), manifest.in_graph) for image in images)
-    results = [runtime.run({name: entered, **further}) for entered in entering]
+    results = [runtime.run({name: entered, **further(manifest)}) for entered in entering]
     return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in manifest.outputs}
 
 
 def assert_parity(exported: Export, name: str) -> None:
     """Hold an artifact against the bounds above."""
     manifest = read_manifest(exported[name])
-    truth = reference(exported.checkpoint, manifest.outputs, manifest.inputs[1:])
+    artifact = exported[name] if len(manifest.inputs) > 1 else None
+    truth = reference(exported.checkpoint, manifest.outputs, artifact)
     assert_within_bounds(manifest, run(manifest, photos(exported.checkpoint, manifest.preprocess.channels)), truth)
 
 

@@ -21,6 +21,7 @@ LAYERS = (
     "profiling worker",
     "devices verify",
     "checks",
+    "golden",
     "oracle",
     "calibration manifest",
     "checkpoints outputs",

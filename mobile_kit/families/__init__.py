@@ -118,8 +118,13 @@ def labels_of(config: Any) -> tuple[str, ...] | None:
     for index, name in enumerate(names):
         if not isinstance(name, str) or name.splitlines() not in ([], [name]):
             raise CheckpointError(f"label {index} {name!r}: isn't a line of text. Mend id2label in config.json.")
-    first = {name: index for index, name in reversed(list(enumerate(names)))}
-    return tuple(name if first[name] == i else f"{name} ({i})" for i, name in enumerate(names)) or None
+    distinct: list[str] = []
+    for index, name in enumerate(names):
+        own = name
+        while own in distinct or (own != name and own in names):
+            own = f"{own} ({index})"
+        distinct.append(own)
+    return tuple(distinct) or None
 
 
 def _load(path: str) -> Family:

@@ -12,8 +12,9 @@ from safetensors.torch import load_file
 
 from mobile_kit.checkpoints import load
 from mobile_kit.errors import CheckpointError
-from mobile_kit.families import known_checkpoints
+from mobile_kit.families import families, known_checkpoints
 from mobile_kit.oracle import Oracle
+from mobile_kit.preprocess import Preprocess
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
 from tests.small_checkpoints import PROCESSOR, change_json, change_weights, save, small_model
@@ -178,10 +179,15 @@ def test_a_known_name_needs_no_network_and_no_files(monkeypatch: pytest.MonkeyPa
 def test_the_data_of_every_known_name_is_whole(name: str) -> None:
     known = known_checkpoints()[name]
     config = transformers.AutoConfig.for_model(**known.config)
-    side_px = 512 if known.head == "segmentation" else 256
-    assert config.image_size == known.processor["crop_size"]["height"] == side_px
     assert config.num_labels == (21 if known.head == "segmentation" else 1000)
-    assert known.processor["do_flip_channel_order"] is True
+    family = families()[known.family]
+    assert config.architectures == [family.heads[known.head].architecture]
+    preprocess = Preprocess.from_processor(known.processor, 3)
+    side = getattr(config, "image_size", None)  # CvT's config names none
+    sides = [side, side] if isinstance(side, int) else list(side or preprocess.image_size)
+    assert list(preprocess.image_size) == sides
+    assert preprocess.channel_order == ("BGR" if known.family == "mobilevitv2" else "RGB")
+    assert any(preprocess.mean) == (known.family != "mobilevitv2")
 
 
 def test_a_folder_without_weights_loads_with_random_ones(classifier_folder: Path) -> None:

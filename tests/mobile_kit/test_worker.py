@@ -20,7 +20,7 @@ from mobile_kit.preprocess import attach
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import RECIPES
 from mobile_kit.target import ModelCard, Request
-from mobile_kit.worker import GOLDEN_READY, Job
+from mobile_kit.worker import GOLDEN_READY, Job, hand_over
 from tests.exports import ROOT
 from tests.paper_target import NATIVE_CHATTER, PYTHON_CHATTER
 
@@ -105,9 +105,9 @@ def pool() -> WorkerPool:
 
 def test_the_pool_raises_what_a_worker_says(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(MobileKitError, match="doesn't take this model"):
-        pool().run(job_for("refusing", checkpoint, tmp_path / "refusing"))
+        pool().run(hand_over(job_for("refusing", checkpoint, tmp_path / "refusing")))
     with pytest.raises(LoweringError, match=rf"ended with code {-signal.SIGABRT}.*{tmp_path}/dying\.log"):
-        pool().run(job_for("dying", checkpoint, tmp_path / "dying"))
+        pool().run(hand_over(job_for("dying", checkpoint, tmp_path / "dying")))
     assert [path.name for path in tmp_path.glob("*.log")] == ["dying.log"]
 
 
@@ -115,7 +115,7 @@ def test_a_stopped_pool_starts_nothing(checkpoint: Checkpoint, tmp_path: Path, m
     stopped = pool()
     stopped.stop()
     monkeypatch.setattr(subprocess, "Popen", None)
-    stopped.run(job_for("paper", checkpoint, tmp_path / "paper"))
+    stopped.run(hand_over(job_for("paper", checkpoint, tmp_path / "paper")))
     assert not (tmp_path / "paper.log").exists()
 
 
@@ -132,6 +132,6 @@ def test_a_worker_that_started_while_the_pool_stopped_is_killed(
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start_late)
-    stopping.run(job_for("hanging", checkpoint, tmp_path / "hanging"))
+    stopping.run(hand_over(job_for("hanging", checkpoint, tmp_path / "hanging")))
     assert [process.returncode for process in started] == [-signal.SIGKILL]
     assert not (tmp_path / "hanging.log").exists()

@@ -1,0 +1,156 @@
+"""The golden files of an artifact: a photo, the oracle's answers for it, and how far Hugging Face is from itself.
+
+Written at export, read by every later verification, which then needs no checkpoint.
+"""
+
+import json
+import math
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from PIL import Image
+
+from mobile_kit.errors import ArtifactError
+from mobile_kit.manifest import Manifest, preprocess_record
+from mobile_kit.oracle import Oracle, Yardstick
+from mobile_kit.scenes import scene
+from mobile_kit.spec import DISCRETE, TensorSpec
+from mobile_kit.target import Array
+
+__all__ = ["ORACLE_FILE", "Answers", "Sample", "read_answers", "read_golden", "write_golden"]
+
+ORACLE_FILE = "golden/oracle.json"
+# The decibels of fewer values than this are a draw of luck (over 64 they scatter by 0.8 dB), so an output that has
+# fewer is compared on further scenes, up to this many.
+FEW_VALUES, MOST_SCENES = 64, 32
+FIRST_SCENE = 100
+
+
+@dataclass(frozen=True)
+class Sample:
+    """One image as it enters the file, with the oracle's outputs for it."""
+
+    inputs: Mapping[str, Array]
+    reference: Mapping[str, Array]
+
+    def further(self, manifest: Manifest) -> dict[str, Array]:
+        """Return the values of the inputs behind the image."""
+        return {spec.name: self.inputs[spec.name] for spec in manifest.inputs[1:]}
+
+
+@dataclass(frozen=True)
+class Answers:
+    """What the oracle said at export.
+
+    yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of outputs with few values.
+    model, preprocess: the objects of these names that the manifest must have.
+    """
+
+    yardsticks: Mapping[str, Yardstick]
+    scenes: Mapping[int, Mapping[str, Array]]
+    model: Mapping[str, Any]
+    preprocess: Mapping[str, Any]
+
+    def samples(self, manifest: Manifest, golden: Sample) -> list[Sample]:
+        """Return the scenes as they enter the file."""
+        preprocess, name = manifest.preprocess, manifest.inputs[0].name
+        samples = []
+        for number, reference in self.scenes.items():
+            fitted = preprocess.geometry(_scene(number, preprocess.channels))
+            entering = preprocess.entering(fitted, manifest.in_graph)
+            samples.append(Sample({**golden.inputs, name: entering}, reference))
+        return samples
+
+
+def write_golden(
+    oracle: Oracle,
+    photo: NDArray[np.uint8],
+    image: TensorSpec,
+    folders: Iterable[Path],
+    model: Mapping[str, Any],
+    half: bool,
+) -> None:
+    """Write the golden files into artifact folders.
+
+    image: the file's first input. half: whether a file of lower precision is among them. model: the manifest's.
+    """
+    preprocess = oracle.checkpoint.preprocess
+    in_graph = image.meaning == "image"
+    values = oracle.pixel_values(photo)
+    tensors = {f"outputs/{o.name}": v.astype(o.dtype) for o, v in _paired(oracle.outputs, oracle.run(values))}
+    tensors[f"inputs/{image.name}"] = preprocess.entering(preprocess.geometry(photo), in_graph)
+    tensors |= {f"inputs/{name}": value for name, value in oracle.further.items()}
+    yardsticks, scenes = _measured(oracle, values, half)
+    record = {
+        "oracle": "Hugging Face transformers, eager, float32",
+        "yardsticks": {name: asdict(yardstick) for name, yardstick in yardsticks.items()},
+        "scenes": scenes,
+        "model": model,
+        "preprocess": preprocess_record(preprocess, in_graph),
+    }
+    for folder in folders:
+        golden = folder / "golden"
+        (golden / "inputs").mkdir(parents=True)
+        (golden / "outputs").mkdir()
+        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(golden / "photo.png")
+        for name, tensor in tensors.items():
+            # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
+            (golden / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+        (folder / ORACLE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+
+
+def read_golden(manifest: Manifest) -> Sample:
+    """Return the golden photo as it enters the file, with the oracle's outputs. Raises: ArtifactError."""
+    return Sample(
+        {record["name"]: manifest.golden(record) for record in manifest.data["inputs"]},
+        {record["name"]: manifest.golden(record) for record in manifest.data["outputs"]},
+    )
+
+
+def read_answers(manifest: Manifest) -> Answers:
+    """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
+    specs = {spec.name: spec for spec in manifest.outputs}
+    try:
+        record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
+        return Answers(
+            {name: Yardstick(**record["yardsticks"][name]) for name in specs},
+            {
+                int(number): {name: np.array(v, np.float64).reshape(specs[name].shape) for name, v in values.items()}
+                for number, values in record["scenes"].items()
+            },
+            dict(record["model"]),
+            dict(record["preprocess"]),
+        )
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as exc:
+        raise ArtifactError(
+            f"artifact {manifest.folder}: {ORACLE_FILE} can't be read ({exc}). Export the model again."
+        ) from exc
+
+
+def _measured(
+    oracle: Oracle, values: NDArray[np.float32], half: bool
+) -> tuple[dict[str, Yardstick], dict[int, dict[str, list[float]]]]:
+    """Return the yardsticks on the photo, of outputs with few values on scenes too, and the answers for those."""
+    yardsticks = oracle.yardsticks(values, half)
+    few = tuple(o for o in oracle.outputs if o.meaning not in DISCRETE and math.prod(o.shape) < FEW_VALUES)
+    if not few or not half:
+        return yardsticks, {}
+    count = min(math.ceil(FEW_VALUES / min(math.prod(out.shape) for out in few)) - 1, MOST_SCENES)
+    channels = oracle.checkpoint.preprocess.channels
+    drawn = {n: oracle.pixel_values(_scene(n, channels)) for n in range(FIRST_SCENE, FIRST_SCENE + count)}
+    judge = Oracle(oracle.checkpoint, few, oracle.further)
+    yardsticks |= judge.yardsticks(np.concatenate([values, *drawn.values()]), half)
+    answers = {number: judge.run(pixels) for number, pixels in drawn.items()}
+    return yardsticks, {n: {name: v.ravel().tolist() for name, v in found.items()} for n, found in answers.items()}
+
+
+def _scene(number: int, channels: int) -> NDArray[np.uint8]:
+    return scene(number)[:, :, :channels]
+
+
+def _paired(specs: Iterable[TensorSpec], values: Mapping[str, Array]) -> Iterable[tuple[TensorSpec, Array]]:
+    return ((spec, values[spec.name]) for spec in specs)
