@@ -74,6 +74,8 @@ def check_contract(manifest: Manifest, answers: Answers) -> Check:
         for key in sorted(ours.keys() | meant.keys())
         if ours.get(key) != meant.get(key)
     ]
+    if {spec.name for spec in manifest.outputs} != answers.yardsticks.keys():
+        wrong.append(f"outputs are {', '.join(answers.yardsticks)} as exported")
     wrong += _wrong_outputs(manifest) + _wrong_target(data)
     return Check("contract", "failed" if wrong else "passed", "; ".join(wrong) or "the manifest is as it was exported")
 

@@ -113,13 +113,13 @@ def read_golden(manifest: Manifest) -> Sample:
 
 def read_answers(manifest: Manifest) -> Answers:
     """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
-    specs = {spec.name: spec for spec in manifest.outputs}
+    shapes = {spec.name: spec.shape for spec in manifest.outputs}
     try:
         record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
         return Answers(
-            {name: Yardstick(**record["yardsticks"][name]) for name in specs},
+            {name: Yardstick(**values) for name, values in record["yardsticks"].items()},
             {
-                int(number): {name: np.array(v, np.float64).reshape(specs[name].shape) for name, v in values.items()}
+                int(number): {n: np.array(v, np.float64).reshape(shapes.get(n, -1)) for n, v in values.items()}
                 for number, values in record["scenes"].items()
             },
             dict(record["model"]),

@@ -123,8 +123,8 @@ RECIPES = {
             **_CLASSES,
         ),
         _VIT,
-        stages=(Stage(_SMALL_PX, 60),),
+        stages=(Stage(_SMALL_PX, 160),),
         batch_size=32,
-        peak_rate=2e-3,
+        peak_rate=1.5e-3,
     ),
 }

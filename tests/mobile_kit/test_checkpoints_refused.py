@@ -13,6 +13,7 @@ from safetensors.torch import load_file
 
 from mobile_kit.checkpoints import load
 from mobile_kit.errors import CheckpointError, MobileKitError, UnsupportedError
+from tests.exports import mobile_kit
 from tests.small_checkpoints import change_json, change_weights, small_model
 
 SMALLEST = "apple/mobilevitv2-0.5-imagenet1k-256"
@@ -309,3 +310,11 @@ def test_custom_code_is_ignored_and_never_run(
     assert "Mend preprocessor_config.json." in refusal(classifier_folder)
     assert not asked
     assert not mark.exists()
+
+
+def test_transformers_own_report_stays_off_the_screen(classifier_folder: Path, tmp_path: Path) -> None:
+    """In a process of its own: transformers sets its level on first use, and would set ours aside."""
+    done = mobile_kit("export", classifier_folder, "--head", "segmentation", "--out", tmp_path / "out")
+    said = [line for line in done.stderr.splitlines() if not line.startswith("[")]
+    assert (done.returncode, len(said)) == (1, 1)
+    assert "Choose another --head" in said[0]

@@ -82,6 +82,15 @@ def test_a_full_disk_is_named_where_none_can_be_mounted(
     assert not out.parent.exists()
 
 
+def test_a_folder_in_the_place_of_a_failed_artifact_is_not_replaced(model: Path, out: Path, command: Command) -> None:
+    place = out / model.name / "paper-fp32-failed"
+    place.mkdir(parents=True)
+    (place / "thesis.txt").write_text("mine")
+    answer = command("export", model, "--out", out, "--target", "paper")
+    assert_refused(answer, str(place), "is no artifact", "--out")
+    assert content(out)[f"{model.name}/paper-fp32-failed/thesis.txt"] == b"mine"
+
+
 def processes_of(marker: Path) -> list[str]:
     """The command lines of running processes that name a path."""
     lines = []

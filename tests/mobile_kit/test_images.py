@@ -212,3 +212,11 @@ def check_message(error: ImageError, path: Path, way_out: str) -> None:
     assert "\n" not in str(error)
     assert str(path) in str(error)
     assert way_out in str(error)
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf])
+def test_values_that_arent_finite_are_refused(value: float, tmp_path: Path) -> None:
+    path = tmp_path / "float.tiff"
+    Image.fromarray(np.full((8, 8), value, np.float32)).save(path)
+    with pytest.raises(ImageError, match="aren't finite"):
+        read_image(path)

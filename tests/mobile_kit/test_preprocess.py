@@ -298,3 +298,31 @@ def test_entering_is_bytes_or_pixel_values() -> None:
     image = scene(9, 64, 64)
     assert np.array_equal(preprocess.entering(image, in_graph=True), image[None])
     assert np.array_equal(preprocess.entering(image, in_graph=False), preprocess.arithmetic(image))
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({"crop_size": None}, "crop_size None"),
+        ({"crop_size": {"height": 0, "width": 64}}, "crop_size 0"),
+        ({"crop_size": {"height": -64, "width": 64}}, "crop_size -64"),
+        ({"crop_size": {"height": 10**9, "width": 10**9}}, "isn't a size of an image"),
+        ({"crop_size": {"height": 64.5, "width": 64}}, "isn't a size of an image"),
+        ({"size": {"shortest_edge": 0}}, "size 0"),
+        ({"size": {"shortest_edge": "64"}}, "size '64'"),
+        ({"size": {"edge": 64}}, "Known: shortest_edge"),
+        ({"rescale_factor": 0}, "rescale_factor 0"),
+        ({"rescale_factor": -1}, "rescale_factor -1"),
+        ({"rescale_factor": None}, "rescale_factor None"),
+        ({"rescale_factor": "x"}, "rescale_factor 'x'"),
+        ({"do_normalize": True, "image_mean": [None, 0, 0]}, "image_mean None"),
+        ({"do_normalize": True, "image_mean": "abc"}, "image_mean 'abc'"),
+        ({"do_normalize": True, "image_mean": [0.5, 0.5]}, "3 channels"),
+        ({"do_normalize": True, "image_std": [0.5, float("nan"), 0.5]}, "image_std nan"),
+        ({"do_normalize": True, "image_std": [0.5, 0.0, 0.5]}, "image_std 0.0"),
+    ],
+)
+def test_a_processor_that_makes_no_sense_is_refused(changes: dict[str, Any], expected: str) -> None:
+    with pytest.raises(CheckpointError) as caught:
+        Preprocess.from_processor({**PROCESSOR, **changes}, 3)
+    assert expected in str(caught.value)

@@ -164,6 +164,11 @@ def test_a_label_that_stands_twice_gets_its_number() -> None:
     assert labels_of(config) == ("crane", "cab", "crane (2)", "crane (3)")
 
 
+def test_a_number_makes_no_second_name_twice() -> None:
+    config = small_config(id2label={0: "a", 1: "a", 2: "a (1)", 3: "a"})
+    assert labels_of(config) == ("a", "a (1) (1)", "a (1)", "a (3)")
+
+
 @pytest.mark.parametrize("label", ["two\nlines", 7, None])
 def test_a_label_that_is_no_line_of_text_is_refused(label: object) -> None:
     config = small_config(id2label={0: "a", 1: "b"})

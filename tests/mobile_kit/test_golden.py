@@ -1,0 +1,83 @@
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from mobile_kit.checkpoints import load
+from mobile_kit.golden import FEW_VALUES, MOST_SCENES, Answers, read_answers, read_golden, write_golden
+from mobile_kit.manifest import Manifest
+from mobile_kit.metrics import sqnr_db
+from mobile_kit.oracle import Oracle
+from mobile_kit.scenes import scene
+from mobile_kit.spec import TensorSpec
+from tests.small_checkpoints import save, small_model
+
+IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))
+
+
+def written(folder: Path, classes: int, half: bool, names: tuple[str, ...] = ("logits",)) -> tuple[Manifest, Oracle]:
+    source = save(small_model("classification", num_labels=classes), folder / "checkpoint")
+    shapes = {"logits": (1, classes), "hidden_states_0": (1, 16, 32, 32)}
+    outputs = tuple(TensorSpec(name, shapes[name]) for name in names)
+    oracle = Oracle(load(str(source)), outputs)
+    artifact = folder / "artifact"
+    write_golden(oracle, scene(1), IMAGE, [artifact], {"image_size": [64, 64]}, half)
+    record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
+    tensors = [
+        {**record, "name": out.name, "shape": list(out.shape), "golden": f"golden/outputs/{out.name}.bin"}
+        for out in outputs
+    ]
+    image = {**record, "name": "image", "shape": [1, 64, 64, 3], "dtype": "uint8", "golden": "golden/inputs/image.bin"}
+    data = {"inputs": [{**image, "color": "RGB"}], "outputs": tensors}
+    return Manifest(artifact, {**data, "preprocess": dict(read(artifact, data).preprocess)}), oracle
+
+
+def read(artifact: Path, data: dict[str, object]) -> Answers:
+    return read_answers(Manifest(artifact, dict(data)))
+
+
+def test_what_is_written_is_read(tmp_path: Path) -> None:
+    manifest, oracle = written(tmp_path, 5, half=True)
+    golden, answers = read_golden(manifest), read_answers(manifest)
+    fitted = oracle.checkpoint.preprocess.geometry(scene(1))
+    assert np.array_equal(golden.inputs["image"], fitted[None])
+    assert np.allclose(golden.reference["logits"], oracle.run(oracle.pixel_values(scene(1)))["logits"], atol=1e-6)
+    assert answers.model == {"image_size": [64, 64]}
+
+
+@pytest.mark.parametrize(("classes", "count"), [(1, MOST_SCENES), (5, 12), (FEW_VALUES, 0)])
+def test_an_output_of_few_values_is_judged_on_more_scenes(classes: int, count: int, tmp_path: Path) -> None:
+    manifest, oracle = written(tmp_path, classes, half=True)
+    golden, answers = read_golden(manifest), read_answers(manifest)
+    samples = answers.samples(manifest, golden)
+    assert len(samples) == len(answers.scenes) == count
+    values = [oracle.checkpoint.preprocess.arithmetic(sample.inputs["image"][0]) for sample in [golden, *samples]]
+    again = [oracle.run(value)["logits"] for value in values]
+    stored = [sample.reference["logits"] for sample in [golden, *samples]]
+    assert np.allclose(np.concatenate(again), np.concatenate(stored), atol=1e-6)
+    yardstick = oracle.yardsticks(np.concatenate(values), half=True)["logits"]
+    assert answers.yardsticks["logits"].float16_sqnr_db == pytest.approx(yardstick.float16_sqnr_db, abs=1.0)
+
+
+def test_a_large_output_is_judged_on_the_photo_alone(tmp_path: Path) -> None:
+    manifest, _ = written(tmp_path, 5, half=True, names=("logits", "hidden_states_0"))
+    samples = read_answers(manifest).samples(manifest, read_golden(manifest))
+    assert {tuple(sample.reference) for sample in samples} == {("logits",)}
+
+
+def test_float32_alone_needs_no_scenes(tmp_path: Path) -> None:
+    manifest, _ = written(tmp_path, 5, half=False)
+    answers = read_answers(manifest)
+    assert answers.scenes == {}
+    assert replace(answers.yardsticks["logits"], float32_error=0.0).float16_sqnr_db is None
+
+
+def test_decibels_of_few_values_scatter() -> None:
+    """Why the scenes: the same noise over one value and over 64."""
+    rng = np.random.default_rng(0)
+    signal = rng.normal(size=(200, FEW_VALUES))
+    noisy = signal + 1e-3 * rng.normal(size=signal.shape)
+    few = [sqnr_db(a[:2], b[:2]) for a, b in zip(noisy, signal, strict=True)]
+    many = [sqnr_db(a, b) for a, b in zip(noisy, signal, strict=True)]
+    assert np.std(many) < 2 < np.std(few)
