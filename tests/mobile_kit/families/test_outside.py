@@ -1,0 +1,57 @@
+"""A family that another package registers through its entry point goes the whole way."""
+
+import json
+import os
+from pathlib import Path
+
+import pytest
+import transformers
+
+from mobile_kit.preprocess import Preprocess
+from mobile_kit.randomize import randomize
+from tests import toy_family
+from tests.exports import ROOT, mobile_kit
+from tests.small_checkpoints import LABELS, save
+from tests.small_families import IMAGENET
+
+PROCESSOR = {
+    "image_processor_type": "ViTImageProcessor",
+    "do_resize": True,
+    "size": {"height": 48, "width": 64},
+    "resample": 3,
+    **IMAGENET,
+}
+
+
+@pytest.fixture
+def installed(tmp_path: Path) -> str:
+    """Install the toy family for other processes; return their PYTHONPATH."""
+    info = tmp_path / "installed" / "toy_family-1.0.dist-info"
+    info.mkdir(parents=True)
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-family\nVersion: 1.0\n")
+    (info / "entry_points.txt").write_text(f"[mobile_kit.families]\ntoy = {toy_family.__name__}:FAMILY\n")
+    return os.pathsep.join([str(info.parent), str(ROOT)])
+
+
+def test_a_family_from_outside_is_exported_and_verified(installed: str, tmp_path: Path) -> None:
+    config = transformers.ResNetConfig(
+        embedding_size=16,
+        hidden_sizes=[16, 24],
+        depths=[1, 1],
+        layer_type="basic",
+        id2label=dict(enumerate(LABELS)),
+    )
+    model = transformers.ResNetForImageClassification(config).eval()
+    randomize(model, Preprocess.from_processor(PROCESSOR, 3))
+    folder = save(model, tmp_path / "resnet", PROCESSOR)
+    done = mobile_kit("export", folder, "--out", tmp_path / "out", "--json", PYTHONPATH=installed)
+    assert done.returncode == 0, done.stderr
+    said = json.loads(done.stdout)
+    assert {record["status"] for record in said["artifacts"]} == {"passed"}
+    assert {Path(record["artifact"]).name for record in said["artifacts"]} == {
+        "coreml-fp32",
+        "executorch-xnnpack-fp32",
+        "tflite-fp32",
+    }
+    listed = json.loads(mobile_kit("list", "--json", PYTHONPATH=installed).stdout)
+    assert listed["families"]["toy"]["heads"]["classification"]["outputs"] == ["probabilities", "logits"]
