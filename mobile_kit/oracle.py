@@ -83,7 +83,8 @@ class Oracle:
         return {spec.name: self._output(spec, raw) for spec in self.outputs}
 
     def _raw(self, pixel_values: NDArray[np.float32], dtype: torch.dtype, asked: Collection[str]) -> Any:
-        options: dict[str, Any] = {"output_hidden_states": bool(STATES & set(asked))}
+        # Where nothing is asked for, it stays with the config, as a family may need it.
+        options = {"output_hidden_states": True} if STATES & set(asked) else {}
         if "attentions" in asked:
             options["output_attentions"] = True
         further = {name: torch.from_numpy(values) for name, values in self.further.items()}
