@@ -14,6 +14,7 @@ from mobile_kit.families import known_checkpoints
 from mobile_kit.families.cvt import FAMILY, build
 from mobile_kit.metrics import distance, spread
 from mobile_kit.oracle import LEAST_DIFFERENCE
+from mobile_kit.outputs import check_outputs, select_outputs
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.randomize import randomize
 from mobile_kit.scenes import scene
@@ -270,3 +271,17 @@ def test_every_module_of_hugging_face_that_the_family_reads_has_its_name() -> No
     assert {"layers.0.intermediate.dense", "layers.0.intermediate.activation", "layers.0.output.dense"} <= names
     embedding = "embedding.convolution_embeddings."
     assert {"cls_token", embedding + "projection", embedding + "normalization"} <= names
+
+
+def test_attentions_are_refused_with_the_reason() -> None:
+    for head in FAMILY.heads.values():
+        with pytest.raises(UnsupportedError, match=r"output 'attentions': CvT gives none.*Known: .*hidden_states"):
+            check_outputs(head, ("attentions",))
+
+
+def test_without_a_class_token_the_file_has_none_and_asking_for_it_is_refused() -> None:
+    model = _built("base", **NO_TOKEN)
+    head = FAMILY.heads["base"]
+    assert [out.name for out in select_outputs(model, head, ()).spec.outputs] == ["last_hidden_state"]
+    with pytest.raises(UnsupportedError, match=r"'cls_token_value': the checkpoint's config leaves it out"):
+        select_outputs(model, head, ("cls_token_value",))
