@@ -8,6 +8,7 @@ from torch import nn
 
 from mobile_kit.errors import CheckpointError
 from mobile_kit.families import Family, Head
+from mobile_kit.tf_weights import TENSORFLOW, read_tensorflow
 
 __all__ = ["PICKLE", "WEIGHTS", "has_weights", "load_weights", "one_line"]
 
@@ -16,8 +17,8 @@ PICKLE = "pytorch_model.bin"
 
 
 def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds safetensors."""
-    return any((folder / name).is_file() for name in WEIGHTS)
+    """Tell whether a folder holds weights that are no pickle: safetensors, or TensorFlow's HDF5."""
+    return any((folder / name).is_file() for name in (*WEIGHTS, TENSORFLOW))
 
 
 def load_weights(source: str, folder: Path, family: Family, head: Head, architecture: Any, config: Any) -> nn.Module:
@@ -25,14 +26,22 @@ def load_weights(source: str, folder: Path, family: Family, head: Head, architec
 
     source: what the checkpoint is called in messages. Raises: CheckpointError.
     """
-    pickle = not has_weights(folder)
-    names = set() if pickle else _check_safetensors(source, folder)
+    safe = any((folder / name).is_file() for name in WEIGHTS)
+    read: dict[str, Any] = {}
+    if safe:
+        names = _check_safetensors(source, folder)
+    elif (folder / TENSORFLOW).is_file():
+        read["state_dict"] = read_tensorflow(source, folder / TENSORFLOW, family, architecture, config)
+        names = set(read["state_dict"])
+    else:
+        names = set()
     try:
         model, info = architecture.from_pretrained(
-            folder,
+            None if read else folder,
+            **read,
             config=config,
             dtype=torch.float32,
-            use_safetensors=not pickle,
+            use_safetensors=safe,
             weights_only=True,
             local_files_only=True,
             ignore_mismatched_sizes=True,

@@ -303,11 +303,19 @@ def at_size(model: Any, head: str, image_size: Size) -> Any:
     return model
 
 
+def tensorflow(name: str, config: Any) -> str:
+    """Return the name of a tensor by its TensorFlow variable's, which says stage 2 of the class token of any stage."""
+    if name.endswith(".cls_token") and sum(config.cls_token) == 1:
+        return f"cvt.encoder.stages.{list(config.cls_token).index(True)}.cls_token"
+    return name
+
+
 FAMILY = Family(
     name="cvt",
     model_type="cvt",
     heads=HEADS,
     build=build,
     at_size=at_size,
+    tensorflow=tensorflow,
     data=Path(__file__).with_suffix(".json"),
 )
