@@ -101,14 +101,14 @@ def test_the_class_token_of_another_stage_has_the_name_of_stage_2_in_tensorflow(
 
 
 KERNEL = "classifier/tf_cvt_for_image_classification/classifier/kernel:0"
-CLASS_TOKEN = "cvt/cvt.encoder.stages.2.cls_token:0"
+LAST_STAGE = "cvt/cvt.encoder.stages.2.cls_token:0"
 
 
 def test_a_missing_tensor_is_refused_by_name(folder: Path) -> None:
     change(folder, lambda file: file.__delitem__(KERNEL))
     assert "its weights lack classifier.weight, which the classification head needs" in refusal(folder)
     assert load(str(folder), head="base").head.name == "base"
-    change(folder, lambda file: file.__delitem__(CLASS_TOKEN))
+    change(folder, lambda file: file.__delitem__(LAST_STAGE))
     assert "its weights lack encoder.stages.2.cls_token" in refusal(folder, head="base")
 
 
