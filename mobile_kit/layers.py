@@ -13,10 +13,11 @@ from torch import Tensor, nn
 
 __all__ = [
     "Affine",
+    "Attend",
     "MapNorm",
     "Mlp",
+    "Softmax",
     "TokenNorm",
-    "attend",
     "fold_affine",
     "fold_batch_norm",
     "linear",
@@ -92,6 +93,37 @@ class Mlp(nn.Module):
         return self.reduce(self.activation(self.expand(self.norm(x))))
 
 
+class Softmax(nn.Module):
+    """Softmax over the last axis.
+
+    shown: the result is an output of the file; a target whose own softmax is rough has to compute this one well.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        super().__init__()
+        self.shown = shown
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same, each row of a sum of 1."""
+        return F.softmax(x, dim=-1)
+
+
+class Attend(nn.Module):
+    """Scaled dot-product attention. The scale belongs into the query's projection (`linear`).
+
+    shown: the probabilities are an output of the file.
+    """
+
+    def __init__(self, shown: bool) -> None:
+        super().__init__()
+        self.softmax = Softmax(shown)
+
+    def forward(self, query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
+        """(B, T, d), (B, S, d), (B, S, e) to the contexts (B, T, e) and the probabilities (B, T, S)."""
+        probabilities = self.softmax(torch.bmm(query, key.transpose(1, 2)))
+        return torch.bmm(probabilities, value), probabilities
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(1, T, H * d) to (H, T, d): rank 3 all the way, as batched products are everywhere."""
     return x.reshape(x.shape[1], heads, -1).permute(1, 0, 2)
@@ -100,15 +132,6 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def merge_heads(x: Tensor) -> Tensor:
     """(H, T, d) to (1, T, H * d)."""
     return x.permute(1, 0, 2).reshape(1, x.shape[1], -1)
-
-
-def attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
-    """(B, T, d), (B, S, d), (B, S, e) to the contexts (B, T, e) and the probabilities (B, T, S).
-
-    The scale belongs into the query's projection (`linear`).
-    """
-    probabilities = F.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1)
-    return torch.bmm(probabilities, value), probabilities
 
 
 def linear(layer: nn.Linear, rows: slice = slice(None), scale: float = 1.0) -> nn.Linear:

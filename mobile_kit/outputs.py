@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Head
+from mobile_kit.layers import Softmax
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["check_outputs", "known_outputs", "select_outputs"]
@@ -25,6 +26,7 @@ class SelectedOutputs(CommonModel):
     def __init__(self, model: CommonModel, outputs: tuple[TensorSpec, ...]) -> None:
         super().__init__(replace(model.spec, outputs=outputs))
         self.model = model
+        self.softmax = Softmax(shown=True)
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -41,7 +43,7 @@ class SelectedOutputs(CommonModel):
 
     def _derive(self, spec: TensorSpec, logits: Tensor) -> Tensor:
         if spec.name == "probabilities":
-            return F.softmax(logits, dim=-1)
+            return self.softmax(logits)
         scores = F.interpolate(logits, size=self.spec.image_size, mode="bilinear", align_corners=False)
         if spec.name == "mask":
             return torch.argmax(scores, dim=1).to(torch.int32)

@@ -42,6 +42,17 @@ def small_checkpoints(small_folders: dict[str, Path]) -> dict[str, Checkpoint]:
 
 
 @pytest.fixture
+def model(small_folders: dict[str, Path]) -> Path:
+    return small_folders["classification"]
+
+
+@pytest.fixture
+def out(tmp_path: Path) -> Path:
+    """An output folder that isn't there yet, nor is its parent."""
+    return tmp_path / "build" / "artifacts"
+
+
+@pytest.fixture
 def classifier_folder(small_folders: dict[str, Path], tmp_path: Path) -> Path:
     """A copy of the small classification checkpoint, to be damaged."""
     return Path(shutil.copytree(small_folders["classification"], tmp_path / "classifier"))

@@ -12,8 +12,9 @@ from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.metrics import distance, pixel_agreement, sqnr_db
 from mobile_kit.oracle import Oracle
+from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
-from mobile_kit.spec import TensorSpec
+from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, find_target
 from sample_apps.checkpoints.digits import held_out_views
 from tests.exports import DIGITS, Export
@@ -51,17 +52,18 @@ def photos(folder: Path, channels: int) -> tuple[NDArray[np.uint8], ...]:
 
 
 @functools.cache
-def reference(folder: Path, outputs: tuple[TensorSpec, ...]) -> Reference:
-    """Compute the reference, and prove that it sees its input."""
-    oracle = Oracle(checkpoint(folder), outputs)
+def reference(folder: Path, outputs: tuple[TensorSpec, ...], further: tuple[TensorSpec, ...] = ()) -> Reference:
+    """Compute the reference, and prove that it sees its input. further: the inputs beside the image."""
+    oracle = Oracle(checkpoint(folder), outputs, further_inputs(further))
     pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels)]
     by_dtype = []
     for dtype in (torch.float64, torch.float32, torch.float16):
         runs = [oracle.run(values, dtype) for values in pixels]
         by_dtype.append({spec.name: np.concatenate([run[spec.name] for run in runs]) for spec in outputs})
-    for name, exact in by_dtype[0].items():
-        least = np.mean(exact[0] != exact[1]) if exact.dtype == np.int32 else distance(exact[0], exact[1])
-        assert least >= SIGHT, f"{name} is the same for two photos"
+    for spec in outputs:
+        exact = by_dtype[0][spec.name]
+        least = np.mean(exact[0] != exact[1]) if spec.meaning in DISCRETE else distance(exact[0], exact[1])
+        assert least >= SIGHT, f"{spec.name} is the same for two photos"
     return Reference(folder == DIGITS, *by_dtype)
 
 
@@ -69,14 +71,16 @@ def run(manifest: Manifest, images: tuple[NDArray[np.uint8], ...]) -> Outputs:
     """Run an artifact on photos as an app would. Returns: (N, ...) by output."""
     runtime = find_target(manifest.data["target"]).load(manifest.model_path, manifest.inputs, manifest.outputs)
     preprocess, name = manifest.preprocess, manifest.inputs[0].name
-    results = [runtime.run({name: preprocess.entering(preprocess.geometry(x), manifest.in_graph)}) for x in images]
+    further = further_inputs(manifest.inputs[1:])
+    entering = (preprocess.entering(preprocess.geometry(image), manifest.in_graph) for image in images)
+    results = [runtime.run({name: entered, **further}) for entered in entering]
     return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in manifest.outputs}
 
 
 def assert_parity(exported: Export, name: str) -> None:
     """Hold an artifact against the bounds above."""
     manifest = read_manifest(exported[name])
-    truth = reference(exported.checkpoint, manifest.outputs)
+    truth = reference(exported.checkpoint, manifest.outputs, manifest.inputs[1:])
     assert_within_bounds(manifest, run(manifest, photos(exported.checkpoint, manifest.preprocess.channels)), truth)
 
 

@@ -16,9 +16,9 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, labels_of
 from mobile_kit.layers import (
     Affine,
+    Attend,
     Mlp,
     TokenNorm,
-    attend,
     fold_affine,
     fold_batch_norm,
     linear,
@@ -82,6 +82,7 @@ class Attention(nn.Module):
         self.query = linear(query[1], scale=query[2]) if only_token else Projection(*query)
         self.key = Projection(inner.convolution_projection_key, inner.projection_key)
         self.value = Projection(inner.convolution_projection_value, inner.projection_value)
+        self.attend = Attend(shown=False)
         self.output = linear(attention.output.dense)
         self.heads, self.size = inner.num_heads, size
         self.with_token, self.only_token = inner.with_cls_token, only_token
@@ -93,7 +94,7 @@ class Attention(nn.Module):
         patches = _as_map(x[:, 1:] if self.with_token else x, self.size)
         query = self.query(token) if self.only_token else self.query(patches, token)
         parts = query, self.key(patches, token), self.value(patches, token)
-        context, _ = attend(*(split_heads(part, self.heads) for part in parts))
+        context, _ = self.attend(*(split_heads(part, self.heads) for part in parts))
         return self.output(merge_heads(context))
 
 

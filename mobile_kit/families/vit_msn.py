@@ -16,8 +16,8 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, labels_of
-from mobile_kit.layers import Mlp, TokenNorm, attend, fold_affine, linear, merge_heads, split_heads
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.layers import Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, split_heads
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["FAMILY", "ViTMSN"]
 
@@ -29,9 +29,12 @@ HEADS = {
 
 
 class Attention(nn.Module):
-    """A LayerNorm and the self-attention behind it. read: how many tokens are asked for, from the first; null for all."""
+    """A LayerNorm and the self-attention behind it.
 
-    def __init__(self, attention: Any, norm: nn.LayerNorm, read: int | None) -> None:
+    read: how many tokens are asked for, from the first; null for all. shown: the probabilities are asked for too.
+    """
+
+    def __init__(self, attention: Any, norm: nn.LayerNorm, read: int | None, shown: bool) -> None:
         super().__init__()
         self.norm = TokenNorm(attention.q_proj.in_features, norm.eps)
         projections = [
@@ -40,6 +43,7 @@ class Attention(nn.Module):
             linear(attention.v_proj),
         ]
         self.query, self.key, self.value = (fold_affine(layer, norm.weight, norm.bias) for layer in projections)
+        self.attend = Attend(shown)
         self.output = linear(attention.o_proj)
         self.heads = attention.num_attention_heads
         self.read = read
@@ -49,16 +53,16 @@ class Attention(nn.Module):
         x = self.norm(x)
         asked = x if self.read is None else x[:, : self.read]
         query, key, value = self.query(asked), self.key(x), self.value(x)
-        context, probabilities = attend(*(split_heads(part, self.heads) for part in (query, key, value)))
+        context, probabilities = self.attend(*(split_heads(part, self.heads) for part in (query, key, value)))
         return self.output(merge_heads(context)), probabilities
 
 
 class Layer(nn.Module):
     """Attention and feed-forward network, each with a residual."""
 
-    def __init__(self, layer: Any, read: int | None) -> None:
+    def __init__(self, layer: Any, read: int | None, shown: bool) -> None:
         super().__init__()
-        self.attention = Attention(layer.attention, layer.layernorm_before, read)
+        self.attention = Attention(layer.attention, layer.layernorm_before, read, shown)
         self.mlp = Mlp(layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2)
         self.read = read
 
@@ -89,6 +93,7 @@ class Embeddings(nn.Module):
         """(1, C, H, W) and a mask (1, T - 1) of zeros and ones to (1, T, D)."""
         patches = self.projection(pixel_values).flatten(2).permute(0, 2, 1)
         if mask is not None:
+            assert self.mask_token is not None
             mask = mask.reshape(1, -1, 1)
             patches = patches * (1 - mask) + self.mask_token * mask
         return torch.cat([self.first, patches + self.positions], dim=1)
@@ -97,13 +102,19 @@ class Embeddings(nn.Module):
 class ViTMSN(CommonModel):
     """ViTMSN with either of its heads."""
 
+    gamma: Tensor
+    beta: Tensor
+
     def __init__(self, spec: ModelSpec, model: Any) -> None:
         super().__init__(spec)
         backbone = model if spec.head == "base" else model.vit
         self.embeddings = Embeddings(backbone.embeddings)
         asked = len(spec.outputs) > 1
         reads = [None] * (len(backbone.layers) - 1) + [1 if spec.head == "classification" and not asked else None]
-        self.layers = nn.ModuleList(Layer(layer, read) for layer, read in zip(backbone.layers, reads, strict=True))
+        shown = any(group(out.name) == "attentions" for out in spec.outputs)
+        self.layers = nn.ModuleList(
+            Layer(layer, read, shown) for layer, read in zip(backbone.layers, reads, strict=True)
+        )
         norm = backbone.layernorm
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
         self.classifier: nn.Module | None = None

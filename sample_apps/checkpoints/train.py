@@ -4,6 +4,7 @@ import argparse
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -11,9 +12,9 @@ from torch.optim.swa_utils import update_bn
 from transformers import AutoModelForImageClassification, PreTrainedModel
 
 from sample_apps.checkpoints.card import write_card
-from sample_apps.checkpoints.digits import training_scans, training_views
+from sample_apps.checkpoints.digits import SIZE_PX, training_scans, training_views
 from sample_apps.checkpoints.evaluate import evaluate
-from sample_apps.checkpoints.recipes import RECIPES, Recipe
+from sample_apps.checkpoints.recipes import RECIPES, Recipe, Stage
 
 __all__ = ["initialise", "train"]
 
@@ -32,15 +33,15 @@ def train(recipe: Recipe, seed: int) -> PreTrainedModel:
     steps = recipe.epochs * -(-len(training_scans()) // recipe.batch_size)
     schedule = torch.optim.lr_scheduler.OneCycleLR(optimizer, recipe.peak_rate, steps, pct_start=_WARM_UP)
     loss_of = nn.CrossEntropyLoss(label_smoothing=recipe.label_smoothing)
-    sizes_px = [stage.size_px for stage in recipe.stages for _ in range(stage.epochs)]
-    for epoch, size_px in enumerate(sizes_px, start=1):
+    stages = [stage for stage in recipe.stages for _ in range(stage.epochs)]
+    for epoch, stage in enumerate(stages, start=1):
         wall_s, cpu_s = time.perf_counter(), time.process_time()
-        hits = _train_epoch(model.train(), optimizer, schedule, loss_of, _batches(recipe, epoch, size_px))
+        hits = _train_epoch(model.train(), optimizer, schedule, loss_of, _batches(recipe, epoch, stage))
         wall_s, cpu_s = time.perf_counter() - wall_s, time.process_time() - cpu_s
         share = hits / len(training_scans())
-        print(f"epoch {epoch} at {size_px} px: {share:.1%} right, {wall_s:.1f} s, {cpu_s:.1f} CPU s", flush=True)
+        print(f"epoch {epoch} at {stage.size_px} px: {share:.1%} right, {wall_s:.1f} s, {cpu_s:.1f} CPU s", flush=True)
     # The running statistics trail the weights; the shipped ones are those of the final weights.
-    update_bn((pixels for pixels, _ in _batches(recipe, 0, sizes_px[-1])), model)
+    update_bn((pixels for pixels, _ in _batches(recipe, 0, stages[-1])), model)
     return model.eval()
 
 
@@ -68,14 +69,17 @@ def _parameter_groups(model: nn.Module, weight_decay: float) -> list[dict[str, o
     ]
 
 
-def _batches(recipe: Recipe, epoch: int, size_px: int) -> Iterator[tuple[Tensor, Tensor]]:
-    """Yield one new view of every training scan, shuffled. Yields: (N, 3, H, W) float32 as processed, (N,) int64."""
-    views = list(training_views(len(training_scans()), epoch, size_px))
+def _batches(recipe: Recipe, epoch: int, stage: Stage) -> Iterator[tuple[Tensor, Tensor]]:
+    """Yield one new view of every training scan, shuffled. Yields: (N, 3, H, W) float32 as processed, (N,) int64.
+
+    The last stage's views go through the processor as any photo will; earlier ones are drawn at their stage's size.
+    """
+    last = stage == recipe.stages[-1]
+    views = list(training_views(len(training_scans()), epoch, SIZE_PX if last else stage.size_px))
+    geometry: dict[str, Any] = {} if last else {"do_resize": False, "do_center_crop": False}
     for indices in torch.randperm(len(views)).split(recipe.batch_size):
         batch = [views[index] for index in indices.tolist()]
-        # Views are drawn at the stage's size, which is not the processor's before the last stage.
-        images = [image for image, _ in batch]
-        inputs = recipe.processor(images=images, do_resize=False, do_center_crop=False, return_tensors="pt")
+        inputs = recipe.processor(images=[image for image, _ in batch], **geometry, return_tensors="pt")
         pixels = inputs["pixel_values"].contiguous(memory_format=torch.channels_last)
         yield pixels, torch.tensor([label for _, label in batch])
 

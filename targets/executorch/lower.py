@@ -10,14 +10,14 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, TokenNorm, replace
+from mobile_kit.layers import MapNorm, Softmax, TokenNorm, replace
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import Fallback, Lowered, Request
 
 __all__ = ["lower"]
 
 CASTS = ("dim_order_ops._to_dim_order_copy.default", "aten._to_copy.default")
-CAST_REASON = "the conversion between camera bytes or class numbers and floats is no operation of the delegate"
+CAST_REASON = "a conversion between number types is no operation of the delegate"
 REASONS = {
     "_to_copy": CAST_REASON,
     "_to_dim_order_copy": CAST_REASON,
@@ -87,12 +87,21 @@ class Swish(nn.Module):
         return x * torch.sigmoid(x)
 
 
+class FloatSoftmax(nn.Module):
+    """Softmax in float32: XNNPACK's half kernel loses 10 dB, which shows where the result is an output."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return F.softmax(x.float(), dim=-1).to(x.dtype)
+
+
 class HalfModel(nn.Module):
     """A model in float16 between float32 or uint8 inputs and float32 outputs."""
 
     def __init__(self, model: nn.Module) -> None:
         super().__init__()
         replace(model, nn.SiLU, lambda _: Swish())
+        replace(model, Softmax, lambda softmax: FloatSoftmax() if softmax.shown else softmax)
         self.model = model.half()
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:

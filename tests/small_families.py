@@ -1,0 +1,70 @@
+"""Small checkpoints of the transformer families: a config, a processor, and what to export of them."""
+
+import json
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import transformers
+
+from mobile_kit.families import families
+from mobile_kit.preprocess import Preprocess
+from tests.eager import random_model
+from tests.small_checkpoints import LABELS
+
+IMAGENET: dict[str, Any] = {
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+}
+
+
+@dataclass(frozen=True)
+class Small:
+    """A family's small configuration. config: arguments of its transformers class."""
+
+    family: str
+    config_class: str
+    config: dict[str, Any] = field(repr=False)
+    processor: dict[str, Any] = field(repr=False)
+
+    def preprocess(self, image_size: tuple[int, int], channels: int = 3) -> Preprocess:
+        """Return the processor's work at a size (height, width)."""
+        return Preprocess.from_processor(self._processor(channels), channels).resized_to(image_size)
+
+    def model(self, head: str, image_size: tuple[int, int], changes: dict[str, Any], **options: Any) -> Any:
+        """Return Hugging Face's model with weights that see their input; options: further constructor arguments."""
+        config_class = getattr(transformers, self.config_class)
+        config = config_class(**{**self.config, **changes}, attn_implementation="eager")
+        preprocess = self.preprocess(image_size, config.num_channels)
+        return random_model(families()[self.family], head, config, preprocess, **options)
+
+    def save(self, model: Any, folder: Path) -> Path:
+        """Write a checkpoint as save_pretrained does, with its processor config beside it."""
+        model.save_pretrained(folder)
+        processor = json.dumps(self._processor(model.config.num_channels))
+        (folder / "preprocessor_config.json").write_text(processor, encoding="utf-8")
+        return folder
+
+    def _processor(self, channels: int) -> dict[str, Any]:
+        gray = {"image_mean": [0.5], "image_std": [0.25]}
+        return self.processor if channels == 3 else {**self.processor, **gray}
+
+
+VIT_MSN = Small(
+    "vit_msn",
+    "ViTMSNConfig",
+    {
+        "hidden_size": 36,
+        "num_hidden_layers": 3,
+        "num_attention_heads": 4,
+        "intermediate_size": 50,
+        "image_size": 32,
+        "patch_size": 8,
+        "id2label": dict(enumerate(LABELS)),
+    },
+    {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 32, "width": 32}, "resample": 2}
+    | IMAGENET,
+)

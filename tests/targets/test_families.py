@@ -1,0 +1,62 @@
+"""Every family and head on every target: converted, verified by the kit, and held against Hugging Face once more."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobile_kit.manifest import read_manifest
+from tests.exports import Export, export
+from tests.parity import assert_parity
+from tests.small_families import VIT_MSN, Small
+
+NAMES = [f"{target}-{recipe}" for target in ("coreml", "executorch-xnnpack", "tflite") for recipe in ("fp32", "fp16")]
+
+
+@dataclass(frozen=True)
+class Case:
+    """One export. options: further arguments of the transformers class."""
+
+    small: Small
+    head: str
+    image_size: tuple[int, int]
+    outputs: str = ""
+    changes: dict[str, Any] | None = None
+    options: dict[str, Any] | None = None
+
+
+STATES = "hidden_states,attentions"
+CASES = {
+    "vit_msn base": Case(VIT_MSN, "base", (32, 32), STATES),
+    "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), options={"use_mask_token": True}),
+    "vit_msn classification": Case(VIT_MSN, "classification", (32, 32)),
+    "vit_msn classification, gray": Case(VIT_MSN, "classification", (32, 32), STATES, {"num_channels": 1}),
+}
+
+
+@pytest.fixture(scope="module", params=CASES)
+def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    case = CASES[request.param]
+    root = tmp_path_factory.mktemp("family")
+    model = case.small.model(case.head, case.image_size, case.changes or {}, **(case.options or {}))
+    folder = case.small.save(model, root / case.small.family)
+    outputs = ["--outputs", case.outputs] if case.outputs else []
+    return export(folder, root / "out", *outputs, "--recipe", "fp32,fp16")
+
+
+def test_every_file_is_verified(exported: Export) -> None:
+    assert sorted(exported.records) == sorted(NAMES)
+    assert {record["status"] for record in exported.records.values()} == {"passed"}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_file_computes_what_hugging_face_computes(exported: Export, name: str) -> None:
+    assert_parity(exported, name)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_nothing_is_sorted_gathered_or_scattered(exported: Export, name: str) -> None:
+    ops = {op.lower() for op in read_manifest(exported[name]).data["graph"]["ops"]}
+    forbidden = ("sort", "gather", "scatter", "where", "index", "nonzero", "topk", "top_k")
+    assert not {op for op in ops if any(word in op for word in forbidden)}
