@@ -1,8 +1,8 @@
 """CvT (Wu et al., https://arxiv.org/abs/2103.15808) for export: a transformer of stages with convolutional projections.
 
 Tokens are (1, T, D), patches in raster order behind a stage's class token where it has one; only convolutions see maps
-(1, D, H, W). Batch norms, the scale of the attention and every norm's affine but those before a padded convolution are
-folded away; where only the class token is read, the last layer computes nothing else.
+(1, D, H, W). Batch norms, the scale of the attention and the norms' affines are folded away as far as the padding of
+the convolutions lets them; where only the class token is read, the last layer computes nothing else.
 """
 
 import copy
@@ -38,6 +38,9 @@ HEADS = {
 # The one projection of queries, keys and values that Hugging Face's forward pass has.
 METHOD = "dw_bn"
 
+# The largest shift before a gain, so that both stay within float16's range.
+MOST_SHIFT = 1024.0
+
 Size = tuple[int, int]
 
 
@@ -55,13 +58,46 @@ def _affine_norm(norm: nn.LayerNorm) -> nn.Sequential:
     return nn.Sequential(TokenNorm(norm.normalized_shape[0], norm.eps), Affine(norm.weight, norm.bias))
 
 
-class Projection(nn.Module):
-    """A depthwise convolution with its batch norm, then a linear layer; the class token takes the second only."""
+class ShiftNorm(nn.Module):
+    """Normalise each token and add a shift a channel; a gain is left to whatever comes next."""
 
-    def __init__(self, projection: Any, layer: nn.Linear, scale: float = 1.0) -> None:
+    shift: Tensor
+
+    def __init__(self, width: int, eps: float, shift: Tensor) -> None:
+        super().__init__()
+        self.norm = TokenNorm(width, eps)
+        self.register_buffer("shift", shift, persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to the same."""
+        return self.norm(x) + self.shift
+
+
+def _split(norm: nn.LayerNorm) -> tuple[nn.Module, Tensor]:
+    """Return a norm in two parts, the second a gain (D,) that may go through a zero-padded depthwise convolution.
+
+    `x * gamma + beta` is `(x + beta / gamma) * gamma`: the padding of a convolution is zeros, never beta, but zero is
+    zero before the gain and behind it. Where a gamma is next to nothing, all of the affine stays in the first part.
+    """
+    gamma, beta = norm.weight.detach(), norm.bias.detach()
+    if bool((beta.abs() > MOST_SHIFT * gamma.abs()).any()):
+        return _affine_norm(norm), torch.ones_like(gamma)
+    shift = torch.where(gamma == 0, 0.0, beta.double() / gamma.double()).float()
+    return ShiftNorm(norm.normalized_shape[0], norm.eps, shift), gamma.clone()
+
+
+class Projection(nn.Module):
+    """A depthwise convolution with its batch norm, then a linear layer; the class token takes the second only.
+
+    gain: (D,), what the map is still to be multiplied by; the class token has been.
+    """
+
+    def __init__(self, projection: Any, layer: nn.Linear, gain: Tensor, scale: float = 1.0) -> None:
         super().__init__()
         depthwise = projection.convolution_projection
         self.depthwise = fold_batch_norm(depthwise.convolution, depthwise.normalization)
+        weight = self.depthwise.weight.double() * gain.double().reshape(-1, 1, 1, 1)
+        self.depthwise.weight = nn.Parameter(weight.float(), requires_grad=False)
         self.linear = linear(layer, scale=scale)
 
     def forward(self, patches: Tensor, token: Tensor | None) -> Tensor:
@@ -73,15 +109,20 @@ class Projection(nn.Module):
 class Attention(nn.Module):
     """Self-attention with the norm before it. only_token: nothing but the class token is asked for."""
 
+    gain: Tensor
+
     def __init__(self, attention: Any, norm: nn.LayerNorm, size: Size, only_token: bool) -> None:
         super().__init__()
         inner = attention.attention
-        # Its beta must not go through the convolutions: their padding is zeros, not beta.
-        self.norm = _affine_norm(norm)
-        query = inner.convolution_projection_query, inner.projection_query, inner.scale
-        self.query = linear(query[1], scale=query[2]) if only_token else Projection(*query)
-        self.key = Projection(inner.convolution_projection_key, inner.projection_key)
-        self.value = Projection(inner.convolution_projection_value, inner.projection_value)
+        self.norm, gain = _split(norm)
+        self.register_buffer("gain", gain, persistent=False)
+        query = inner.projection_query
+        if only_token:
+            self.query: nn.Module = linear(query, scale=inner.scale)
+        else:
+            self.query = Projection(inner.convolution_projection_query, query, gain, inner.scale)
+        self.key = Projection(inner.convolution_projection_key, inner.projection_key, gain)
+        self.value = Projection(inner.convolution_projection_value, inner.projection_value, gain)
         self.attend = Attend(shown=False)
         self.output = linear(attention.output.dense)
         self.heads, self.size = inner.num_heads, size
@@ -90,7 +131,7 @@ class Attention(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D), or to (1, 1, D) for the class token only."""
         x = self.norm(x)
-        token = x[:, :1] if self.with_token else None
+        token = x[:, :1] * self.gain if self.with_token else None
         patches = _as_map(x[:, 1:] if self.with_token else x, self.size)
         query = self.query(token) if self.only_token else self.query(patches, token)
         parts = query, self.key(patches, token), self.value(patches, token)

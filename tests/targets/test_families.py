@@ -1,7 +1,6 @@
 """Every family and head on every target: converted, verified by the kit, and held against Hugging Face once more."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -9,7 +8,7 @@ import pytest
 from mobile_kit.manifest import read_manifest
 from tests.exports import Export, export
 from tests.parity import assert_parity
-from tests.small_families import VIT_MSN, Small
+from tests.small_families import CVT, VIT_MSN, Small
 
 NAMES = [f"{target}-{recipe}" for target in ("coreml", "executorch-xnnpack", "tflite") for recipe in ("fp32", "fp16")]
 
@@ -28,6 +27,10 @@ class Case:
 
 STATES = "hidden_states,attentions"
 CASES = {
+    "cvt base": Case(CVT, "base", (64, 64), "hidden_states"),
+    "cvt classification": Case(CVT, "classification", (64, 64)),
+    "cvt classification, gray": Case(CVT, "classification", (64, 64), changes={"num_channels": 1}),
+    "cvt classification, no class token": Case(CVT, "classification", (64, 64), changes={"cls_token": [False] * 3}),
     "vit_msn base": Case(VIT_MSN, "base", (32, 32), STATES),
     "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), options={"use_mask_token": True}),
     "vit_msn classification": Case(VIT_MSN, "classification", (32, 32)),

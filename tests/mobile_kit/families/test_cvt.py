@@ -1,9 +1,7 @@
 """CvT against Hugging Face: every config that Hugging Face itself can run, in float32."""
 
-import copy
 from typing import Any
 
-import numpy as np
 import pytest
 import torch
 import transformers
@@ -12,31 +10,13 @@ from torch import Tensor
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.families.cvt import FAMILY, build
-from mobile_kit.metrics import distance, spread
-from mobile_kit.oracle import LEAST_DIFFERENCE
 from mobile_kit.outputs import check_outputs, select_outputs
 from mobile_kit.preprocess import Preprocess
-from mobile_kit.randomize import randomize
-from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel
+from tests.eager import assert_is_hugging_face, scenes
+from tests.small_checkpoints import LABELS
+from tests.small_families import CVT
 
-# The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
-BOUND, FACTOR = 1e-4, 4.0
-
-LABELS = ("apple", "birch", "cedar", "daisy", "elder")
-CONFIG: dict[str, Any] = {"embed_dim": [16, 32, 48], "num_heads": [1, 2, 3], "depth": [1, 2, 3]}
-PROCESSOR: dict[str, Any] = {
-    "image_processor_type": "ConvNextImageProcessor",
-    "do_resize": True,
-    "size": {"shortest_edge": 64},
-    "crop_pct": 0.875,
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-    "resample": 3,
-}
 # One stage: Hugging Face takes the layers' rates of stage i from place i of a list with one place a layer, so a later
 # stage can't have a single layer.
 ONE_STAGE = {"embed_dim": [37], "num_heads": [1], "depth": [1], "cls_token": [True]}
@@ -92,58 +72,16 @@ FORBIDDEN = ("gather", "index", "scatter", "sort", "split", "unbind", "unfold", 
 each_head = pytest.mark.parametrize("head", sorted(FAMILY.heads))
 
 
-def preprocess_for(image_size: tuple[int, int], channels: int = 3) -> Preprocess:
-    processor = {**PROCESSOR, **({"image_mean": 0.4, "image_std": 0.2} if channels == 1 else {})}
-    processor["size"] = {"height": image_size[0], "width": image_size[1]}
-    return Preprocess.from_processor({**processor, "crop_pct": None}, channels)
+def small_model(head: str, image_size: tuple[int, int] = (64, 64), **changes: Any) -> Any:
+    return CVT.model(head, image_size, {**({"id2label": None} if "num_labels" in changes else {}), **changes})
 
 
 def small_config(**changes: Any) -> Any:
-    named = {} if "num_labels" in changes else {"id2label": dict(enumerate(LABELS))}
-    return transformers.CvtConfig(**{**CONFIG, **named, **changes}, attn_implementation="eager")
+    return transformers.CvtConfig(**{**CVT.config, **changes})
 
 
-def small_model(head: str, image_size: tuple[int, int] = (64, 64), **changes: Any) -> Any:
-    """Hugging Face's model for a head, with random weights made for an image size (height, width)."""
-    config = small_config(**changes)
-    model = FAMILY.at_size(getattr(transformers, FAMILY.heads[head].architecture)(config), head, image_size)
-    randomize(model, preprocess_for(image_size, config.num_channels))
-    return model.eval().requires_grad_(False)
-
-
-def pixel_values(image_size: tuple[int, int], channels: int = 3) -> list[Tensor]:
-    preprocess = preprocess_for(image_size, channels)
-    scenes = [scene(seed, *image_size)[:, :, :channels] for seed in (1, 2)]
-    return [torch.from_numpy(preprocess.arithmetic(image)) for image in scenes]
-
-
-@torch.no_grad()
-def reference(model: Any, values: Tensor) -> dict[str, Any]:
-    """Hugging Face's outputs under the names of ours, as float64."""
-    raw = model(values, output_hidden_states=True)
-    states = {f"hidden_states_{i}": state for i, state in enumerate(raw.hidden_states)}
-    if "last_hidden_state" in raw:  # which is the last of them, and no file gives one tensor two names
-        states.popitem()
-    named = {
-        name: raw[name] for name in ("last_hidden_state", "cls_token_value", "logits") if raw.get(name) is not None
-    }
-    return {name: value.double().numpy() for name, value in {**named, **states}.items()}
-
-
-@torch.no_grad()
-def check_parity(model: Any, ours: CommonModel) -> None:
-    """Hold every output that ours gives against Hugging Face's."""
-    photos = pixel_values(ours.spec.image_size, ours.spec.num_channels)
-    first, second = (reference(model, values) for values in photos)
-    exact = reference(copy.deepcopy(model).double(), photos[0].double())
-    got = dict(zip((spec.name for spec in ours.spec.outputs), ours(photos[0]), strict=True))
-    for spec in ours.spec.outputs:
-        name = spec.name
-        moved = np.sqrt(np.mean((first[name] - second[name]) ** 2)) / spread(first[name])
-        assert moved >= LEAST_DIFFERENCE, f"{name}: the reference doesn't see its input"
-        assert tuple(got[name].shape) == spec.shape == first[name].shape
-        own = distance(first[name], exact[name])
-        assert distance(got[name].numpy(), first[name]) <= max(BOUND, FACTOR * own), name
+def photos(image_size: tuple[int, int], channels: int = 3) -> list[Tensor]:
+    return scenes(CVT.preprocess(image_size, channels))
 
 
 @each_head
@@ -151,12 +89,21 @@ def check_parity(model: Any, ours: CommonModel) -> None:
 def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
     changes, image_size = CASES[case]
     model = small_model(head, image_size, **changes)
-    everything = build(model, head, image_size, ("hidden_states",))
-    check_parity(model, everything)
-    photo = pixel_values(image_size, model.config.num_channels)[0]
-    assert {spec.name for spec in everything.spec.outputs} == set(reference(model, photo))
+    values = photos(image_size, model.config.num_channels)
+    assert_is_hugging_face(model, build(model, head, image_size, ("hidden_states",)), values)
     # Without hidden states a classifier's last layer computes the class token only.
-    check_parity(model, build(model, head, image_size, ()))
+    assert_is_hugging_face(model, build(model, head, image_size, ()), values)
+
+
+@each_head
+@pytest.mark.parametrize("beta", [0.0, 0.7])
+def test_a_norm_s_gain_may_be_0(head: str, beta: float) -> None:
+    """Its affine can't be split into a shift before the padding and a gain behind it then, unless it is all 0."""
+    model = small_model(head)
+    for name, parameter in model.named_parameters():
+        if "layernorm_before" in name:
+            parameter[::3] = beta if name.endswith("bias") else 0.0
+    assert_is_hugging_face(model, build(model, head, (64, 64), ("hidden_states",)), photos((64, 64)))
 
 
 def _built(head: str, image_size: tuple[int, int] = (64, 64), **changes: Any) -> CommonModel:
@@ -188,7 +135,7 @@ def test_the_spec_says_what_the_checkpoint_is() -> None:
 
 @pytest.mark.parametrize("head", sorted(FAMILY.heads))
 def test_only_convolutions_products_and_permutes_are_in_the_graph(head: str) -> None:
-    program = torch.export.export(_built(head), tuple(pixel_values((64, 64))[:1]))
+    program = torch.export.export(_built(head), tuple(photos((64, 64))[:1]))
     calls = [node for node in program.run_decompositions().graph.nodes if node.op == "call_function"]
     ops = {node.target._schema.name.split("::")[1] for node in calls if hasattr(node.target, "_schema")}
     assert {"convolution", "permute", "bmm", "cat"} <= ops
@@ -199,7 +146,7 @@ def test_only_convolutions_products_and_permutes_are_in_the_graph(head: str) -> 
 def test_a_classifier_computes_the_query_of_the_last_class_token_only() -> None:
     graphs = [
         torch.export.export(build(small_model("classification"), "classification", (64, 64), optional), (photo,)).graph
-        for photo in pixel_values((64, 64))[:1]
+        for photo in photos((64, 64))[:1]
         for optional in ((), ("hidden_states",))
     ]
     counts = [sum("conv2d" in str(node.target) for node in graph.nodes) for graph in graphs]
