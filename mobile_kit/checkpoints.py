@@ -15,6 +15,7 @@ from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.families import Family, Head, families, known_checkpoints
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.randomize import randomize
+from mobile_kit.tf_weights import TENSORFLOW
 from mobile_kit.weights import PICKLE, WEIGHTS, has_weights, load_weights, one_line
 
 __all__ = ["Checkpoint", "load"]
@@ -136,7 +137,7 @@ def _refuse_revision(source: str, revision: str | None, why: str) -> None:
 
 
 def _download(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> Path:
-    """Fetch what is needed of a repository: a pickle only where it may be read and there is nothing better."""
+    """Fetch what is needed of a repository: safetensors, else a pickle where it may be read, else TensorFlow's."""
     from huggingface_hub import snapshot_download
 
     patterns = ["config.json", PROCESSOR, "README.md"]
@@ -144,8 +145,9 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
         patterns += ["model*.safetensors", "model.safetensors.index.json"]
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-        if allow_pickle and not random_weights and not has_weights(folder):
-            folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[PICKLE]))
+        if not random_weights and not has_weights(folder):
+            second = PICKLE if allow_pickle else TENSORFLOW
+            folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[second]))
         return folder
     except Exception as exc:  # the Hub's client raises its own kinds and those of its transport
         reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__

@@ -12,6 +12,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 __all__ = [
+    "Affine",
     "Attend",
     "MapNorm",
     "Mlp",
@@ -27,6 +28,22 @@ __all__ = [
 ]
 
 M = TypeVar("M", bound=nn.Module)
+
+
+class Affine(nn.Module):
+    """`x * gamma + beta` over the last axis: a norm's affine that no projection can take."""
+
+    gamma: Tensor
+    beta: Tensor
+
+    def __init__(self, gamma: Tensor, beta: Tensor) -> None:
+        super().__init__()
+        self.register_buffer("gamma", gamma.detach().clone(), persistent=False)
+        self.register_buffer("beta", beta.detach().clone(), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(..., D) to the same."""
+        return x * self.gamma + self.beta
 
 
 class MapNorm(nn.Module):

@@ -76,9 +76,15 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
 
     requested: names from `known_outputs`. Optional ones (`hidden_states`) are added to the others; where none of the
     others is named, a classifier gives probabilities and logits, any other head what Hugging Face gives.
-    Raises: UnsupportedError for an unknown name.
+    Raises: UnsupportedError for an unknown name, and for an output that the checkpoint's config leaves out.
     """
     check_outputs(head, requested)
+    given = {group(spec.name) for spec in model.spec.outputs}
+    for name in requested:
+        if name in head.outputs and name not in given:
+            raise UnsupportedError(
+                f"output {name!r}: the checkpoint's config leaves it out. Known: {', '.join(sorted(given))}."
+            )
     main = tuple(name for name in known_outputs(head) if name in requested and name not in head.optional)
     outputs: list[TensorSpec] = []
     for name in main or _default(model.spec, head):
@@ -92,7 +98,8 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
 def _default(spec: ModelSpec, head: Head) -> tuple[str, ...]:
     # The softmax over one class is 1 for every image.
     several = spec.num_labels is not None and spec.num_labels > 1
-    return ("probabilities", *head.outputs) if head.name == "classification" and several else head.outputs
+    given = tuple(name for name in head.outputs if any(group(out.name) == name for out in spec.outputs))
+    return ("probabilities", *given) if head.name == "classification" and several else given
 
 
 def _derived(name: str, spec: ModelSpec) -> TensorSpec:

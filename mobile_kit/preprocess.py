@@ -6,7 +6,7 @@ convolution where that is exact.
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, Literal
 
@@ -124,23 +124,24 @@ class Preprocess:
 
 
 class ImageFront(nn.Module):
-    """The part of the arithmetic that is not folded: layout, and subtraction and scale where they can't be."""
+    """The part of the arithmetic that is not folded: layout, and subtractions and scale where they can't be.
 
-    offset: Tensor | None
+    offsets: (1, C, 1, 1) each, subtracted one after the other.
+    """
 
-    def __init__(self, entry: Entry, offset: Tensor | None, scale: float) -> None:
+    def __init__(self, entry: Entry, offsets: Sequence[Tensor], scale: float) -> None:
         super().__init__()
         self.nhwc = entry == "uint8_nhwc"
         self.scale = scale
-        self.register_buffer("offset", offset, persistent=False)
+        self.offsets = nn.ParameterList(nn.Parameter(offset, requires_grad=False) for offset in offsets)
 
     def forward(self, image: Tensor) -> Tensor:
         """(1, H, W, C) uint8 or (1, C, H, W) float32, 0..255, to the stem's input (1, C, H, W) float32."""
         x = image if image.is_floating_point() else image.to(torch.float32)
         # Cast first: delegates take a permute of floats, and none of bytes.
         x = x.permute(0, 3, 1, 2) if self.nhwc else x
-        if self.offset is not None:
-            x = x - self.offset
+        for offset in self.offsets:
+            x = x - offset
         return x if self.scale == 1.0 else x * self.scale
 
 
@@ -168,7 +169,8 @@ def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool 
 
     entry: how the image enters. half: the weights will be float16; then the scale's power of two stays in the graph
     (multiplying by it is exact), as weights of 1/255th the size would fall among float16's subnormal numbers, and so
-    does the mean's whole part (subtracting it from a pixel is exact), as a bias that takes all of it loses its digits.
+    does the mean's whole part (subtracting it from a pixel is exact), as a bias that takes all of it loses its digits;
+    where the rest can't be folded either, it is subtracted by itself, as float16 has no 123.675.
     Raises: UnsupportedError where the mean has nowhere to go.
     """
     if entry == "pixel_values":
@@ -177,20 +179,21 @@ def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool 
     scale = torch.tensor([preprocess.scale / s for s in preprocess.std], dtype=torch.float64)
     shift = torch.tensor([m / preprocess.scale for m in preprocess.mean], dtype=torch.float64)
     # A padded zero would have to be the mean: subtract first, then pad.
-    offset = shift if _padded(stem) else shift.round() * half
+    whole = shift.round() if half else torch.zeros_like(shift)
+    rest = shift - whole if _padded(stem) else torch.zeros_like(shift)
     weight = stem.weight.detach().double() * scale.reshape(1, -1, 1, 1)
-    _fold_shift(stem, weight, shift - offset)
+    _fold_shift(stem, weight, shift - whole - rest)
     kept = 2.0 ** round(math.log2(float(scale.max()))) if half else 1.0
     flip = preprocess.channel_order == "BGR"
     stem.weight = nn.Parameter((weight.flip(1) if flip else weight).float() / kept, requires_grad=False)
-    offset = (offset.flip(0) if flip else offset).float().reshape(1, -1, 1, 1)
+    offsets = [(part.flip(0) if flip else part).float().reshape(1, -1, 1, 1) for part in (whole, rest) if part.any()]
     height, width = model.spec.image_size
     color = "GRAY" if preprocess.channels == 1 else "RGB"
     if entry == "uint8_nhwc":
         spec = TensorSpec("image", (1, height, width, preprocess.channels), "uint8", "NHWC", "image", color, (0, 255))
     else:
         spec = TensorSpec("image", (1, preprocess.channels, height, width), "float32", "NCHW", "image", color, (0, 255))
-    return ImageModel(model, ImageFront(entry, offset if bool(offset.any()) else None, kept), spec).eval()
+    return ImageModel(model, ImageFront(entry, offsets, kept), spec).eval()
 
 
 def _fold_shift(stem: nn.Conv2d, weight: Tensor, shift: Tensor) -> None:

@@ -10,6 +10,7 @@ from torch import nn
 
 from mobile_kit.errors import CheckpointError
 from mobile_kit.families import Family, Head
+from mobile_kit.tf_weights import TENSORFLOW, read_tensorflow
 
 __all__ = ["PICKLE", "WEIGHTS", "has_weights", "load_weights", "one_line"]
 
@@ -18,8 +19,8 @@ PICKLE = "pytorch_model.bin"
 
 
 def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds safetensors."""
-    return any((folder / name).is_file() for name in WEIGHTS)
+    """Tell whether a folder holds weights that are no pickle: safetensors, or TensorFlow's HDF5."""
+    return any((folder / name).is_file() for name in (*WEIGHTS, TENSORFLOW))
 
 
 def load_weights(source: str, folder: Path, family: Family, head: Head, architecture: Any, config: Any) -> nn.Module:
@@ -27,8 +28,14 @@ def load_weights(source: str, folder: Path, family: Family, head: Head, architec
 
     source: what the checkpoint is called in messages. Raises: CheckpointError.
     """
-    pickle = not has_weights(folder)
-    names = set() if pickle else _check_safetensors(source, folder)
+    safe = any((folder / name).is_file() for name in WEIGHTS)
+    read: dict[str, Any] = {"pretrained_model_name_or_path": folder}
+    names: set[str] = set()
+    if safe:
+        names = _check_safetensors(source, folder)
+    elif (folder / TENSORFLOW).is_file():
+        tensors = read_tensorflow(source, folder / TENSORFLOW, family, architecture, config)
+        read, names = {"pretrained_model_name_or_path": None, "state_dict": tensors}, set(tensors)
     options = family.options(head.name, names)
     try:
         with torch.device("meta"):  # so that no one blames the weights for a config
@@ -39,10 +46,10 @@ def load_weights(source: str, folder: Path, family: Family, head: Head, architec
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # torch's, of the pickle's format
             model, info = architecture.from_pretrained(
-                folder,
+                **read,
                 config=config,
                 dtype=torch.float32,
-                use_safetensors=not pickle,
+                use_safetensors=safe,
                 weights_only=True,
                 local_files_only=True,
                 ignore_mismatched_sizes=True,

@@ -26,6 +26,7 @@ def random_model(family: Family, head: str, config: Any, preprocess: Preprocess,
     import transformers
 
     model = getattr(transformers, family.heads[head].architecture)(config, **options)
+    model = family.at_size(model, head, preprocess.image_size)
     randomize(model, preprocess)
     return model.eval().requires_grad_(False)
 
@@ -40,14 +41,19 @@ def scenes(preprocess: Preprocess, seeds: Sequence[int] = (1, 2)) -> list[Tensor
 def reference(
     model: Any, values: Tensor, outputs: Sequence[TensorSpec], further: Mapping[str, Tensor] | None = None
 ) -> dict[str, NDArray[Any]]:
-    """Hugging Face's outputs under the names of ours, as float64; a group's are counted."""
+    """Hugging Face's outputs under the names of ours, as float64; a group's are counted.
+
+    Of a tensor that it gives twice, as the last state and among all of them, no file has the second.
+    """
     groups = {group(spec.name) for spec in outputs}
     flags = {f"output_{name}": True for name in ("hidden_states", "attentions") if any(name in g for g in groups)}
     raw = model(values, **(further or {}), **flags)
     named: dict[str, Tensor] = {}
     for name in groups:
         value = raw[name]
-        members = value if isinstance(value, tuple | list) else None
+        members = (
+            [x for x in value if x is not raw.get("last_hidden_state")] if isinstance(value, tuple | list) else None
+        )
         named |= {name: value} if members is None else {f"{name}_{i}": member for i, member in enumerate(members)}
     return {name: value.double().numpy() for name, value in named.items()}
 

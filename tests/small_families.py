@@ -53,6 +53,25 @@ class Small:
         return self.processor if channels == 3 else {**self.processor, **gray}
 
 
+CVT = Small(
+    "cvt",
+    "CvtConfig",
+    # A stage's depth is greater than its number, as Hugging Face takes the drop rates of a layer from the wrong place.
+    {
+        "embed_dim": [16, 32, 48],
+        "num_heads": [1, 2, 3],
+        "depth": [1, 2, 3],
+        "id2label": dict(enumerate(LABELS)),
+    },
+    {
+        "image_processor_type": "ConvNextImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 64},
+        "crop_pct": 0.875,
+        "resample": 3,
+    }
+    | IMAGENET,
+)
 VIT_MSN = Small(
     "vit_msn",
     "ViTMSNConfig",

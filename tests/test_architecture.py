@@ -26,6 +26,7 @@ LAYERS = (
     "calibration manifest",
     "checkpoints outputs",
     "weights",
+    "tf_weights",
     "families",
     "randomize target",
     "layers preprocess",

@@ -21,6 +21,7 @@ __all__ = ["Family", "Head", "Known", "families", "known_checkpoints", "labels_o
 
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
+    "cvt": "mobile_kit.families.cvt:FAMILY",
     "mobilevitv2": "mobile_kit.families.mobilevitv2:FAMILY",
     "vit_msn": "mobile_kit.families.vit_msn:FAMILY",
 }
@@ -71,7 +72,9 @@ class Family:
     for another image size than its config's, with the position embeddings resampled as `interpolate_pos_encoding`
     does it, and raises the same error; by default the model takes any size as it is. `options(head, tensors)` returns
     further arguments of the architecture's constructor, by the names of the checkpoint's tensors. `surplus` are ends of
-    names of tensors that a head may leave unread. `data` is the JSON file of the known checkpoints.
+    names of tensors that a head may leave unread. `tensorflow(name, config)` returns the tensor's name of a variable in
+    a tf_model.h5, both dotted; null where Hugging Face had no TensorFlow classes. `data` is the JSON file of the known
+    checkpoints.
     """
 
     name: str
@@ -81,6 +84,7 @@ class Family:
     at_size: Callable[[nn.Module, str, tuple[int, int]], nn.Module] = field(default=_as_it_is, repr=False)
     options: Callable[[str, Collection[str]], dict[str, Any]] = field(default=_no_options, repr=False)
     surplus: tuple[str, ...] = ()
+    tensorflow: Callable[[str, Any], str] | None = field(default=None, repr=False)
     data: Path | None = None
 
     def known(self) -> tuple[Known, ...]:

@@ -13,7 +13,7 @@ from transformers import AutoImageProcessor
 
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
 from mobile_kit.families.mobilevitv2 import build
-from mobile_kit.preprocess import Entry, Preprocess, attach
+from mobile_kit.preprocess import Entry, ImageFront, Preprocess, attach
 from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from tests.small_checkpoints import PROCESSOR, preprocess_for, small_model
@@ -286,6 +286,19 @@ def test_half_keeps_the_weights_out_of_float16s_subnormal_numbers() -> None:
     # Scaled by 256 / 255 in place of 1 / 255: all of the significant bits of float16, whose least normal is 2**-14.
     assert plain.abs().mean() < 2e-3
     assert 0.9 < half.abs().mean() / Stem(1, 3).stem.weight.abs().mean() < 1.1
+
+
+@pytest.mark.parametrize("padding", [0, 1])
+def test_half_subtracts_the_mean_with_one_rounding(padding: int) -> None:
+    """Float16 has no 123.675: the mean of a padded first convolution would be off by up to 1/32 for every pixel."""
+    preprocess = preprocessing("RGB", True)
+    bytes_ = torch.arange(256, dtype=torch.uint8).reshape(1, 256, 1, 1).expand(1, 256, 1, 3)
+    model = attach(Stem(padding, 3), preprocess, "uint8_nhwc", half=True)
+    front = next(module for module in model.modules() if isinstance(module, ImageFront))
+    exact, ours = front.double()(bytes_.double()), front.half()(bytes_.half()).double()
+    assert exact.abs().max() > 1
+    # The rest of the mean is rounded too: at most 2**-13, here times 2**-6.
+    assert bool(((ours - exact).abs() <= exact.abs() * 2**-11 + 2**-18).all())
 
 
 def test_a_mean_without_a_bias_to_fold_it_into_is_refused() -> None:
