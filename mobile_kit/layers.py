@@ -4,7 +4,8 @@ They are canonical: plain torch modules whose graph every target can read. What 
 there, module by module (`replace`), so that no family knows of a target.
 """
 
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -21,11 +22,14 @@ __all__ = [
     "linear",
     "merge_heads",
     "pointwise",
+    "reorder",
     "replace",
     "split_heads",
 ]
 
 M = TypeVar("M", bound=nn.Module)
+# The most axes that a tensor may have: Core ML's limit.
+MAX_RANK = 5
 
 
 class MapNorm(nn.Module):
@@ -92,6 +96,43 @@ def attend(query: Tensor, key: Tensor, value: Tensor) -> tuple[Tensor, Tensor]:
     """
     probabilities = F.softmax(torch.bmm(query, key.transpose(1, 2)), dim=-1)
     return torch.bmm(probabilities, value), probabilities
+
+
+def reorder(x: Tensor, sizes: Sequence[int], order: Sequence[int]) -> Tensor:
+    """View a tensor's elements as axes of the given sizes and permute those, through tensors of rank 5 at most.
+
+    order: for each axis of the result, which one of `sizes` it is. Returns: the elements in their new order, of the
+    shape of `x`, so that the caller views them as it likes.
+    """
+    shape = x.shape
+    wanted = [axis for axis in order if sizes[axis] > 1]
+    now = sorted(wanted)
+    while now != wanted:
+        runs = _runs(now, wanted)
+        if len(runs) > MAX_RANK:
+            # Bring what comes next to its place; the rest of the way is for another turn.
+            first = next(i for i, axis in enumerate(wanted) if now[i] != axis)
+            moved = next(run for run in runs if run[0] == wanted[first])
+            start = now.index(moved[0])
+            parts = (now[:first], now[first:start], moved, now[start + len(moved) :])
+            runs = [part for part in parts if part]
+            places = ((0, 2, 1, 3) if first else (1, 0, 2))[: len(runs)]
+        else:
+            places = tuple(sorted(range(len(runs)), key=lambda i: wanted.index(runs[i][0])))
+        x = x.reshape([math.prod(sizes[axis] for axis in run) for run in runs]).permute(places)
+        now = [axis for place in places for axis in runs[place]]
+    return x.reshape(shape)
+
+
+def _runs(now: list[int], wanted: list[int]) -> list[list[int]]:
+    """Split the axes into runs that stay together."""
+    runs = [now[:1]]
+    for before, axis in zip(now, now[1:], strict=False):
+        if wanted.index(axis) == wanted.index(before) + 1:
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    return runs
 
 
 def linear(layer: nn.Linear, rows: slice = slice(None), scale: float = 1.0) -> nn.Linear:

@@ -1,0 +1,151 @@
+import copy
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+import transformers
+from torch import Tensor
+
+from mobile_kit.families.hiera import FAMILY, build
+from mobile_kit.metrics import distance, spread
+from mobile_kit.oracle import LEAST_DIFFERENCE
+from mobile_kit.preprocess import Preprocess
+from mobile_kit.randomize import randomize
+from mobile_kit.scenes import scene
+from mobile_kit.spec import CommonModel, group
+
+# The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
+BOUND, FACTOR = 1e-4, 4.0
+
+LABELS = ("apple", "birch", "cedar", "daisy", "elder")
+CONFIG: dict[str, Any] = {
+    "image_size": [64, 64],
+    "embed_dim": 16,
+    "depths": [1, 2, 2, 1],
+    "num_heads": [1, 2, 4, 8],
+    "mlp_ratio": 2.0,
+    "decoder_hidden_size": 24,
+    "decoder_depth": 2,
+    "decoder_num_heads": 4,
+}
+PROCESSOR: dict[str, Any] = {
+    "image_processor_type": "BitImageProcessor",
+    "do_resize": True,
+    "size": {"shortest_edge": 72},
+    "do_center_crop": True,
+    "crop_size": {"height": 64, "width": 64},
+    "do_rescale": True,
+    "rescale_factor": 1 / 255,
+    "do_normalize": True,
+    "image_mean": [0.485, 0.456, 0.406],
+    "image_std": [0.229, 0.224, 0.225],
+    "resample": 3,
+}
+# That of Hugging Face's own model tests.
+TINY = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1], "mlp_ratio": 1.0}
+TINY_DECODER = {"decoder_hidden_size": 2, "decoder_depth": 1, "decoder_num_heads": 1}
+
+CASES: dict[str, dict[str, Any]] = {
+    "default": {},
+    "Hugging Face's tests": {**TINY, **TINY_DECODER},
+    "odd width": {"embed_dim": 37, "num_heads": [1, 2, 1, 4]},
+    "not square": {"image_size": [64, 96]},
+    "one unit": {"image_size": [32, 32]},
+    "three units": {"image_size": [96, 32]},
+    "one channel": {"num_channels": 1},
+    "no units": {"masked_unit_attention": [False] * 4},
+    "units everywhere": {"masked_unit_attention": [True] * 4},
+    "units in the last stage": {"masked_unit_attention": [False, False, False, True]},
+    "two poolings": {"num_query_pool": 2},
+    "one pooling, units everywhere": {"num_query_pool": 1, "masked_unit_attention": [True] * 4},
+    "no pooling": {"num_query_pool": 0, "masked_unit_attention": [True] * 4},
+    "pooled by one": {"query_stride": [1, 1], "masked_unit_size": [4, 4]},
+    "pooled along rows": {"query_stride": [1, 2]},
+    "wider units": {"masked_unit_size": [16, 16], "image_size": [128, 64], "masked_unit_attention": [True] * 4},
+    "units of three": {"masked_unit_size": [24, 8], "image_size": [96, 64], "num_query_pool": 2},
+    "units across the map": {"masked_unit_size": [16, 16], "image_size": [32, 128]},
+    "three stages": {"depths": [1, 2, 1], "num_heads": [1, 2, 4], "num_query_pool": 2, "masked_unit_size": [4, 4]},
+    "one stage": {"depths": [2], "num_heads": [2], "num_query_pool": 0, "masked_unit_attention": [True]},
+    "five stages": {
+        "depths": [1, 1, 1, 1, 1],
+        "num_heads": [1, 1, 2, 2, 2],
+        "masked_unit_size": [16, 16],
+        "masked_unit_attention": [True] * 5,
+        "num_query_pool": 3,
+    },
+    "multiplier 1.5": {"embed_dim_multiplier": 1.5, "num_heads": [1, 2, 4, 2]},
+    "patches side by side": {"patch_size": [4, 4], "patch_padding": [0, 0]},
+    "patches of 2": {"patch_size": [2, 3], "patch_stride": [2, 2], "patch_padding": [0, 1], "image_size": [32, 48]},
+    "layer_norm_eps": {"layer_norm_eps": 1e-2},
+    "relu": {"hidden_act": "relu"},
+}  # fmt: skip
+
+each_head = pytest.mark.parametrize("head", sorted(FAMILY.heads))
+
+
+def small_config(**changes: Any) -> Any:
+    named = {} if {"num_labels", "id2label"} & changes.keys() else {"id2label": dict(enumerate(LABELS))}
+    return transformers.HieraConfig(**{**CONFIG, **named, **changes}, attn_implementation="eager")
+
+
+def small_model(head: str, **changes: Any) -> Any:
+    """Return Hugging Face's model for a head, with random weights."""
+    config = small_config(**changes)
+    model = getattr(transformers, FAMILY.heads[head].architecture)(config)
+    randomize(model, preprocess_for(tuple(config.image_size), config.num_channels))
+    return model.eval().requires_grad_(False)
+
+
+def preprocess_for(image_size: tuple[int, int], channels: int = 3) -> Preprocess:
+    processor = PROCESSOR if channels == 3 else {**PROCESSOR, "image_mean": 0.45, "image_std": 0.225}
+    return Preprocess.from_processor(processor, channels).resized_to(image_size)
+
+
+def pixel_values(image_size: tuple[int, int], channels: int = 3) -> list[Tensor]:
+    preprocess = preprocess_for(image_size, channels)
+    scenes = [scene(seed, *image_size)[:, :, :channels] for seed in (1, 2)]
+    return [torch.from_numpy(preprocess.arithmetic(image)) for image in scenes]
+
+
+@torch.no_grad()
+def reference(model: Any, ours: CommonModel, values: Tensor) -> dict[str, Any]:
+    """Hugging Face's outputs under the names of ours, as float64."""
+    raw = model(values, output_hidden_states=True, output_attentions=True)
+    found = {}
+    for spec in ours.spec.outputs:
+        like = group(spec.name)
+        value = raw[like] if like == spec.name else raw[like][int(spec.name.removeprefix(f"{like}_"))]
+        found[spec.name] = value.double().numpy()
+    return found
+
+
+@torch.no_grad()
+def check_parity(model: Any, ours: CommonModel) -> None:
+    photos = pixel_values(ours.spec.image_size, ours.spec.num_channels)
+    first, second = (reference(model, ours, values) for values in photos)
+    exact = reference(copy.deepcopy(model).double(), ours, photos[0].double())
+    got = dict(zip((spec.name for spec in ours.spec.outputs), ours(photos[0]), strict=True))
+    for spec in ours.spec.outputs:
+        name = spec.name
+        moved = np.sqrt(np.mean((first[name] - second[name]) ** 2)) / spread(first[name])
+        assert moved >= LEAST_DIFFERENCE or blind(spec), f"{name}: the reference doesn't see its input ({moved})"
+        assert tuple(got[name].shape) == spec.shape == first[name].shape, name
+        own = distance(first[name], exact[name])
+        assert distance(got[name].numpy(), first[name]) <= max(BOUND, FACTOR * own), name
+
+
+def blind(spec: Any) -> bool:
+    """A softmax over one token is 1 whatever the image."""
+    return group(spec.name) == "attentions" and spec.shape[-1] == 1
+
+
+def check(head: str, **changes: Any) -> None:
+    model = small_model(head, **changes)
+    check_parity(model, build(model, head, tuple(model.config.image_size), FAMILY.heads[head].optional))
+
+
+@each_head
+@pytest.mark.parametrize("case", CASES)
+def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
+    check(head, **CASES[case])
