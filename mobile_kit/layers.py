@@ -4,6 +4,7 @@ They are canonical: plain torch modules whose graph every target can read. What 
 there, module by module (`replace`), so that no family knows of a target.
 """
 
+import itertools
 import math
 from collections.abc import Callable, Sequence
 from typing import TypeVar
@@ -127,7 +128,7 @@ def reorder(x: Tensor, sizes: Sequence[int], order: Sequence[int]) -> Tensor:
 def _runs(now: list[int], wanted: list[int]) -> list[list[int]]:
     """Split the axes into runs that stay together."""
     runs = [now[:1]]
-    for before, axis in zip(now, now[1:], strict=False):
+    for before, axis in itertools.pairwise(now):
         if wanted.index(axis) == wanted.index(before) + 1:
             runs[-1].append(axis)
         else:

@@ -1,8 +1,8 @@
 """Hiera (Ryali et al., https://arxiv.org/abs/2306.00989) for export: a transformer whose attention runs in mask units.
 
 Tokens are (1, T, D), in an order in which a mask unit lies together, and so do the tokens that are pooled
-(`hiera_tokens`): attention in units is a reshape, and query pooling a maximum of slices. Norm affines and the scale of the
-attention are folded away.
+(`hiera_tokens`): attention in units is a reshape, and query pooling a maximum of slices. Norm affines and the scale of
+the attention are folded away.
 """
 
 import copy
@@ -76,7 +76,7 @@ class Attention(nn.Module):
 
 
 class Layer(nn.Module):
-    """Attention and feed-forward network, each with a residual, which is projected and pooled where the width changes."""
+    """Attention and feed-forward network, each with a residual; the first is pooled where the width changes."""
 
     def __init__(self, layer: Any) -> None:
         super().__init__()
@@ -94,6 +94,20 @@ class Layer(nn.Module):
         context, probabilities = self.attention(normal)
         x = context + (x if self.residual is None else pooled(self.residual(normal), self.attention.stride))
         return x + self.mlp(x), probabilities
+
+
+class Stage(nn.Module):
+    """Layers of one width, the first of which may pool."""
+
+    def __init__(self, stage: Any) -> None:
+        super().__init__()
+        self.layers = nn.ModuleList(map(Layer, stage.layers))
+
+    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
+        """(1, T, D) to (1, T / stride, E) and the last attention's probabilities."""
+        for layer in self.layers:
+            x, probabilities = layer(x)
+        return x, probabilities
 
 
 class Embeddings(nn.Module):
@@ -119,7 +133,7 @@ class Hiera(CommonModel):
         backbone = _backbone(model, spec.head)
         self.embeddings = Embeddings(backbone.embeddings)
         self.order = order
-        self.stages = nn.ModuleList(nn.ModuleList(map(Layer, stage.layers)) for stage in backbone.encoder.stages)
+        self.stages = nn.ModuleList(map(Stage, backbone.encoder.stages))
         self.head = Pooler(backbone.pooler, getattr(model, "classifier", None))
 
     @property
@@ -132,29 +146,26 @@ class Hiera(CommonModel):
         x = self.order.from_raster(self.embeddings(inputs[0]))
         states, attentions = [x], []
         for stage in self.stages:
-            for layer in stage:
-                tokens = x.shape[1]
-                x, probabilities = layer(x)
+            x, probabilities = stage(x)
             states.append(x)
-            attentions.append((probabilities, tokens, layer.attention.windows(tokens)))
+            attentions.append(probabilities)
         name = "logits" if self.spec.head == "classification" else "pooler_output"
         found = {name: self.head(x), "last_hidden_state": self.order.to_flat(x, self.order.pools)}
         found |= self._asked(states, attentions)
         return tuple(found[out.name] for out in self.spec.outputs)
 
-    def _asked(self, states: list[Tensor], attentions: list[tuple[Tensor, int, int]]) -> dict[str, Tensor]:
+    def _asked(self, states: list[Tensor], attentions: list[Tensor]) -> dict[str, Tensor]:
         """Bring what `--outputs` asks for beside the head's own outputs into Hugging Face's order."""
-        found, specs = {}, {out.name: out for out in self.spec.outputs}
+        found, shapes = {}, {out.name: out.shape for out in self.spec.outputs}
         for index, state in enumerate(states):
             level = self.order.level(index - 1)
-            if (name := f"hidden_states_{index}") in specs:
+            if (name := f"hidden_states_{index}") in shapes:
                 found[name] = self.order.to_flat(state, level)
-            if (name := f"reshaped_hidden_states_{index}") in specs:
-                found[name] = self.order.to_raster(state, level).reshape(specs[name].shape)
-        for index, (probabilities, tokens, windows) in enumerate(attentions):
-            if (name := f"attentions_{index}") in specs:
-                levels = next(i for i in range(self.order.pools + 1) if self.order.tokens(i) == tokens)
-                found[name] = self.order.attentions(probabilities, levels, self.order.level(index), windows)
+            if (name := f"reshaped_hidden_states_{index}") in shapes:
+                found[name] = self.order.to_raster(state, level).reshape(shapes[name])
+        for index, probabilities in enumerate(attentions):
+            if (name := f"attentions_{index}") in shapes:
+                found[name] = self.order.attentions(probabilities, shapes[name])
         return found
 
 
@@ -188,8 +199,8 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
 
     model: HieraModel or a model with one of its heads, float32, of the image size (`at_size`). outputs: names from the
     head's `optional` that are to be added.
-    Raises: UnsupportedError for an image size that mask units or patches don't fill, and for a config with which Hugging
-        Face can't compute either.
+    Raises: UnsupportedError for an image size that mask units or patches don't fill, and for a config with which
+        Hugging Face can't compute either.
     """
     config = model.config
     order = _order(config, head, image_size)
@@ -295,5 +306,5 @@ FAMILY = Family(
     model_type="hiera",
     heads=HEADS,
     build=build,
-    data=None,
+    data=Path(__file__).with_suffix(".json"),
 )

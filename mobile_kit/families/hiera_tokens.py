@@ -2,10 +2,11 @@
 
 Three orders occur. *Raster*: rows of the map. *Flat*, Hugging Face's: the place in its 2x2 block comes first, then that
 block's place in its own, and so on to the coarsest cell; pooling is a maximum over the first axis, and a mask unit's
-tokens lie as far apart as there are units. *Ours*: flat with its axes reversed. A mask unit's tokens lie together, and so
-do those that are pooled, so that attention and pooling need no permute.
+tokens lie as far apart as there are units. *Ours*: flat with its axes reversed. A mask unit's tokens lie together, and
+so do those that are pooled, so that attention and pooling need no permute.
 """
 
+import itertools
 import math
 from dataclasses import dataclass
 
@@ -20,8 +21,8 @@ __all__ = ["TokenOrder"]
 class TokenOrder:
     """How the tokens of one image are counted.
 
-    cells: (rows, columns) of the coarsest cells. stride: the query stride, (rows, columns). steps: how many times a cell
-    is divided by it; pools: how many of these are pooled away, the finest first. spare: cells to a mask unit.
+    cells: (rows, columns) of the coarsest cells. stride: the query stride, (rows, columns). steps: how many times a
+    cell is divided by it; pools: how many of these are pooled away, the finest first. spare: cells to a mask unit.
     A level is the number of poolings that a map has been through.
     """
 
@@ -74,18 +75,22 @@ class TokenOrder:
         back = [order.index(axis) for axis in range(len(order))]
         return _permuted(x, [sizes[axis] for axis in order], back)
 
-    def attentions(self, probabilities: Tensor, level: int, queries: int, windows: int) -> Tensor:
-        """Bring probabilities (windows * heads, Q, T) from our order into Hugging Face's, (1, heads, windows, Q, T).
+    def attentions(self, probabilities: Tensor, shape: tuple[int, ...]) -> Tensor:
+        """Bring probabilities (windows * heads, Q, T) from our order into Hugging Face's.
 
-        level: that of the T tokens. queries: that of the Q queries.
+        shape: theirs, (1, heads, windows, Q, T).
         """
-        heads, asked, seen = probabilities.shape[0] // windows, probabilities.shape[1], probabilities.shape[2]
-        parts = [self.sizes(level), [heads], self.sizes(queries), self.sizes(level)]
-        outer = next(i for i in range(len(parts[0]) + 1) if math.prod(parts[0][:i]) == windows)
-        parts = [parts[0][:outer], parts[1], parts[2][outer:], parts[3][outer:]]
-        axes = [list(range(sum(map(len, parts[:i])), sum(map(len, parts[: i + 1])))) for i in range(4)]
-        order = [*axes[1], *axes[0][::-1], *axes[2][::-1], *axes[3][::-1]]
-        return reorder(probabilities, sum(parts, []), order).reshape(1, heads, windows, asked, seen)
+        _, heads, windows, queries, tokens = shape
+        asked, seen = (self._sizes_of(windows * count) for count in (queries, tokens))
+        outer = next(i for i in range(len(seen) + 1) if math.prod(seen[:i]) == windows)
+        parts = [seen[:outer], [heads], asked[outer:], seen[outer:]]
+        ends = list(itertools.accumulate(map(len, parts), initial=0))
+        by_window, by_head, by_query, by_token = (list(range(a, b)) for a, b in itertools.pairwise(ends))
+        order = [*by_head, *by_window[::-1], *by_query[::-1], *by_token[::-1]]
+        return reorder(probabilities, list(itertools.chain(*parts)), order).reshape(shape)
+
+    def _sizes_of(self, tokens: int) -> list[int]:
+        return next(self.sizes(level) for level in range(self.pools + 1) if self.tokens(level) == tokens)
 
     def _raster(self, level: int) -> tuple[list[int], list[tuple[int, int]]]:
         """Return the axes of the raster order, and those that belong together as (row, column), coarsest first."""

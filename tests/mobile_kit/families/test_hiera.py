@@ -7,6 +7,7 @@ import torch
 import transformers
 from torch import Tensor
 
+from mobile_kit.families import known_checkpoints
 from mobile_kit.families.hiera import FAMILY, build
 from mobile_kit.metrics import distance, spread
 from mobile_kit.oracle import LEAST_DIFFERENCE
@@ -149,3 +150,27 @@ def check(head: str, **changes: Any) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
     check(head, **CASES[case])
+
+
+# Millions of parameters, as the paper has them (https://arxiv.org/abs/2306.00989).
+PUBLISHED = {"tiny": 28, "small": 35, "base": 52, "base-plus": 70, "large": 214, "huge": 673}
+
+
+@pytest.mark.parametrize("ending", ["-hf", "-in1k-hf"])
+@pytest.mark.parametrize("size", PUBLISHED)
+def test_known_checkpoints_have_the_published_number_of_parameters(size: str, ending: str) -> None:
+    known = known_checkpoints()[f"facebook/hiera-{size}-224{ending}"]
+    settings = {key: value for key, value in known.config.items() if key != "model_type"}
+    with torch.device("meta"):
+        model = transformers.HieraForImageClassification(transformers.HieraConfig(**settings))
+    assert round(sum(p.numel() for p in model.parameters()) / 1e6) == PUBLISHED[size]
+    assert model.config.num_labels == 1000
+
+
+def test_known_checkpoints_are_the_eighteen_of_the_authors() -> None:
+    known = {name: record for name, record in known_checkpoints().items() if record.family == "hiera"}
+    endings = {"-hf": "base", "-in1k-hf": "classification", "-mae-hf": "pretraining"}
+    assert {name: record.head for name, record in known.items()} == {
+        f"facebook/hiera-{size}-224{ending}": head for size in PUBLISHED for ending, head in endings.items()
+    }
+    assert {record.license for record in known.values()} == {"cc-by-nc-4.0"}
