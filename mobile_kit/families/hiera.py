@@ -1,128 +1,38 @@
 """Hiera (Ryali et al., https://arxiv.org/abs/2306.00989) for export: a transformer whose attention runs in mask units.
 
 Tokens are (1, T, D), in an order in which a mask unit lies together, and so do the tokens that are pooled
-(`hiera_tokens`): attention in units is a reshape, and query pooling a maximum of slices. Norm affines and the scale of
-the attention are folded away.
+(`hiera_tokens`): attention in units is a reshape, and query pooling a maximum of slices.
 """
 
 import copy
-import functools
 import math
 from pathlib import Path
 from typing import Any
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.families.hiera_layers import Embeddings, FeatureMap, Pooler, Stage
 from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.layers import Mlp, TokenNorm, attend, fold_affine, linear
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
 __all__ = ["FAMILY", "Hiera"]
 
 STATES = ("hidden_states", "reshaped_hidden_states", "attentions")
 HEADS = {
+    "backbone": Head(
+        "backbone",
+        "HieraBackbone",
+        ("feature_maps",),
+        ("hidden_states", "attentions"),
+        {"reshaped_hidden_states": "Hugging Face's backbone gives feature_maps in their place"},
+    ),
     "base": Head("base", "HieraModel", ("last_hidden_state", "pooler_output"), STATES),
     "classification": Head("classification", "HieraForImageClassification", ("logits",), STATES),
 }
-
-
-def pooled(x: Tensor, count: int) -> Tensor:
-    """(1, T, D) to (1, T / count, D): the maximum of each `count` tokens in a row."""
-    if count == 1:
-        return x
-    width = x.shape[2]
-    groups = x.reshape(1, -1, count * width)
-    return functools.reduce(torch.maximum, (groups[:, :, i * width : (i + 1) * width] for i in range(count)))
-
-
-class Attention(nn.Module):
-    """Self-attention of normalised tokens within windows, with its queries pooled."""
-
-    def __init__(self, attention: Any, norm: nn.LayerNorm) -> None:
-        super().__init__()
-        width = attention.hidden_size_output
-        rows = [slice(i * width, (i + 1) * width) for i in range(3)]
-        scales = (attention.scale, 1.0, 1.0)
-        projections = [linear(attention.qkv, part, scale) for part, scale in zip(rows, scales, strict=True)]
-        self.query, self.key, self.value = (fold_affine(layer, norm.weight, norm.bias) for layer in projections)
-        self.output = linear(attention.proj)
-        self.heads = attention.num_heads
-        self.stride = attention.query_stride
-        # How many tokens a window has; null for all.
-        self.window = self.stride * attention.window_size if attention.use_mask_unit_attn else None
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, T, D) to (1, T / stride, E) and the probabilities (windows * heads, window / stride, window)."""
-        windows = self.windows(x.shape[1])
-        query, key, value = pooled(self.query(x), self.stride), self.key(x), self.value(x)
-        context, probabilities = attend(*(self._split(part, windows) for part in (query, key, value)))
-        if self.heads > 1:
-            context = context.reshape(windows, self.heads, context.shape[1], -1).permute(0, 2, 1, 3)
-        return self.output(context.reshape(1, query.shape[1], -1)), probabilities
-
-    def windows(self, tokens: int) -> int:
-        """Return how many windows attend by themselves."""
-        return tokens // (self.window or tokens)
-
-    def _split(self, x: Tensor, windows: int) -> Tensor:
-        """(1, T, H * d) to (windows * H, T / windows, d)."""
-        if self.heads == 1:
-            return x.reshape(windows, -1, x.shape[2])
-        tokens = x.shape[1] // windows
-        return x.reshape(windows, tokens, self.heads, -1).permute(0, 2, 1, 3).reshape(windows * self.heads, tokens, -1)
-
-
-class Layer(nn.Module):
-    """Attention and feed-forward network, each with a residual; the first is pooled where the width changes."""
-
-    def __init__(self, layer: Any) -> None:
-        super().__init__()
-        norm = layer.layernorm_before
-        self.norm = TokenNorm(layer.hidden_size, norm.eps)
-        self.attention = Attention(layer.attn, norm)
-        self.residual: nn.Linear | None = None
-        if layer.hidden_size != layer.hidden_size_output:
-            self.residual = fold_affine(linear(layer.proj), norm.weight, norm.bias)
-        self.mlp = Mlp(layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2)
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, T, D) to (1, T / stride, E) and the attention's probabilities."""
-        normal = self.norm(x)
-        context, probabilities = self.attention(normal)
-        x = context + (x if self.residual is None else pooled(self.residual(normal), self.attention.stride))
-        return x + self.mlp(x), probabilities
-
-
-class Stage(nn.Module):
-    """Layers of one width, the first of which may pool."""
-
-    def __init__(self, stage: Any) -> None:
-        super().__init__()
-        self.layers = nn.ModuleList(map(Layer, stage.layers))
-
-    def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
-        """(1, T, D) to (1, T / stride, E) and the last attention's probabilities."""
-        for layer in self.layers:
-            x, probabilities = layer(x)
-        return x, probabilities
-
-
-class Embeddings(nn.Module):
-    """Patches as tokens in raster order, with their positions."""
-
-    positions: Tensor
-
-    def __init__(self, embeddings: Any) -> None:
-        super().__init__()
-        self.projection = copy.deepcopy(embeddings.patch_embeddings.projection)
-        self.register_buffer("positions", embeddings.position_embeddings.detach().clone(), persistent=False)
-
-    def forward(self, pixel_values: Tensor) -> Tensor:
-        """(1, C, H, W) to (1, T, D)."""
-        return self.projection(pixel_values).flatten(2).permute(0, 2, 1) + self.positions
 
 
 class Hiera(CommonModel):
@@ -133,8 +43,15 @@ class Hiera(CommonModel):
         backbone = _backbone(model, spec.head)
         self.embeddings = Embeddings(backbone.embeddings)
         self.order = order
-        self.stages = nn.ModuleList(map(Stage, backbone.encoder.stages))
-        self.head = Pooler(backbone.pooler, getattr(model, "classifier", None))
+        stages, self.features = backbone.encoder.stages, _features(model.config)
+        if spec.head == "backbone":
+            norms = model.hidden_states_norms
+            self.maps = nn.ModuleList(FeatureMap(norms[name]) for name in self.features)
+            if len(spec.outputs) == len(self.maps):
+                stages = stages[: max(self.features.values())]
+        else:
+            self.pooler = Pooler(backbone.pooler, getattr(model, "classifier", None))
+        self.stages = nn.ModuleList(map(Stage, stages))
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -143,16 +60,30 @@ class Hiera(CommonModel):
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """pixel_values (1, C, H, W), as the processor returns them, to the outputs of the spec."""
-        x = self.order.from_raster(self.embeddings(inputs[0]))
+        x = self.embeddings(inputs[0])
+        # Hugging Face's backbone takes the rows of the map for its own order, and checkpoints were trained on that.
+        x = self.order.from_flat(x) if self.spec.head == "backbone" else self.order.from_raster(x)
         states, attentions = [x], []
         for stage in self.stages:
             x, probabilities = stage(x)
             states.append(x)
             attentions.append(probabilities)
-        name = "logits" if self.spec.head == "classification" else "pooler_output"
-        found = {name: self.head(x), "last_hidden_state": self.order.to_flat(x, self.order.pools)}
-        found |= self._asked(states, attentions)
+        found = {**self._own(states), **self._asked(states, attentions)}
         return tuple(found[out.name] for out in self.spec.outputs)
+
+    def _own(self, states: list[Tensor]) -> dict[str, Tensor]:
+        """Return what the head gives without being asked."""
+        if self.spec.head == "classification":
+            return {"logits": self.pooler(states[-1])}
+        if self.spec.head == "base":
+            tokens = self.order.to_flat(states[-1], self.order.pools)
+            return {"last_hidden_state": tokens, "pooler_output": self.pooler(states[-1])}
+        found = {}
+        for i, (feature_map, index) in enumerate(zip(self.maps, self.features.values(), strict=True)):
+            level = self.order.level(index - 1)
+            tokens = self.order.to_raster(states[index], level)
+            found[f"feature_maps_{i}"] = feature_map(tokens, self.order.map_size(level))
+        return found
 
     def _asked(self, states: list[Tensor], attentions: list[Tensor]) -> dict[str, Tensor]:
         """Bring what `--outputs` asks for beside the head's own outputs into Hugging Face's order."""
@@ -167,31 +98,6 @@ class Hiera(CommonModel):
             if (name := f"attentions_{index}") in shapes:
                 found[name] = self.order.attentions(probabilities, shapes[name])
         return found
-
-
-class Pooler(nn.Module):
-    """The mean of all tokens, normalised; and a classifier where there is one, the norm's affine folded into it."""
-
-    gamma: Tensor
-    beta: Tensor
-
-    def __init__(self, pooler: Any, classifier: nn.Module | None) -> None:
-        super().__init__()
-        norm = pooler.layernorm
-        self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
-        self.classifier: nn.Module | None = None
-        if isinstance(classifier, nn.Linear):
-            self.classifier = fold_affine(linear(classifier), norm.weight, norm.bias)
-        else:
-            # Without labels a classifier gives what it takes.
-            self.register_buffer("gamma", norm.weight.detach().clone(), persistent=False)
-            self.register_buffer("beta", norm.bias.detach().clone(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, D), or to logits (1, K)."""
-        x = self.norm(x.mean(1, keepdim=True))
-        x = x * self.gamma + self.beta if self.classifier is None else self.classifier(x)
-        return x.reshape(1, -1)
 
 
 def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str, ...]) -> Hiera:
@@ -220,6 +126,11 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
 
 def _backbone(model: Any, head: str) -> Any:
     return model if head in {"base", "backbone"} else model.hiera
+
+
+def _features(config: Any) -> dict[str, int]:
+    """Return the stages whose maps a backbone gives, with their places, in Hugging Face's order; 0 is the embedding."""
+    return {name: i for i, name in enumerate(config.stage_names) if name in config.out_features}
 
 
 def _order(config: Any, head: str, image_size: tuple[int, int]) -> TokenOrder:
@@ -267,9 +178,15 @@ def _check_config(config: Any, block: list[int], in_units: bool) -> None:
 
 
 def _own_outputs(model: Any, head: str, order: TokenOrder) -> tuple[TensorSpec, ...]:
-    width = _widths(model.config)[-1]
+    width = _state_widths(model.config)[-1]
     if head == "classification":
         return (TensorSpec("logits", (1, model.config.num_labels or width), "float32", "NK", "logits"),)
+    if head == "backbone":
+        found = []
+        for number, index in enumerate(_features(model.config).values()):
+            channels, size = _state_widths(model.config)[index], order.map_size(order.level(index - 1))
+            found.append(TensorSpec(f"feature_maps_{number}", (1, channels, *size), "float32", "NCHW"))
+        return tuple(found)
     return (
         TensorSpec("last_hidden_state", (1, order.tokens(order.pools), width), "float32", "NTC"),
         TensorSpec("pooler_output", (1, width), "float32", "NC"),
@@ -277,8 +194,8 @@ def _own_outputs(model: Any, head: str, order: TokenOrder) -> tuple[TensorSpec, 
 
 
 def _asked_outputs(backbone: Any, head: str, order: TokenOrder, asked: tuple[str, ...]) -> list[TensorSpec]:
-    widths, found = _widths(backbone.config), []
-    states = [(order.level(i), width) for i, width in enumerate((widths[0], *widths), start=-1)]
+    found: list[TensorSpec] = []
+    states = [(order.level(i), width) for i, width in enumerate(_state_widths(backbone.config), start=-1)]
     if "hidden_states" in asked:
         shapes = [(1, order.tokens(level), width) for level, width in states]
         # The base head's last one is there already, and no converter gives one tensor two names.
@@ -297,8 +214,46 @@ def _asked_outputs(backbone: Any, head: str, order: TokenOrder, asked: tuple[str
     return found
 
 
-def _widths(config: Any) -> tuple[int, ...]:
-    return tuple(int(config.embed_dim * config.embed_dim_multiplier**i) for i in range(len(config.depths)))
+def _state_widths(config: Any) -> tuple[int, ...]:
+    """Return the widths of the embedding and of every stage's result."""
+    stages = (int(config.embed_dim * config.embed_dim_multiplier**i) for i in range(len(config.depths)))
+    return (config.embed_dim, *stages)
+
+
+def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
+    """Return a Hugging Face Hiera of another image size (height, width), which takes over the weights.
+
+    The table of positions is resampled as `HieraEmbeddings.interpolate_pos_encoding` does it.
+    Raises: UnsupportedError for a size that mask units or patches don't fill, for a table that isn't square, and for
+        pretraining, whose masks and decoder have the size of the config.
+    """
+    config = model.config
+    old = tuple(config.image_size)
+    if old == image_size:
+        return model
+    asked = f"image size {image_size[0]}x{image_size[1]}"
+    if head == "pretraining":
+        raise UnsupportedError(
+            f"{asked}: the decoder's positions and the masks are for {old[0]}x{old[1]} only. Leave --image-size out."
+        )
+    _order(config, head, image_size)
+    grid, new = ([size // s for size, s in zip(sizes, config.patch_stride, strict=True)] for sizes in (old, image_size))
+    if grid[0] != grid[1]:
+        raise UnsupportedError(
+            f"{asked}: the checkpoint's positions are a table of {grid[0]}x{grid[1]}, and Hugging Face resamples "
+            "square ones only. Leave --image-size out."
+        )
+    tensors = model.state_dict()
+    name = next(name for name in tensors if name.endswith("embeddings.position_embeddings"))
+    table = tensors[name].reshape(1, *grid, -1).permute(0, 3, 1, 2)
+    resampled = F.interpolate(table, size=new, mode="bicubic", align_corners=False)
+    tensors[name] = resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+    config = copy.deepcopy(config)
+    config.image_size = list(image_size)
+    with torch.device("meta"):
+        resized = type(model)(config)
+    resized.load_state_dict(tensors, assign=True)
+    return resized.train(model.training).requires_grad_(False)
 
 
 FAMILY = Family(
@@ -306,5 +261,6 @@ FAMILY = Family(
     model_type="hiera",
     heads=HEADS,
     build=build,
+    at_size=at_size,
     data=Path(__file__).with_suffix(".json"),
 )

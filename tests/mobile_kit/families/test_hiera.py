@@ -1,4 +1,5 @@
 import copy
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -7,6 +8,8 @@ import torch
 import transformers
 from torch import Tensor
 
+from mobile_kit.checkpoints import load
+from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.families.hiera import FAMILY, build
 from mobile_kit.metrics import distance, spread
@@ -15,6 +18,7 @@ from mobile_kit.preprocess import Preprocess
 from mobile_kit.randomize import randomize
 from mobile_kit.scenes import scene
 from mobile_kit.spec import CommonModel, group
+from tests.small_checkpoints import change_json, save
 
 # The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
 BOUND, FACTOR = 1e-4, 4.0
@@ -92,6 +96,9 @@ def small_config(**changes: Any) -> Any:
 
 def small_model(head: str, **changes: Any) -> Any:
     """Return Hugging Face's model for a head, with random weights."""
+    if head == "backbone" and "out_features" not in changes:
+        stages = len(changes.get("depths", CONFIG["depths"]))
+        changes["out_features"] = ["stem", *(f"stage{i}" for i in range(1, stages + 1))]
     config = small_config(**changes)
     model = getattr(transformers, FAMILY.heads[head].architecture)(config)
     randomize(model, preprocess_for(tuple(config.image_size), config.num_channels))
@@ -150,6 +157,77 @@ def check(head: str, **changes: Any) -> None:
 @pytest.mark.parametrize("case", CASES)
 def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
     check(head, **CASES[case])
+
+
+@pytest.mark.parametrize("features", [["stage1"], ["stem", "stage3"], ["stage2", "stage4"], None])
+def test_a_backbone_gives_the_maps_of_its_config(features: list[str] | None) -> None:
+    model = small_model("backbone", out_features=features)
+    ours = build(model, "backbone", (64, 64), ())
+    assert [out.name for out in ours.spec.outputs] == [f"feature_maps_{i}" for i in range(len(features or "1"))]
+    assert len(ours.stages) == int((features or ["stage4"])[-1].removeprefix("stage"))
+    check_parity(model, ours)
+
+
+def test_features_that_do_not_exist_are_refused_with_those_that_do(tmp_path: Path) -> None:
+    folder = save(small_model("backbone"), tmp_path, PROCESSOR)
+    change_json(folder / "config.json", out_features=["stage2", "stage7"], out_indices=None)
+    with pytest.raises(CheckpointError, match=r"\['stem', 'stage1', 'stage2', 'stage3', 'stage4'\].*'stage7'.*Mend"):
+        load(str(folder))
+
+
+# Config's image size, and the one asked for.
+SIZES = {
+    "larger": ([64, 64], (96, 96)),
+    "smaller": ([96, 96], (32, 32)),
+    "not square": ([64, 64], (64, 96)),
+    "as many tokens": ([64, 64], (32, 128)),
+}
+
+
+@pytest.mark.parametrize("case", SIZES)
+def test_another_size_is_hugging_faces_interpolation(case: str) -> None:
+    own, image_size = SIZES[case]
+    model = small_model("classification", image_size=own)
+    values = pixel_values(image_size)[0]
+    with torch.no_grad():
+        want = model(values, interpolate_pos_encoding=True).logits.double().numpy()
+        assert distance(model(values).logits.numpy(), want) > BOUND if case == "as many tokens" else True
+    resized = FAMILY.at_size(model, "classification", image_size)
+    with torch.no_grad():
+        assert np.array_equal(resized(values).logits.double().numpy(), want)
+    check_parity(resized, build(resized, "classification", image_size, ()))
+
+
+@pytest.mark.parametrize("head", ["backbone", "base", "classification"])
+def test_another_size_gives_every_output(head: str) -> None:
+    """Hugging Face's own hidden states fail at a size that the config doesn't have."""
+    model = small_model(head)
+    with torch.no_grad(), pytest.raises(RuntimeError):
+        model(pixel_values((96, 64))[0], output_hidden_states=True, interpolate_pos_encoding=True)
+    resized = FAMILY.at_size(model, head, (96, 64))
+    check_parity(resized, build(resized, head, (96, 64), FAMILY.heads[head].optional))
+
+
+def test_its_own_size_leaves_the_model_as_it_is() -> None:
+    model = small_model("base")
+    assert FAMILY.at_size(model, "base", (64, 64)) is model
+
+
+@pytest.mark.parametrize(
+    ("image_size", "near"), [((60, 64), "64x64"), ((64, 81), "64x96"), ((66, 64), "64x64"), ((8, 8), "32x32")]
+)
+def test_a_size_that_mask_units_do_not_fill_is_refused(image_size: tuple[int, int], near: str) -> None:
+    model = small_model("classification")
+    for refuse in (FAMILY.at_size, lambda *three: build(three[0], three[1], three[2], ())):
+        with pytest.raises(UnsupportedError, match=f"mask units of 32x32 pixels .* nearest that they fill is {near}"):
+            refuse(model, "classification", image_size)
+    with torch.no_grad(), pytest.raises(RuntimeError):  # Hugging Face can't either
+        model(torch.zeros(1, 3, *image_size), interpolate_pos_encoding=True)
+
+
+def test_positions_that_are_not_square_are_not_resampled() -> None:
+    with pytest.raises(UnsupportedError, match=r"table of 16x24.*Leave --image-size out"):
+        FAMILY.at_size(small_model("base", image_size=[64, 96]), "base", (96, 96))
 
 
 # Millions of parameters, as the paper has them (https://arxiv.org/abs/2306.00989).
