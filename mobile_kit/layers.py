@@ -16,6 +16,7 @@ from torch import Tensor, nn
 __all__ = [
     "MapNorm",
     "Mlp",
+    "Ranking",
     "TokenNorm",
     "attend",
     "fold_affine",
@@ -78,6 +79,35 @@ class Mlp(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
         return self.reduce(self.activation(self.expand(self.norm(x))))
+
+
+class Ranking(nn.Module):
+    """Rank distinct numbers by counting the smaller ones, and choose those of the least rank: no sort, no gather.
+
+    Its arithmetic must stay in float32: rounded numbers tie, and the ranks of all behind them are wrong.
+    """
+
+    before: Tensor
+    places: Tensor
+
+    def __init__(self, count: int, chosen: int) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.register_buffer("before", torch.triu(torch.ones(count, count), 1), persistent=False)
+        self.register_buffer("places", torch.arange(chosen, dtype=torch.float32).reshape(-1, 1), persistent=False)
+
+    def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(1, N) to the ranks (1, N), ones where a number is chosen (1, N), and a matrix (M, N) that selects them.
+
+        Equal numbers rank in their order. The matrix has a one a row, and keeps the order of what it selects.
+        """
+        column = numbers.reshape(-1, 1)
+        smaller = (column < numbers).to(torch.float32) + (column == numbers).to(torch.float32) * self.before
+        ranks = smaller.sum(0, keepdim=True)
+        chosen = (ranks < self.chosen).to(torch.float32)
+        # How many chosen ones stand before each.
+        place = torch.mm(chosen, self.before)
+        return ranks, chosen, (place == self.places).to(torch.float32) * chosen
 
 
 def split_heads(x: Tensor, heads: int) -> Tensor:

@@ -6,20 +6,21 @@ Tokens are (1, T, D), in an order in which a mask unit lies together, and so do 
 
 import copy
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import torch
 import torch.nn.functional as F
-from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, labels_of
-from mobile_kit.families.hiera_layers import Embeddings, FeatureMap, Pooler, Stage
+from mobile_kit.families.hiera_network import Hiera, HieraBackbone, HieraClassifier
+from mobile_kit.families.hiera_pretraining import HieraPreTraining, check_pretraining, predicted, units_kept
 from mobile_kit.families.hiera_tokens import TokenOrder
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
-__all__ = ["FAMILY", "Hiera"]
+__all__ = ["FAMILY"]
 
 STATES = ("hidden_states", "reshaped_hidden_states", "attentions")
 HEADS = {
@@ -32,75 +33,16 @@ HEADS = {
     ),
     "base": Head("base", "HieraModel", ("last_hidden_state", "pooler_output"), STATES),
     "classification": Head("classification", "HieraForImageClassification", ("logits",), STATES),
+    "pretraining": Head(
+        "pretraining",
+        "HieraForPreTraining",
+        ("logits", "bool_masked_pos", "ids_restore"),
+        (*STATES, "loss"),
+    ),
 }
 
 
-class Hiera(CommonModel):
-    """Hiera with any of its heads."""
-
-    def __init__(self, spec: ModelSpec, model: Any, order: TokenOrder) -> None:
-        super().__init__(spec)
-        backbone = _backbone(model, spec.head)
-        self.embeddings = Embeddings(backbone.embeddings)
-        self.order = order
-        stages, self.features = backbone.encoder.stages, _features(model.config)
-        if spec.head == "backbone":
-            norms = model.hidden_states_norms
-            self.maps = nn.ModuleList(FeatureMap(norms[name]) for name in self.features)
-            if len(spec.outputs) == len(self.maps):
-                stages = stages[: max(self.features.values())]
-        else:
-            self.pooler = Pooler(backbone.pooler, getattr(model, "classifier", None))
-        self.stages = nn.ModuleList(map(Stage, stages))
-
-    @property
-    def stem(self) -> nn.Conv2d:
-        """The first convolution that reads the image."""
-        return self.embeddings.projection
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """pixel_values (1, C, H, W), as the processor returns them, to the outputs of the spec."""
-        x = self.embeddings(inputs[0])
-        # Hugging Face's backbone takes the rows of the map for its own order, and checkpoints were trained on that.
-        x = self.order.from_flat(x) if self.spec.head == "backbone" else self.order.from_raster(x)
-        states, attentions = [x], []
-        for stage in self.stages:
-            x, probabilities = stage(x)
-            states.append(x)
-            attentions.append(probabilities)
-        found = {**self._own(states), **self._asked(states, attentions)}
-        return tuple(found[out.name] for out in self.spec.outputs)
-
-    def _own(self, states: list[Tensor]) -> dict[str, Tensor]:
-        """Return what the head gives without being asked."""
-        if self.spec.head == "classification":
-            return {"logits": self.pooler(states[-1])}
-        if self.spec.head == "base":
-            tokens = self.order.to_flat(states[-1], self.order.pools)
-            return {"last_hidden_state": tokens, "pooler_output": self.pooler(states[-1])}
-        found = {}
-        for i, (feature_map, index) in enumerate(zip(self.maps, self.features.values(), strict=True)):
-            level = self.order.level(index - 1)
-            tokens = self.order.to_raster(states[index], level)
-            found[f"feature_maps_{i}"] = feature_map(tokens, self.order.map_size(level))
-        return found
-
-    def _asked(self, states: list[Tensor], attentions: list[Tensor]) -> dict[str, Tensor]:
-        """Bring what `--outputs` asks for beside the head's own outputs into Hugging Face's order."""
-        found, shapes = {}, {out.name: out.shape for out in self.spec.outputs}
-        for index, state in enumerate(states):
-            level = self.order.level(index - 1)
-            if (name := f"hidden_states_{index}") in shapes:
-                found[name] = self.order.to_flat(state, level)
-            if (name := f"reshaped_hidden_states_{index}") in shapes:
-                found[name] = self.order.to_raster(state, level).reshape(shapes[name])
-        for index, probabilities in enumerate(attentions):
-            if (name := f"attentions_{index}") in shapes:
-                found[name] = self.order.attentions(probabilities, shapes[name])
-        return found
-
-
-def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str, ...]) -> Hiera:
+def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str, ...]) -> CommonModel:
     """Return the common model of a Hugging Face Hiera.
 
     model: HieraModel or a model with one of its heads, float32, of the image size (`at_size`). outputs: names from the
@@ -110,6 +52,13 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
     """
     config = model.config
     order = _order(config, head, image_size)
+    inputs = [TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")]
+    kept = order
+    if head == "pretraining":
+        check_pretraining(config, order, "loss" in outputs)
+        units = math.prod(order.cells)
+        inputs.append(TensorSpec("noise", (1, units), "float32", None, "noise", range=(0, 1)))
+        kept = replace(order, cells=(units_kept(config, order), 1))
     spec = ModelSpec(
         family="hiera",
         head=head,
@@ -117,15 +66,15 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
         num_channels=config.num_channels,
         num_labels=config.num_labels or None if head == "classification" else None,
         num_parameters=sum(p.numel() for p in model.parameters()),
-        inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
-        outputs=(*_own_outputs(model, head, order), *_asked_outputs(_backbone(model, head), head, order, outputs)),
+        inputs=tuple(inputs),
+        outputs=(*_own_outputs(config, head, order), *_asked_outputs(model, head, kept, outputs)),
         labels=labels_of(config) if head == "classification" else None,
     )
-    return Hiera(spec, model, order).eval()
-
-
-def _backbone(model: Any, head: str) -> Any:
-    return model if head in {"base", "backbone"} else model.hiera
+    if head == "backbone":
+        return HieraBackbone(spec, model, order, _features(config)).eval()
+    if head == "pretraining":
+        return HieraPreTraining(spec, model, order, kept).eval()
+    return (HieraClassifier if head == "classification" else Hiera)(spec, model, order).eval()
 
 
 def _features(config: Any) -> dict[str, int]:
@@ -177,41 +126,49 @@ def _check_config(config: Any, block: list[int], in_units: bool) -> None:
         )
 
 
-def _own_outputs(model: Any, head: str, order: TokenOrder) -> tuple[TensorSpec, ...]:
-    width = _state_widths(model.config)[-1]
+def _own_outputs(config: Any, head: str, order: TokenOrder) -> list[TensorSpec]:
+    widths, last = _state_widths(config), order.tokens(order.pools)
     if head == "classification":
-        return (TensorSpec("logits", (1, model.config.num_labels or width), "float32", "NK", "logits"),)
+        return [TensorSpec("logits", (1, config.num_labels or widths[-1]), "float32", "NK", "logits")]
     if head == "backbone":
-        found = []
-        for number, index in enumerate(_features(model.config).values()):
-            channels, size = _state_widths(model.config)[index], order.map_size(order.level(index - 1))
-            found.append(TensorSpec(f"feature_maps_{number}", (1, channels, *size), "float32", "NCHW"))
-        return tuple(found)
-    return (
-        TensorSpec("last_hidden_state", (1, order.tokens(order.pools), width), "float32", "NTC"),
-        TensorSpec("pooler_output", (1, width), "float32", "NC"),
-    )
+        places = enumerate(_features(config).values())
+        shapes = {f"feature_maps_{i}": (widths[n], *order.map_size(order.level(n - 1))) for i, n in places}
+        return [TensorSpec(name, (1, *shape), "float32", "NCHW") for name, shape in shapes.items()]
+    if head == "pretraining":
+        return [
+            TensorSpec("logits", (1, last, config.num_channels * math.prod(predicted(config))), "float32", "NTC"),
+            TensorSpec("bool_masked_pos", (1, last), "float32", "NT", "kept", range=(0, 1)),
+            TensorSpec("ids_restore", (1, math.prod(order.cells)), "int32", "NT", "index"),
+        ]
+    return [
+        TensorSpec("last_hidden_state", (1, last, widths[-1]), "float32", "NTC"),
+        TensorSpec("pooler_output", (1, widths[-1]), "float32", "NC"),
+    ]
 
 
-def _asked_outputs(backbone: Any, head: str, order: TokenOrder, asked: tuple[str, ...]) -> list[TensorSpec]:
+def _asked_outputs(model: Any, head: str, order: TokenOrder, asked: tuple[str, ...]) -> list[TensorSpec]:
     found: list[TensorSpec] = []
-    states = [(order.level(i), width) for i, width in enumerate(_state_widths(backbone.config), start=-1)]
+    states = [(order.level(i), width) for i, width in enumerate(_state_widths(model.config), start=-1)]
     if "hidden_states" in asked:
         shapes = [(1, order.tokens(level), width) for level, width in states]
         # The base head's last one is there already, and no converter gives one tensor two names.
         shapes = shapes[:-1] if head == "base" else shapes
         found += [TensorSpec(f"hidden_states_{i}", shape, "float32", "NTC") for i, shape in enumerate(shapes)]
     if "reshaped_hidden_states" in asked:
-        maps = [(1, *order.map_size(level), width) for level, width in states]
-        found += [TensorSpec(f"reshaped_hidden_states_{i}", shape, "float32", "NHWC") for i, shape in enumerate(maps)]
+        for i, (level, width) in enumerate(states):
+            # In pretraining each unit that is kept is a map by itself.
+            units, (height, across) = order.cells[0], order.map_size(level)
+            size = (units, height // units, across) if head == "pretraining" else (height, across)
+            layout = None if head == "pretraining" else "NHWC"
+            found.append(TensorSpec(f"reshaped_hidden_states_{i}", (1, *size, width), "float32", layout))
     if "attentions" in asked:
-        for index, stage in enumerate(backbone.encoder.stages):
+        for i, stage in enumerate(getattr(model, "hiera", model).encoder.stages):
             attention = stage.layers[-1].attn
-            tokens = order.tokens(order.level(index)) * attention.query_stride
+            tokens = order.tokens(order.level(i)) * attention.query_stride
             window = attention.query_stride * attention.window_size if attention.use_mask_unit_attn else tokens
             shape = (1, attention.num_heads, tokens // window, window // attention.query_stride, window)
-            found.append(TensorSpec(f"attentions_{index}", shape, "float32"))
-    return found
+            found.append(TensorSpec(f"attentions_{i}", shape, "float32"))
+    return found + [TensorSpec("loss", (1,), "float32", None, "loss")] * ("loss" in asked)
 
 
 def _state_widths(config: Any) -> tuple[int, ...]:

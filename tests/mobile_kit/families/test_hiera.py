@@ -12,12 +12,14 @@ from mobile_kit.checkpoints import load
 from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.families.hiera import FAMILY, build
+from mobile_kit.families.hiera_network import HieraBackbone
 from mobile_kit.metrics import distance, spread
 from mobile_kit.oracle import LEAST_DIFFERENCE
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.randomize import randomize
+from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
-from mobile_kit.spec import CommonModel, group
+from mobile_kit.spec import DISCRETE, CommonModel, group
 from tests.small_checkpoints import change_json, save
 
 # The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
@@ -86,6 +88,17 @@ CASES: dict[str, dict[str, Any]] = {
     "relu": {"hidden_act": "relu"},
 }  # fmt: skip
 
+NO_PRETRAINING = {
+    "one unit": "mask_ratio 0.6 in the config: keeps 0 of 1",
+    "pooled by one": "masked_unit_size",
+    "pooled along rows": "predict 4x32 pixels",
+    "wider units": "masked_unit_size",
+    "units of three": "masked_unit_size",
+    "units across the map": "masked_unit_size",
+    "one stage": "masked_unit_size",
+    "five stages": "keeps 0 of 1",
+}
+
 each_head = pytest.mark.parametrize("head", sorted(FAMILY.heads))
 
 
@@ -119,7 +132,7 @@ def pixel_values(image_size: tuple[int, int], channels: int = 3) -> list[Tensor]
 @torch.no_grad()
 def reference(model: Any, ours: CommonModel, values: Tensor) -> dict[str, Any]:
     """Hugging Face's outputs under the names of ours, as float64."""
-    raw = model(values, output_hidden_states=True, output_attentions=True)
+    raw = model(values, **further(ours), output_hidden_states=True, output_attentions=True)
     found = {}
     for spec in ours.spec.outputs:
         like = group(spec.name)
@@ -128,24 +141,33 @@ def reference(model: Any, ours: CommonModel, values: Tensor) -> dict[str, Any]:
     return found
 
 
+def further(ours: CommonModel) -> dict[str, Tensor]:
+    """The inputs beside the image."""
+    return {name: torch.from_numpy(values) for name, values in further_inputs(ours.spec.inputs[1:]).items()}
+
+
 @torch.no_grad()
 def check_parity(model: Any, ours: CommonModel) -> None:
     photos = pixel_values(ours.spec.image_size, ours.spec.num_channels)
     first, second = (reference(model, ours, values) for values in photos)
     exact = reference(copy.deepcopy(model).double(), ours, photos[0].double())
-    got = dict(zip((spec.name for spec in ours.spec.outputs), ours(photos[0]), strict=True))
+    got = dict(zip((spec.name for spec in ours.spec.outputs), ours(photos[0], *further(ours).values()), strict=True))
     for spec in ours.spec.outputs:
         name = spec.name
+        if spec.meaning in DISCRETE:
+            assert np.array_equal(got[name].numpy(), first[name].reshape(spec.shape)), name
+            continue
         moved = np.sqrt(np.mean((first[name] - second[name]) ** 2)) / spread(first[name])
         assert moved >= LEAST_DIFFERENCE or blind(spec), f"{name}: the reference doesn't see its input ({moved})"
-        assert tuple(got[name].shape) == spec.shape == first[name].shape, name
+        assert tuple(got[name].shape) == spec.shape, name
+        assert spec.shape == (first[name].shape or (1,)), name
         own = distance(first[name], exact[name])
         assert distance(got[name].numpy(), first[name]) <= max(BOUND, FACTOR * own), name
 
 
 def blind(spec: Any) -> bool:
     """A softmax over one token is 1 whatever the image."""
-    return group(spec.name) == "attentions" and spec.shape[-1] == 1
+    return spec.meaning == "loss" or (group(spec.name) == "attentions" and spec.shape[-1] == 1)
 
 
 def check(head: str, **changes: Any) -> None:
@@ -156,7 +178,25 @@ def check(head: str, **changes: Any) -> None:
 @each_head
 @pytest.mark.parametrize("case", CASES)
 def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
-    check(head, **CASES[case])
+    if head == "pretraining" and case in NO_PRETRAINING:
+        check_refused(case)
+    else:
+        check(head, **CASES[case])
+
+
+def check_refused(case: str) -> None:
+    """Hugging Face can't pretrain so either."""
+    model = small_model("pretraining", **CASES[case])
+    image_size = tuple(model.config.image_size)
+    with pytest.raises(UnsupportedError, match=rf"{NO_PRETRAINING[case]}.* Mend config\.json"):
+        build(model, "pretraining", image_size, ())
+    photos = pixel_values(image_size)
+    with torch.no_grad():
+        if "keeps 0" in NO_PRETRAINING[case]:  # then it sees nothing of the image
+            assert torch.equal(*(model(photo).logits for photo in photos))
+        else:
+            with pytest.raises((RuntimeError, IndexError)):
+                model(photos[0])
 
 
 @pytest.mark.parametrize("features", [["stage1"], ["stem", "stage3"], ["stage2", "stage4"], None])
@@ -164,6 +204,7 @@ def test_a_backbone_gives_the_maps_of_its_config(features: list[str] | None) -> 
     model = small_model("backbone", out_features=features)
     ours = build(model, "backbone", (64, 64), ())
     assert [out.name for out in ours.spec.outputs] == [f"feature_maps_{i}" for i in range(len(features or "1"))]
+    assert isinstance(ours, HieraBackbone)
     assert len(ours.stages) == int((features or ["stage4"])[-1].removeprefix("stage"))
     check_parity(model, ours)
 
@@ -173,6 +214,29 @@ def test_features_that_do_not_exist_are_refused_with_those_that_do(tmp_path: Pat
     change_json(folder / "config.json", out_features=["stage2", "stage7"], out_indices=None)
     with pytest.raises(CheckpointError, match=r"\['stem', 'stage1', 'stage2', 'stage3', 'stage4'\].*'stage7'.*Mend"):
         load(str(folder))
+
+
+@pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 0.9])
+def test_pretraining_masks_as_much_as_the_config_says(ratio: float) -> None:
+    model = small_model("pretraining", image_size=[128, 96], mask_ratio=ratio)
+    ours = build(model, "pretraining", (128, 96), ("reshaped_hidden_states",))
+    assert ours.spec.outputs[-1].shape[1] == int(12 * (1 - ratio))
+    check_parity(model, ours)
+
+
+def test_the_loss_of_pixels_as_they_are() -> None:
+    check("pretraining", normalize_pixel_loss=False)
+
+
+def test_a_loss_over_nothing_is_refused() -> None:
+    model = small_model("pretraining", mask_ratio=0.0)
+    with pytest.raises(UnsupportedError, match=r"'loss': is not a number where 4 of 4 mask units are kept.*Leave it"):
+        build(model, "pretraining", (64, 64), ("loss",))
+
+
+def test_pretraining_at_another_size_is_refused() -> None:
+    with pytest.raises(UnsupportedError, match=r"64x64 only\. Leave --image-size out"):
+        FAMILY.at_size(small_model("pretraining"), "pretraining", (96, 96))
 
 
 # Config's image size, and the one asked for.

@@ -1,4 +1,4 @@
-"""The layers that all heads of Hiera share: attention in windows, query pooling, embeddings.
+"""Hiera's network with the heads that read all of an image.
 
 Tokens are (1, T, D) in the order of `hiera_tokens`. Norm affines and the scale of the attention are folded away.
 """
@@ -10,9 +10,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from mobile_kit.families.hiera_tokens import TokenOrder
 from mobile_kit.layers import Mlp, TokenNorm, attend, fold_affine, linear
+from mobile_kit.spec import CommonModel, ModelSpec
 
-__all__ = ["Embeddings", "FeatureMap", "Pooler", "Stage"]
+__all__ = ["Hiera", "HieraBackbone", "HieraClassifier", "Stage"]
 
 
 def pooled(x: Tensor, count: int) -> Tensor:
@@ -151,3 +153,95 @@ class FeatureMap(nn.Module):
     def forward(self, x: Tensor, size: tuple[int, int]) -> Tensor:
         """(1, T, D) in raster order to (1, D, H, W)."""
         return (self.norm(x) * self.gamma + self.beta).reshape(1, *size, -1).permute(0, 3, 1, 2)
+
+
+class Hiera(CommonModel):
+    """The tokens and their mean, as HieraModel gives them."""
+
+    def __init__(self, spec: ModelSpec, model: Any, order: TokenOrder) -> None:
+        super().__init__(spec)
+        backbone = getattr(model, "hiera", model)
+        self.order = order
+        self.embeddings = Embeddings(backbone.embeddings)
+        self.stages = nn.ModuleList(map(Stage, backbone.encoder.stages))
+        self.pooler: Pooler | None = None
+        if getattr(backbone, "pooler", None) is not None:
+            self.pooler = Pooler(backbone.pooler, getattr(model, "classifier", None))
+
+    @property
+    def stem(self) -> nn.Conv2d:
+        """The first convolution that reads the image."""
+        return self.embeddings.projection
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """pixel_values (1, C, H, W), as the processor returns them, to the outputs of the spec."""
+        states, attentions = self.encode(self.order.from_raster(self.embeddings(inputs[0])))
+        return self.chosen({**self.own(states), **self.asked(states, attentions)})
+
+    def encode(self, x: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+        """(1, T, D) to itself and the tokens behind each stage, and each stage's last probabilities."""
+        states, attentions = [x], []
+        for stage in self.stages:
+            x, probabilities = stage(x)
+            states.append(x)
+            attentions.append(probabilities)
+        return states, attentions
+
+    def own(self, states: list[Tensor]) -> dict[str, Tensor]:
+        """Return what the head gives without being asked."""
+        assert self.pooler is not None
+        tokens = self.order.to_flat(states[-1], self.order.pools)
+        return {"last_hidden_state": tokens, "pooler_output": self.pooler(states[-1])}
+
+    def asked(self, states: list[Tensor], attentions: list[Tensor]) -> dict[str, Tensor]:
+        """Bring what `--outputs` asks for beside the head's own outputs into Hugging Face's order."""
+        found, shapes = {}, {out.name: out.shape for out in self.spec.outputs}
+        for index, state in enumerate(states):
+            level = self.order.level(index - 1)
+            if (name := f"hidden_states_{index}") in shapes:
+                found[name] = self.order.to_flat(state, level)
+            if (name := f"reshaped_hidden_states_{index}") in shapes:
+                found[name] = self.order.to_raster(state, level).reshape(shapes[name])
+        for index, probabilities in enumerate(attentions):
+            if (name := f"attentions_{index}") in shapes:
+                found[name] = self.order.attentions(probabilities, shapes[name])
+        return found
+
+    def chosen(self, found: dict[str, Tensor]) -> tuple[Tensor, ...]:
+        """Return the outputs of the spec, in its order."""
+        return tuple(found[out.name] for out in self.spec.outputs)
+
+
+class HieraClassifier(Hiera):
+    """Classes from the mean of all tokens."""
+
+    def own(self, states: list[Tensor]) -> dict[str, Tensor]:
+        """Return what the head gives without being asked."""
+        assert self.pooler is not None
+        return {"logits": self.pooler(states[-1])}
+
+
+class HieraBackbone(Hiera):
+    """The maps of some stages; places: which ones, 0 for the embedding."""
+
+    def __init__(self, spec: ModelSpec, model: Any, order: TokenOrder, places: dict[str, int]) -> None:
+        super().__init__(spec, model, order)
+        self.places = tuple(places.values())
+        self.maps = nn.ModuleList(FeatureMap(model.hidden_states_norms[name]) for name in places)
+        if len(spec.outputs) == len(self.maps):
+            self.stages = self.stages[: max(self.places)]
+
+    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
+        """pixel_values (1, C, H, W), as the processor returns them, to the outputs of the spec."""
+        # Hugging Face's backbone takes the rows of the map for its own order, and checkpoints were trained on that.
+        states, attentions = self.encode(self.order.from_flat(self.embeddings(inputs[0])))
+        return self.chosen({**self.own(states), **self.asked(states, attentions)})
+
+    def own(self, states: list[Tensor]) -> dict[str, Tensor]:
+        """Return what the head gives without being asked."""
+        found = {}
+        for number, (feature_map, place) in enumerate(zip(self.maps, self.places, strict=True)):
+            level = self.order.level(place - 1)
+            tokens = self.order.to_raster(states[place], level)
+            found[f"feature_maps_{number}"] = feature_map(tokens, self.order.map_size(level))
+        return found
