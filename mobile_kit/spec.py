@@ -81,6 +81,13 @@ class CommonModel(nn.Module):
         """The first convolution that reads the image."""
         raise NotImplementedError
 
+    def absorb(self, constant: Tensor) -> bool:
+        """Add a constant map (1, C, H, W) to the stem's result where that costs nothing, and tell whether it does.
+
+        A stem that pads its input can't subtract the image's mean by its bias; such a map can.
+        """
+        return False
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs of the spec."""
         raise NotImplementedError

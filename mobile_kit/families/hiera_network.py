@@ -173,6 +173,11 @@ class Hiera(CommonModel):
         """The first convolution that reads the image."""
         return self.embeddings.projection
 
+    def absorb(self, constant: Tensor) -> bool:
+        """Let the position embedding, which is added to the stem's result, take up a constant map."""
+        self.embeddings.positions += constant.flatten(2).permute(0, 2, 1)
+        return True
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """pixel_values (1, C, H, W), as the processor returns them, to the outputs of the spec."""
         states, attentions = self.encode(self.order.from_raster(self.embeddings(inputs[0])))

@@ -197,6 +197,10 @@ class HieraPreTraining(Hiera):
         """The first convolution that reads the image: where the loss reads it too, one that leaves it as it is."""
         return self.embeddings.projection if self.arithmetic is None else self.arithmetic
 
+    def absorb(self, constant: Tensor) -> bool:
+        """Refuse: what the mean gives at a masked pixel depends on the mask."""
+        return False
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """pixel_values (1, C, H, W), as the processor returns them, and noise (1, units) to the outputs of the spec."""
         pixel_values = inputs[0] if self.arithmetic is None else self.arithmetic(inputs[0])

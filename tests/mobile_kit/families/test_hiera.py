@@ -15,7 +15,7 @@ from mobile_kit.families.hiera import FAMILY, build
 from mobile_kit.families.hiera_network import HieraBackbone
 from mobile_kit.metrics import distance, spread
 from mobile_kit.oracle import LEAST_DIFFERENCE
-from mobile_kit.preprocess import Preprocess
+from mobile_kit.preprocess import ImageModel, Preprocess, attach
 from mobile_kit.randomize import randomize
 from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
@@ -292,6 +292,48 @@ def test_a_size_that_mask_units_do_not_fill_is_refused(image_size: tuple[int, in
 def test_positions_that_are_not_square_are_not_resampled() -> None:
     with pytest.raises(UnsupportedError, match=r"table of 16x24.*Leave --image-size out"):
         FAMILY.at_size(small_model("base", image_size=[64, 96]), "base", (96, 96))
+
+
+@each_head
+@pytest.mark.parametrize("half", [False, True])
+def test_the_mean_merges_into_the_positions_and_costs_nothing(head: str, half: bool) -> None:
+    model, preprocess, image = small_model(head), preprocess_for((64, 64)), scene(3, 64, 64)
+    ours = attach(build(model, head, (64, 64), ()), preprocess, "uint8_nhwc", half)
+    assert isinstance(ours, ImageModel)
+    offset = None if ours.front.offset is None else ours.front.offset.flatten().tolist()
+    if head != "pretraining":  # where masked pixels are 0, which is the mean
+        assert offset == ([124, 116, 104] if half else None)
+    want = reference(model, ours, torch.from_numpy(preprocess.arithmetic(image)))
+    with torch.no_grad():
+        got = ours(torch.from_numpy(image[None].copy()), *further(ours).values())
+    for spec, value in zip(ours.spec.outputs, got, strict=True):
+        assert distance(value.numpy(), want[spec.name].reshape(spec.shape)) <= BOUND, spec.name
+
+
+def test_the_loss_reads_the_pixels_behind_the_arithmetic() -> None:
+    model, preprocess, image = small_model("pretraining"), preprocess_for((64, 64)), scene(3, 64, 64)
+    ours = attach(build(model, "pretraining", (64, 64), ("loss",)), preprocess, "uint8_nhwc")
+    with torch.no_grad():
+        loss = ours(torch.from_numpy(image[None].copy()), *further(ours).values())[-1]
+    assert (
+        distance(loss.numpy(), reference(model, ours, torch.from_numpy(preprocess.arithmetic(image)))["loss"]) < BOUND
+    )
+
+
+# What litert, Core ML or ExecuTorch lack; a token's tensors have rank 5 at most.
+FORBIDDEN = ("as_strided", "argsort", "gather", "index", "nonzero", "scatter", "sort", "split", "topk", "unbind")
+
+
+@each_head
+def test_no_sort_gather_scatter_or_boolean_index_is_in_the_graph(head: str) -> None:
+    ours = build(small_model(head), head, (64, 64), FAMILY.heads[head].optional)
+    program = torch.export.export(ours, (pixel_values((64, 64))[0], *further(ours).values()))
+    calls = [node for node in program.run_decompositions().graph.nodes if node.op == "call_function"]
+    ops = {node.target._schema.name.split("::")[1] for node in calls if hasattr(node.target, "_schema")}
+    assert {"convolution", "permute"} <= ops
+    assert not {op for op in ops if any(word in op for word in FORBIDDEN)}
+    values = [node.meta.get("val") for node in calls]
+    assert max(value.dim() for value in values if isinstance(value, Tensor)) <= 5
 
 
 # Millions of parameters, as the paper has them (https://arxiv.org/abs/2306.00989).
