@@ -66,8 +66,9 @@ class Masking(nn.Module):
 
     def select(self, x: Tensor, chosen: Tensor) -> Tensor:
         """(1, T, D) and a matrix (kept, units) to the tokens of the units that are kept."""
-        units = x.reshape(chosen.shape[1], -1)
-        return torch.mm(chosen, units).reshape(1, -1, x.shape[2])
+        # Batched, as litert-torch 0.10 fails at a plain product with the matrix where one unit is kept.
+        units = x.reshape(1, chosen.shape[1], -1)
+        return torch.bmm(chosen.reshape(1, *chosen.shape), units).reshape(1, -1, x.shape[2])
 
 
 class Spread(nn.Module):
@@ -130,8 +131,8 @@ class Decoder(nn.Module):
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
         self.embed = fold_affine(linear(decoder.decoder_embeddings), norm.weight, norm.bias)
         tokens = order.tokens(order.pools) // math.prod(order.cells)
-        mask_token = decoder.mask_token.detach().reshape(1, -1)
-        self.register_buffer("masked", mask_token.repeat(1, tokens), persistent=False)
+        mask_token = decoder.mask_token.detach().reshape(1, 1, -1)
+        self.register_buffer("masked", mask_token.repeat(1, 1, tokens), persistent=False)
         positions = decoder.decoder_position_embeddings.detach().clone()
         self.register_buffer("positions", positions, persistent=False)
         self.blocks = Stage(decoder.decoder_block)
@@ -142,8 +143,8 @@ class Decoder(nn.Module):
     def forward(self, states: list[Tensor], kept: Tensor, chosen: Tensor) -> Tensor:
         """States of the kept units, ones where a unit is kept (1, units) and (kept, units) to (1, T, pixels)."""
         x = self.embed(self.norm(self.fusion(states)))
-        units = torch.mm(chosen.permute(1, 0), x.reshape(chosen.shape[0], -1))
-        units = units + (1 - kept).reshape(-1, 1) * self.masked
+        back = chosen.reshape(1, *chosen.shape).permute(0, 2, 1)
+        units = torch.bmm(back, x.reshape(1, chosen.shape[0], -1)) + (1 - kept).reshape(1, -1, 1) * self.masked
         x = self.order.to_raster(units.reshape(1, -1, x.shape[2]), self.order.pools)
         x, _ = self.blocks(x + self.positions)
         return self.predict(self.last_norm(x))
