@@ -104,7 +104,7 @@ def _wrong_outputs(manifest: Manifest) -> list[str]:
     classes, labels = manifest.data["model"]["num_labels"], manifest.labels
     wrong = []
     for spec in manifest.outputs:
-        meant = MEANINGS.get(spec.name, spec.meaning)
+        meant = MEANINGS.get(spec.name, spec.meaning) if classes else spec.meaning
         if spec.meaning != meant:
             wrong.append(f"output {spec.name} has meaning {spec.meaning!r}, where it can only be {meant!r}")
         if spec.layout == "NK" and classes and spec.shape[-1] != classes:

@@ -4,7 +4,9 @@ They are canonical: plain torch modules whose graph every target can read. What 
 there, module by module (`replace`), so that no family knows of a target.
 """
 
-from collections.abc import Callable
+import itertools
+import math
+from collections.abc import Callable, Sequence
 from typing import TypeVar
 
 import torch
@@ -16,6 +18,7 @@ __all__ = [
     "Attend",
     "MapNorm",
     "Mlp",
+    "Ranking",
     "Softmax",
     "TokenNorm",
     "fold_affine",
@@ -23,11 +26,14 @@ __all__ = [
     "linear",
     "merge_heads",
     "pointwise",
+    "reorder",
     "replace",
     "split_heads",
 ]
 
 M = TypeVar("M", bound=nn.Module)
+# The most axes that a tensor may have: Core ML's limit.
+MAX_RANK = 5
 
 
 class Affine(nn.Module):
@@ -124,6 +130,35 @@ class Attend(nn.Module):
         return torch.bmm(probabilities, value), probabilities
 
 
+class Ranking(nn.Module):
+    """Rank distinct numbers by counting the smaller ones, and choose those of the least rank: no sort, no gather.
+
+    Its arithmetic must stay in float32: rounded numbers tie, and the ranks of all behind them are wrong.
+    """
+
+    before: Tensor
+    places: Tensor
+
+    def __init__(self, count: int, chosen: int) -> None:
+        super().__init__()
+        self.chosen = chosen
+        self.register_buffer("before", torch.triu(torch.ones(count, count), 1), persistent=False)
+        self.register_buffer("places", torch.arange(chosen, dtype=torch.float32).reshape(-1, 1), persistent=False)
+
+    def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(1, N) to the ranks (1, N), ones where a number is chosen (1, N), and a matrix (M, N) that selects them.
+
+        Equal numbers rank in their order. The matrix has a one a row, and keeps the order of what it selects.
+        """
+        column = numbers.reshape(-1, 1)
+        smaller = (column < numbers).to(torch.float32) + (column == numbers).to(torch.float32) * self.before
+        ranks = smaller.sum(0, keepdim=True)
+        chosen = (ranks < self.chosen).to(torch.float32)
+        # How many chosen ones stand before each.
+        place = torch.mm(chosen, self.before)
+        return ranks, chosen, (place == self.places).to(torch.float32) * chosen
+
+
 def split_heads(x: Tensor, heads: int) -> Tensor:
     """(1, T, H * d) to (H, T, d): rank 3 all the way, as batched products are everywhere."""
     return x.reshape(x.shape[1], heads, -1).permute(1, 0, 2)
@@ -132,6 +167,43 @@ def split_heads(x: Tensor, heads: int) -> Tensor:
 def merge_heads(x: Tensor) -> Tensor:
     """(H, T, d) to (1, T, H * d)."""
     return x.permute(1, 0, 2).reshape(1, x.shape[1], -1)
+
+
+def reorder(x: Tensor, sizes: Sequence[int], order: Sequence[int]) -> Tensor:
+    """View a tensor's elements as axes of the given sizes and permute those, through tensors of rank 5 at most.
+
+    order: for each axis of the result, which one of `sizes` it is. Returns: the elements in their new order, of the
+    shape of `x`, so that the caller views them as it likes.
+    """
+    shape = x.shape
+    wanted = [axis for axis in order if sizes[axis] > 1]
+    now = sorted(wanted)
+    while now != wanted:
+        runs = _runs(now, wanted)
+        if len(runs) > MAX_RANK:
+            # Bring what comes next to its place; the rest of the way is for another turn.
+            first = next(i for i, axis in enumerate(wanted) if now[i] != axis)
+            moved = next(run for run in runs if run[0] == wanted[first])
+            start = now.index(moved[0])
+            parts = (now[:first], now[first:start], moved, now[start + len(moved) :])
+            runs = [part for part in parts if part]
+            places = ((0, 2, 1, 3) if first else (1, 0, 2))[: len(runs)]
+        else:
+            places = tuple(sorted(range(len(runs)), key=lambda i: wanted.index(runs[i][0])))
+        x = x.reshape([math.prod(sizes[axis] for axis in run) for run in runs]).permute(places)
+        now = [axis for place in places for axis in runs[place]]
+    return x.reshape(shape)
+
+
+def _runs(now: list[int], wanted: list[int]) -> list[list[int]]:
+    """Split the axes into runs that stay together."""
+    runs = [now[:1]]
+    for before, axis in itertools.pairwise(now):
+        if wanted.index(axis) == wanted.index(before) + 1:
+            runs[-1].append(axis)
+        else:
+            runs.append([axis])
+    return runs
 
 
 def linear(layer: nn.Linear, rows: slice = slice(None), scale: float = 1.0) -> nn.Linear:

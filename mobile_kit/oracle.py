@@ -43,17 +43,22 @@ class Yardstick:
     float16_changed: float | None = None
 
 
-class HalfConvolutions(TorchDispatchMode):
-    """Compute half-precision convolutions in float32 and round the result.
+class HalfArithmetic(TorchDispatchMode):
+    """Compute in half precision where torch on a CPU is slow, or Hugging Face's code leaves it by mistake.
 
-    Torch's own half kernels on a CPU take 200 times as long for grouped convolutions; they too accumulate in float32.
+    Convolutions are computed in float32 and rounded: torch's own half kernels take 200 times as long for grouped ones,
+    and they too accumulate in float32. What a half and a float32 tensor give is rounded: Hiera's masks are float32,
+    and the half layers behind them would refuse what they mask.
     """
 
     def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        if func is torch.ops.aten.convolution.default and args[0].dtype == torch.float16:
+        dtypes = {x.dtype for x in args if isinstance(x, torch.Tensor)}
+        if func is torch.ops.aten.convolution.default and torch.float16 in dtypes:
             wide = (x.float() if isinstance(x, torch.Tensor) else x for x in args)
             return func(*wide, **(kwargs or {})).half()
-        return func(*args, **(kwargs or {}))
+        result = func(*args, **(kwargs or {}))
+        mixed = {torch.float16, torch.float32} <= dtypes and isinstance(result, torch.Tensor)
+        return result.half() if mixed and result.dtype == torch.float32 else result
 
 
 class Oracle:
@@ -174,7 +179,7 @@ def _in_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[nn.Module]:
         finally:
             model.float()  # each number of it was a float32, and is again
     elif dtype == torch.float16:
-        with HalfConvolutions():
+        with HalfArithmetic():
             yield copy.deepcopy(model).half()
     else:
         yield model

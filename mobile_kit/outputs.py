@@ -33,6 +33,10 @@ class SelectedOutputs(CommonModel):
         """The first convolution that reads the image."""
         return self.model.stem
 
+    def absorb(self, constant: Tensor) -> bool:
+        """Add a constant map to the stem's result where the model can."""
+        return self.model.absorb(constant)
+
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The model's inputs to the selected outputs."""
         names = (spec.name for spec in self.model.spec.outputs)

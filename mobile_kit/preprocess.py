@@ -12,6 +12,7 @@ from typing import Any, Literal
 
 import numpy as np
 import torch
+import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import Tensor, nn
@@ -178,11 +179,12 @@ def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool 
     stem = model.stem
     scale = torch.tensor([preprocess.scale / s for s in preprocess.std], dtype=torch.float64)
     shift = torch.tensor([m / preprocess.scale for m in preprocess.mean], dtype=torch.float64)
-    # A padded zero would have to be the mean: subtract first, then pad.
     whole = shift.round() if half else torch.zeros_like(shift)
-    rest = shift - whole if _padded(stem) else torch.zeros_like(shift)
+    rest = torch.zeros_like(shift)
     weight = stem.weight.detach().double() * scale.reshape(1, -1, 1, 1)
-    _fold_shift(stem, weight, shift - whole - rest)
+    if not _fold_shift(model, weight, shift - whole):
+        # A padded zero would have to be the mean: subtract first, then pad.
+        rest = shift - whole
     kept = 2.0 ** round(math.log2(float(scale.max()))) if half else 1.0
     flip = preprocess.channel_order == "BGR"
     stem.weight = nn.Parameter((weight.flip(1) if flip else weight).float() / kept, requires_grad=False)
@@ -196,13 +198,24 @@ def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool 
     return ImageModel(model, ImageFront(entry, offsets, kept), spec).eval()
 
 
-def _fold_shift(stem: nn.Conv2d, weight: Tensor, shift: Tensor) -> None:
-    """Let a convolution subtract a number a channel from its unpadded input, by its bias, in place."""
+def _fold_shift(model: CommonModel, weight: Tensor, shift: Tensor) -> bool:
+    """Let a model subtract a number a channel from its image behind the stem, in place, and tell whether it can.
+
+    weight: the stem's, for the image as it is. Where nothing is padded, the stem's bias takes what the numbers make of
+    it; with padding that is a map, as conv(x - shift) = conv(x) - conv(shift).
+    """
+    stem = model.stem
     if not bool(shift.any()):
-        return
+        return True
+    if _padded(stem):
+        height, width = model.spec.image_size
+        image = shift.reshape(1, -1, 1, 1).expand(1, -1, height, width)
+        constant = F.conv2d(image, weight, None, stem.stride, stem.padding, stem.dilation, stem.groups)
+        return model.absorb(-constant.float())
     if stem.bias is None:
         raise UnsupportedError("first convolution: has no bias to fold the mean into.")
     stem.bias = nn.Parameter((stem.bias.double() - weight.sum((2, 3)) @ shift).float(), requires_grad=False)
+    return True
 
 
 def _padded(conv: nn.Conv2d) -> bool:

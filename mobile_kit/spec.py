@@ -8,12 +8,23 @@ from torch import Tensor, nn
 __all__ = ["DISCRETE", "CommonModel", "Meaning", "ModelSpec", "TensorSpec", "group"]
 
 Meaning = Literal[
-    "features", "image", "index", "logits", "mask", "noise", "patch_mask", "pixel_values", "probabilities"
+    "features",
+    "image",
+    "index",
+    "kept",
+    "logits",
+    "loss",
+    "mask",
+    "noise",
+    "patch_mask",
+    "pixel_values",
+    "probabilities",
 ]
-"""`index`: whole numbers that are right or wrong, such as an order. `noise`: an input of distinct numbers in [0, 1), of
-which only the order counts. `patch_mask`: an input, 1 where a patch is masked, 0 elsewhere."""
-# What has no distance: classes and indices agree or don't.
-DISCRETE = frozenset({"index", "mask"})
+"""`index`: whole numbers that are right or wrong, such as an order. `kept`: an output, 1 where a patch was kept,
+0 where it was masked. `noise`: an input of distinct numbers in [0, 1), of which only the order counts. `patch_mask`: an
+input, 1 where a patch is masked, 0 elsewhere."""
+# What has no distance: classes, indices and choices agree or don't.
+DISCRETE = frozenset({"index", "kept", "mask"})
 
 
 @dataclass(frozen=True)
@@ -69,6 +80,13 @@ class CommonModel(nn.Module):
     def stem(self) -> nn.Conv2d:
         """The first convolution that reads the image."""
         raise NotImplementedError
+
+    def absorb(self, constant: Tensor) -> bool:
+        """Add a constant map (1, C, H, W) to the stem's result where that costs nothing, and tell whether it does.
+
+        A stem that pads its input can't subtract the image's mean by its bias; such a map can.
+        """
+        return False
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs of the spec."""

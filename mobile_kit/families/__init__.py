@@ -22,6 +22,7 @@ __all__ = ["Family", "Head", "Known", "families", "known_checkpoints", "labels_o
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
     "cvt": "mobile_kit.families.cvt:FAMILY",
+    "hiera": "mobile_kit.families.hiera:FAMILY",
     "mobilevitv2": "mobile_kit.families.mobilevitv2:FAMILY",
     "vit_msn": "mobile_kit.families.vit_msn:FAMILY",
 }

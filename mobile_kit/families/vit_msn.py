@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, labels_of
-from mobile_kit.layers import Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, split_heads
+from mobile_kit.layers import Affine, Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, split_heads
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["FAMILY", "ViTMSN"]
@@ -102,9 +102,6 @@ class Embeddings(nn.Module):
 class ViTMSN(CommonModel):
     """ViTMSN with either of its heads."""
 
-    gamma: Tensor
-    beta: Tensor
-
     def __init__(self, spec: ModelSpec, model: Any) -> None:
         super().__init__(spec)
         backbone = model if spec.head == "base" else model.vit
@@ -117,12 +114,10 @@ class ViTMSN(CommonModel):
         )
         norm = backbone.layernorm
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
-        self.classifier: nn.Module | None = None
+        # Without labels a classifier gives its token.
+        self.read: nn.Module = Affine(norm.weight, norm.bias)
         if isinstance(getattr(model, "classifier", None), nn.Linear):
-            self.classifier = fold_affine(linear(model.classifier), norm.weight, norm.bias)
-        else:
-            self.register_buffer("gamma", norm.weight.detach().clone(), persistent=False)
-            self.register_buffer("beta", norm.bias.detach().clone(), persistent=False)
+            self.read = fold_affine(linear(model.classifier), norm.weight, norm.bias)
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -143,9 +138,7 @@ class ViTMSN(CommonModel):
     def _head(self, x: Tensor) -> dict[str, Tensor]:
         classification = self.spec.head == "classification"
         # A slice that takes all is a no-op, which coremltools doesn't know.
-        x = self.norm(x[:, :1] if classification and x.shape[1] > 1 else x)
-        # Without labels a classifier gives its token.
-        x = x * self.gamma + self.beta if self.classifier is None else self.classifier(x)
+        x = self.read(self.norm(x[:, :1] if classification and x.shape[1] > 1 else x))
         return {"logits": x.reshape(1, -1)} if classification else {"last_hidden_state": x}
 
 

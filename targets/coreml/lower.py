@@ -28,11 +28,10 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     import coremltools as ct
 
     deployment = request.deployment_target or "iOS17"
-    half = request.recipe.weight_bits == 16
     # Given to both conversions: the second one would turn a float32 program into float16 by default.
     options = {
         "minimum_deployment_target": getattr(ct.target, deployment),
-        "compute_precision": ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
+        "compute_precision": _precision(model.spec, request),
     }
     classes = _classes(model.spec)
     program = _program(model, options, bool(classes))
@@ -55,6 +54,40 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         tools={name: version(name) for name in ("coremltools", "torch")},
         deployment_target=deployment,
     )
+
+
+class ReadsMoreThanNoise:
+    """Select the operations that float16 may compute: all but those that work on noise alone, whose order must last."""
+
+    def __init__(self, noise: frozenset[str]) -> None:
+        self.noise = noise
+        self.sources: dict[Any, frozenset[bool]] = {}
+
+    def __call__(self, operation: Any) -> bool:
+        """Tell whether an operation of a MIL program may be computed in float16."""
+        return self._read_by(operation) != {True}
+
+    def _read_by(self, operation: Any) -> frozenset[bool]:
+        """Return whether each input of the program that an operation depends on is noise."""
+        if operation not in self.sources:
+            listed = [v if isinstance(v, list | tuple) else [v] for v in operation.inputs.values() if v is not None]
+            variables = [variable for part in listed for variable in part]
+            found = (
+                frozenset([variable.name in self.noise]) if variable.op is None else self._read_by(variable.op)
+                for variable in variables
+            )
+            self.sources[operation] = frozenset[bool]().union(*found)
+        return self.sources[operation]
+
+
+def _precision(spec: ModelSpec, request: Request) -> Any:
+    import coremltools as ct
+
+    if request.recipe.weight_bits > 16:
+        return ct.precision.FLOAT32
+    noise = frozenset(x.name for x in spec.inputs if x.meaning == "noise")
+    selector = ReadsMoreThanNoise(noise)
+    return ct.transform.FP16ComputePrecision(op_selector=selector) if noise else ct.precision.FLOAT16
 
 
 def _make_reproducible(path: Path, proto: Any) -> None:

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, Softmax, TokenNorm, replace
-from mobile_kit.spec import CommonModel
+from mobile_kit.layers import MapNorm, Ranking, Softmax, TokenNorm, replace
+from mobile_kit.spec import CommonModel, ModelSpec
 from mobile_kit.target import Fallback, Lowered, Request
 
 __all__ = ["lower"]
@@ -95,18 +95,33 @@ class FloatSoftmax(nn.Module):
         return F.softmax(x.float(), dim=-1).to(x.dtype)
 
 
-class HalfModel(nn.Module):
-    """A model in float16 between float32 or uint8 inputs and float32 outputs."""
+class HalfRanking(nn.Module):
+    """A ranking in float32 between a float32 input and what float16 layers take."""
 
-    def __init__(self, model: nn.Module) -> None:
+    def __init__(self, ranking: Ranking) -> None:
+        super().__init__()
+        self.ranking = ranking.float()
+
+    def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        """(1, N) float32 to the ranks in float32 and the choice in float16."""
+        ranks, chosen, matrix = self.ranking(numbers)
+        return ranks, chosen.half(), matrix.half()
+
+
+class HalfModel(nn.Module):
+    """A model in float16 between float32 or uint8 inputs and float32 outputs; noise stays in float32."""
+
+    def __init__(self, model: CommonModel) -> None:
         super().__init__()
         replace(model, nn.SiLU, lambda _: Swish())
         replace(model, Softmax, lambda softmax: FloatSoftmax() if softmax.shown else softmax)
+        self.noise = [x.meaning == "noise" for x in model.spec.inputs]
         self.model = model.half()
+        replace(self.model, Ranking, HalfRanking)
 
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """The model's inputs to its outputs, in the dtypes of its spec."""
-        outputs = self.model(*(x.half() for x in inputs))
+        outputs = self.model(*(x if noise else x.half() for x, noise in zip(inputs, self.noise, strict=True)))
         return tuple(y.float() if y.is_floating_point() else y for y in outputs)
 
 
@@ -124,11 +139,11 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         replace(module, MapNorm, norm)
         replace(module, TokenNorm, norm)
     if half:
-        module = HalfModel(module)
+        module = HalfModel(model)
     program = torch.export.export(module.eval(), inputs)
     edge = to_edge_transform_and_lower(
         program,
-        partitioner=[_PARTITIONERS[backend](request)],
+        partitioner=[_PARTITIONERS[backend](spec, request)],
         constant_methods=_constants(model, request),
     )
     ops, partitions, fallback = _graph(edge.exported_program())
@@ -145,32 +160,39 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     )
 
 
-def _xnnpack(request: Request) -> Any:
+def _xnnpack(spec: ModelSpec, request: Request) -> Any:
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     return XnnpackPartitioner()
 
 
-def _coreml(request: Request) -> Any:
+def _coreml(spec: ModelSpec, request: Request) -> Any:
     import coremltools as ct
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
-    from executorch.backends.apple.coreml.partition import CoreMLPartitioner
 
+    from targets.executorch.noise import NoiseOutside
+
+    half = request.recipe.weight_bits == 16
     specs = CoreMLBackend.generate_compile_specs(
         minimum_deployment_target=getattr(ct.target, _deployment_target(request)),
-        compute_precision=ct.precision.FLOAT16 if request.recipe.weight_bits == 16 else ct.precision.FLOAT32,
+        compute_precision=ct.precision.FLOAT16 if half else ct.precision.FLOAT32,
     )
     # The delegate's Core ML model has no uint8 inputs: the cast stays before it.
-    return CoreMLPartitioner(skip_ops_for_coreml_delegation=list(CASTS), compile_specs=specs)
+    noise = [place for place, x in enumerate(spec.inputs) if half and x.meaning == "noise"]
+    return NoiseOutside(noise, skip_ops_for_coreml_delegation=list(CASTS), compile_specs=specs)
 
 
-def _vulkan(request: Request) -> Any:
+def _vulkan(spec: ModelSpec, request: Request) -> Any:
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
     return VulkanPartitioner()
 
 
-_PARTITIONERS: dict[str, Callable[[Request], Any]] = {"coreml": _coreml, "vulkan": _vulkan, "xnnpack": _xnnpack}
+_PARTITIONERS: dict[str, Callable[[ModelSpec, Request], Any]] = {
+    "coreml": _coreml,
+    "vulkan": _vulkan,
+    "xnnpack": _xnnpack,
+}
 
 
 def _deployment_target(request: Request) -> str:

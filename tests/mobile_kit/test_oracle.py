@@ -8,7 +8,7 @@ from torch import nn
 
 from mobile_kit.checkpoints import Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError
-from mobile_kit.oracle import HalfConvolutions, Oracle
+from mobile_kit.oracle import HalfArithmetic, Oracle
 from mobile_kit.outputs import known_outputs, select_outputs
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
@@ -95,7 +95,7 @@ def test_measuring_leaves_the_model_as_it_was(small_checkpoints: dict[str, Check
 def test_half_convolutions_round_what_float32_computes() -> None:
     torch.manual_seed(0)
     conv, x = nn.Conv2d(8, 8, 3, groups=4), torch.randn(1, 8, 9, 9)
-    with torch.no_grad(), HalfConvolutions():
+    with torch.no_grad(), HalfArithmetic():
         ours = conv.half()(x.half())
     with torch.no_grad():
         wide = conv.float()(x.half().float())

@@ -1,0 +1,223 @@
+"""Hiera (Ryali et al., https://arxiv.org/abs/2306.00989) for export: a transformer whose attention runs in mask units.
+
+Tokens are (1, T, D), in an order in which a mask unit lies together, and so do the tokens that are pooled
+(`hiera_tokens`): attention in units is a reshape, and query pooling a maximum of slices.
+"""
+
+import copy
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+import torch.nn.functional as F
+
+from mobile_kit.errors import UnsupportedError
+from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.families.hiera_network import Hiera, HieraBackbone, HieraClassifier
+from mobile_kit.families.hiera_pretraining import HieraPreTraining, check_pretraining, predicted, units_kept
+from mobile_kit.families.hiera_tokens import TokenOrder
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+
+__all__ = ["FAMILY"]
+
+STATES = ("hidden_states", "reshaped_hidden_states", "attentions")
+HEADS = {
+    "backbone": Head(
+        "backbone",
+        "HieraBackbone",
+        ("feature_maps",),
+        ("hidden_states", "attentions"),
+        {"reshaped_hidden_states": "Hugging Face's backbone gives feature_maps in their place"},
+    ),
+    "base": Head("base", "HieraModel", ("last_hidden_state", "pooler_output"), STATES),
+    "classification": Head("classification", "HieraForImageClassification", ("logits",), STATES),
+    "pretraining": Head(
+        "pretraining",
+        "HieraForPreTraining",
+        ("logits", "bool_masked_pos", "ids_restore"),
+        (*STATES, "loss"),
+    ),
+}
+
+
+def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str, ...]) -> CommonModel:
+    """Return the common model of a Hugging Face Hiera.
+
+    model: HieraModel or a model with one of its heads, float32, of the image size (`at_size`). outputs: names from the
+    head's `optional` that are to be added.
+    Raises: UnsupportedError for an image size that mask units or patches don't fill, and for a config with which
+        Hugging Face can't compute either.
+    """
+    config = model.config
+    order = _order(config, head, image_size)
+    inputs = [TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")]
+    kept = order
+    if head == "pretraining":
+        check_pretraining(config, order, "loss" in outputs)
+        units = math.prod(order.cells)
+        inputs.append(TensorSpec("noise", (1, units), "float32", None, "noise", range=(0, 1)))
+        kept = replace(order, cells=(units_kept(config, order), 1))
+    spec = ModelSpec(
+        family="hiera",
+        head=head,
+        image_size=image_size,
+        num_channels=config.num_channels,
+        num_labels=config.num_labels or None if head == "classification" else None,
+        num_parameters=sum(p.numel() for p in model.parameters()),
+        inputs=tuple(inputs),
+        outputs=(*_own_outputs(config, head, order), *_asked_outputs(model, head, kept, outputs)),
+        labels=labels_of(config) if head == "classification" else None,
+    )
+    if head == "backbone":
+        return HieraBackbone(spec, model, order, _features(config)).eval()
+    if head == "pretraining":
+        return HieraPreTraining(spec, model, order, kept).eval()
+    return (HieraClassifier if head == "classification" else Hiera)(spec, model, order).eval()
+
+
+def _features(config: Any) -> dict[str, int]:
+    """Return the stages whose maps a backbone gives, with their places, in Hugging Face's order; 0 is the embedding."""
+    return {name: i for i, name in enumerate(config.stage_names) if name in config.out_features}
+
+
+def _order(config: Any, head: str, image_size: tuple[int, int]) -> TokenOrder:
+    """Return the order of the tokens. Raises: UnsupportedError where Hugging Face has none."""
+    steps = len(config.depths) - 1
+    block = [stride**steps for stride in config.query_stride]
+    in_units = any(config.masked_unit_attention[: steps + 1]) or head == "pretraining"
+    _check_config(config, block, in_units)
+    unit = config.masked_unit_size if in_units else block
+    grid = [size // stride for size, stride in zip(image_size, config.patch_stride, strict=True)]
+    filled = not any(size % stride for size, stride in zip(image_size, config.patch_stride, strict=True))
+    filled = filled and not any(tokens % side for tokens, side in zip(grid, block, strict=True))
+    if not filled or math.prod(grid) % math.prod(unit) or not all(grid):
+        sides = [side * stride for side, stride in zip(unit, config.patch_stride, strict=True)]
+        near = "x".join(str(max(round(size / s), 1) * s) for size, s in zip(image_size, sides, strict=True))
+        raise UnsupportedError(
+            f"image size {image_size[0]}x{image_size[1]}: mask units of {sides[0]}x{sides[1]} pixels don't fill it. "
+            f"The nearest that they fill is {near}."
+        )
+    return TokenOrder(
+        cells=(grid[0] // block[0], grid[1] // block[1]),
+        stride=(config.query_stride[0], config.query_stride[1]),
+        steps=steps,
+        pools=config.num_query_pool,
+        spare=math.prod(unit) // math.prod(block),
+    )
+
+
+def _check_config(config: Any, block: list[int], in_units: bool) -> None:
+    sides = zip(config.patch_size, config.patch_stride, config.patch_padding, strict=True)
+    if not all(kernel - stride <= 2 * padding < kernel for kernel, stride, padding in sides):
+        raise UnsupportedError(
+            f"patch_size {list(config.patch_size)} with patch_stride {list(config.patch_stride)} and patch_padding "
+            f"{list(config.patch_padding)} in the config: don't give one token a stride. Mend config.json."
+        )
+    if in_units and any(unit % side for unit, side in zip(config.masked_unit_size, block, strict=True)):
+        raise UnsupportedError(
+            f"masked_unit_size {list(config.masked_unit_size)} in the config: no multiple of {block[0]}x{block[1]}, to "
+            "which all stages together pool. Mend config.json."
+        )
+    if config.embed_dim_multiplier == 1 and config.num_query_pool and math.prod(config.query_stride) > 1:
+        raise UnsupportedError(
+            "embed_dim_multiplier 1 in the config: Hugging Face pools only where the width changes. Mend config.json."
+        )
+
+
+def _own_outputs(config: Any, head: str, order: TokenOrder) -> list[TensorSpec]:
+    widths, last = _state_widths(config), order.tokens(order.pools)
+    if head == "classification":
+        return [TensorSpec("logits", (1, config.num_labels or widths[-1]), "float32", "NK", "logits")]
+    if head == "backbone":
+        places = enumerate(_features(config).values())
+        shapes = {f"feature_maps_{i}": (widths[n], *order.map_size(order.level(n - 1))) for i, n in places}
+        return [TensorSpec(name, (1, *shape), "float32", "NCHW") for name, shape in shapes.items()]
+    if head == "pretraining":
+        return [
+            TensorSpec("logits", (1, last, config.num_channels * math.prod(predicted(config))), "float32", "NTC"),
+            TensorSpec("bool_masked_pos", (1, last), "float32", "NT", "kept", range=(0, 1)),
+            TensorSpec("ids_restore", (1, math.prod(order.cells)), "int32", "NT", "index"),
+        ]
+    return [
+        TensorSpec("last_hidden_state", (1, last, widths[-1]), "float32", "NTC"),
+        TensorSpec("pooler_output", (1, widths[-1]), "float32", "NC"),
+    ]
+
+
+def _asked_outputs(model: Any, head: str, order: TokenOrder, asked: tuple[str, ...]) -> list[TensorSpec]:
+    found: list[TensorSpec] = []
+    states = [(order.level(i), width) for i, width in enumerate(_state_widths(model.config), start=-1)]
+    if "hidden_states" in asked:
+        shapes = [(1, order.tokens(level), width) for level, width in states]
+        # The base head's last one is there already, and no converter gives one tensor two names.
+        shapes = shapes[:-1] if head == "base" else shapes
+        found += [TensorSpec(f"hidden_states_{i}", shape, "float32", "NTC") for i, shape in enumerate(shapes)]
+    if "reshaped_hidden_states" in asked:
+        for i, (level, width) in enumerate(states):
+            # In pretraining each unit that is kept is a map by itself.
+            units, (height, across) = order.cells[0], order.map_size(level)
+            size = (units, height // units, across) if head == "pretraining" else (height, across)
+            layout = None if head == "pretraining" else "NHWC"
+            found.append(TensorSpec(f"reshaped_hidden_states_{i}", (1, *size, width), "float32", layout))
+    if "attentions" in asked:
+        for i, stage in enumerate(getattr(model, "hiera", model).encoder.stages):
+            attention = stage.layers[-1].attn
+            tokens = order.tokens(order.level(i)) * attention.query_stride
+            window = attention.query_stride * attention.window_size if attention.use_mask_unit_attn else tokens
+            shape = (1, attention.num_heads, tokens // window, window // attention.query_stride, window)
+            found.append(TensorSpec(f"attentions_{i}", shape, "float32"))
+    return found + [TensorSpec("loss", (1,), "float32", None, "loss")] * ("loss" in asked)
+
+
+def _state_widths(config: Any) -> tuple[int, ...]:
+    """Return the widths of the embedding and of every stage's result."""
+    stages = (int(config.embed_dim * config.embed_dim_multiplier**i) for i in range(len(config.depths)))
+    return (config.embed_dim, *stages)
+
+
+def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
+    """Return a Hugging Face Hiera of another image size (height, width), which takes over the weights.
+
+    The table of positions is resampled as `HieraEmbeddings.interpolate_pos_encoding` does it.
+    Raises: UnsupportedError for a size that mask units or patches don't fill, for a table that isn't square, and for
+        pretraining, whose masks and decoder have the size of the config.
+    """
+    config = model.config
+    old = tuple(config.image_size)
+    if old == image_size:
+        return model
+    asked = f"image size {image_size[0]}x{image_size[1]}"
+    if head == "pretraining":
+        raise UnsupportedError(
+            f"{asked}: the decoder's positions and the masks are for {old[0]}x{old[1]} only. Leave --image-size out."
+        )
+    _order(config, head, image_size)
+    grid, new = ([size // s for size, s in zip(sizes, config.patch_stride, strict=True)] for sizes in (old, image_size))
+    if grid[0] != grid[1]:
+        raise UnsupportedError(
+            f"{asked}: the checkpoint's positions are a table of {grid[0]}x{grid[1]}, and Hugging Face resamples "
+            "square ones only. Leave --image-size out."
+        )
+    tensors = model.state_dict()
+    name = next(name for name in tensors if name.endswith("embeddings.position_embeddings"))
+    table = tensors[name].reshape(1, *grid, -1).permute(0, 3, 1, 2)
+    resampled = F.interpolate(table, size=new, mode="bicubic", align_corners=False)
+    tensors[name] = resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+    config = copy.deepcopy(config)
+    config.image_size = list(image_size)
+    with torch.device("meta"):
+        resized = type(model)(config)
+    resized.load_state_dict(tensors, assign=True)
+    return resized.train(model.training).requires_grad_(False)
+
+
+FAMILY = Family(
+    name="hiera",
+    model_type="hiera",
+    heads=HEADS,
+    build=build,
+    at_size=at_size,
+    data=Path(__file__).with_suffix(".json"),
+)
