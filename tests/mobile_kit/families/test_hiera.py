@@ -300,9 +300,9 @@ def test_the_mean_merges_into_the_positions_and_costs_nothing(head: str, half: b
     model, preprocess, image = small_model(head), preprocess_for((64, 64)), scene(3, 64, 64)
     ours = attach(build(model, head, (64, 64), ()), preprocess, "uint8_nhwc", half)
     assert isinstance(ours, ImageModel)
-    offset = None if ours.front.offset is None else ours.front.offset.flatten().tolist()
     if head != "pretraining":  # where masked pixels are 0, which is the mean
-        assert offset == ([124, 116, 104] if half else None)
+        offsets = [offset.flatten().tolist() for offset in ours.front.offsets]
+        assert offsets == ([[124, 116, 104]] if half else [])
     want = reference(model, ours, torch.from_numpy(preprocess.arithmetic(image)))
     with torch.no_grad():
         got = ours(torch.from_numpy(image[None].copy()), *further(ours).values())
