@@ -72,6 +72,30 @@ CVT = Small(
     }
     | IMAGENET,
 )
+HIERA = Small(
+    "hiera",
+    "HieraConfig",
+    {
+        "image_size": [64, 64],
+        "embed_dim": 16,
+        "depths": [1, 1, 2, 1],
+        "num_heads": [1, 2, 4, 8],
+        "mlp_ratio": 2.0,
+        "decoder_hidden_size": 24,
+        "decoder_depth": 1,
+        "decoder_num_heads": 4,
+        "id2label": dict(enumerate(LABELS)),
+    },
+    {
+        "image_processor_type": "BitImageProcessor",
+        "do_resize": True,
+        "size": {"shortest_edge": 72},
+        "do_center_crop": True,
+        "crop_size": {"height": 64, "width": 64},
+        "resample": 3,
+    }
+    | IMAGENET,
+)
 VIT_MSN = Small(
     "vit_msn",
     "ViTMSNConfig",

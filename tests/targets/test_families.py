@@ -9,7 +9,7 @@ import pytest
 from mobile_kit.manifest import read_manifest
 from tests.exports import Export, export
 from tests.parity import assert_parity
-from tests.small_families import CVT, VIT_MSN, Small
+from tests.small_families import CVT, HIERA, VIT_MSN, Small
 
 NAMES = [f"{target}-{recipe}" for target in ("coreml", "executorch-xnnpack", "tflite") for recipe in ("fp32", "fp16")]
 
@@ -29,15 +29,16 @@ class Case:
 # Also what boolean masks become. Core ML's slice_by_index is a plain slice.
 FORBIDDEN = re.compile(r"sort|gather|scatter|topk|top_k|nonzero|non_zero|^index|where")
 STATES = "hidden_states,attentions"
+GRAY = {"num_channels": 1}
 CASES = {
     "cvt base": Case(CVT, "base", (64, 64), "hidden_states"),
-    "cvt classification": Case(CVT, "classification", (64, 64)),
-    "cvt classification, gray": Case(CVT, "classification", (64, 64), changes={"num_channels": 1}),
-    "cvt classification, no class token": Case(CVT, "classification", (64, 64), changes={"cls_token": [False] * 3}),
-    "vit_msn base": Case(VIT_MSN, "base", (32, 32), STATES),
-    "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), options={"use_mask_token": True}),
-    "vit_msn classification": Case(VIT_MSN, "classification", (32, 32)),
-    "vit_msn classification, gray": Case(VIT_MSN, "classification", (32, 32), STATES, {"num_channels": 1}),
+    "cvt classification, gray": Case(CVT, "classification", (64, 64), changes=GRAY),
+    "hiera backbone": Case(HIERA, "backbone", (64, 64), changes={"out_features": ["stage1", "stage3", "stage4"]}),
+    "hiera base": Case(HIERA, "base", (64, 64), f"{STATES},reshaped_hidden_states"),
+    "hiera classification, gray": Case(HIERA, "classification", (64, 64), changes=GRAY),
+    "hiera pretraining": Case(HIERA, "pretraining", (64, 64)),
+    "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), STATES, options={"use_mask_token": True}),
+    "vit_msn classification, gray": Case(VIT_MSN, "classification", (32, 32), changes=GRAY),
 }
 
 
