@@ -30,7 +30,7 @@ SCENES_FILE = "golden/scenes.npz"
 # The decibels of a few values are a draw of luck: over 64 independent ones they scatter by 0.8 dB. An output that has
 # fewer is compared on further scenes, up to the most. And the errors of a narrow network move together, so that its
 # outputs count for fewer values than they have: each is compared on the least number, unless it is a large one.
-FEW_VALUES, LARGE = 64, 20_000
+FEW_VALUES, LARGE = 64, 2**14
 LEAST_SCENES, MOST_SCENES = 3, 32
 FIRST_SCENE = 100
 

@@ -18,7 +18,7 @@ IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0,
 
 def written(folder: Path, classes: int, half: bool, names: tuple[str, ...] = ("logits",)) -> tuple[Manifest, Oracle]:
     source = save(small_model("classification", num_labels=classes), folder / "checkpoint")
-    shapes = {"logits": (1, classes), "hidden_states_0": (1, 8, 64, 64)}
+    shapes = {"logits": (1, classes), "hidden_states_0": (1, 16, 32, 32)}
     outputs = tuple(TensorSpec(name, shapes[name]) for name in names)
     oracle = Oracle(load(str(source)), outputs)
     artifact = folder / "artifact"

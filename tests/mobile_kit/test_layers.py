@@ -1,10 +1,11 @@
+import math
 from typing import Any
 
 import pytest
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, fold_affine, fold_batch_norm, pointwise, replace
+from mobile_kit.layers import MapNorm, Ranking, fold_affine, fold_batch_norm, pointwise, reorder, replace
 
 # Absolute, of values of size 1: float32 with another order of sums. Measured: 2.9e-6 at most.
 BOUND = 1e-5
@@ -95,3 +96,47 @@ def test_replace_reaches_every_depth_and_nothing_else() -> None:
     assert isinstance(model[1][1]["a"][1], nn.Tanh)
     assert isinstance(model[1][1]["a"][0], nn.ReLU)  # what a replacement holds isn't replaced again
     assert model[1][0] is kept
+
+
+ORDERS: dict[str, tuple[list[int], list[int]]] = {
+    "as it is": ([2, 3, 4], [0, 1, 2]),
+    "transposed": ([2, 3, 4], [1, 0, 2]),
+    "four reversed": ([5, 4, 3, 2, 7], [3, 2, 1, 0, 4]),
+    "six reversed": ([2, 3, 2, 3, 2, 3, 4], [5, 4, 3, 2, 1, 0, 6]),
+    "rows and columns to blocks": ([3, 2, 2, 2, 5, 2, 2, 2, 4], [0, 4, 1, 5, 2, 6, 3, 7, 8]),
+    "ones among them": ([1, 2, 1, 3, 2], [3, 2, 4, 1, 0]),
+}
+
+
+@pytest.mark.parametrize("case", ORDERS)
+def test_reorder_is_a_permute_of_many_axes_in_tensors_of_few(case: str) -> None:
+    sizes, order = ORDERS[case]
+    x = torch.arange(math.prod(sizes)).reshape(1, -1, sizes[-1])
+    ours = reorder(x, sizes, order)
+    assert ours.shape == x.shape
+    assert torch.equal(ours.flatten(), x.reshape(sizes).permute(order).flatten())
+
+    class Reordered(nn.Module):
+        def forward(self, x: Tensor) -> Tensor:
+            return reorder(x, sizes, order)
+
+    nodes = torch.export.export(Reordered(), (x,)).graph.nodes
+    assert max(node.meta["val"].dim() for node in nodes if node.op == "call_function") <= 5
+
+
+@pytest.mark.parametrize("count", [1, 4, 49])
+@pytest.mark.parametrize("part", [0.0, 0.4, 1.0])
+def test_ranking_is_argsort_and_a_selection(count: int, part: float) -> None:
+    chosen = max(int(part * count), 1)
+    ranking = Ranking(count, chosen)
+    numbers = torch.randperm(count, generator=torch.Generator().manual_seed(3)).reshape(1, -1) / count
+    ranks, kept, matrix = ranking(numbers)
+    assert torch.equal(ranks, numbers.argsort(1).argsort(1).float())
+    assert torch.equal(kept, (ranks < chosen).float())
+    assert torch.equal(matrix @ numbers[0], numbers[0][kept[0].bool()])
+
+
+def test_equal_numbers_rank_in_their_order() -> None:
+    ranks, kept, _ = Ranking(4, 2)(torch.tensor([[0.5, 0.1, 0.5, 0.1]]))
+    assert ranks.tolist() == [[2, 0, 3, 1]]
+    assert kept.tolist() == [[0, 1, 0, 1]]

@@ -103,6 +103,14 @@ def test_half_convolutions_round_what_float32_computes() -> None:
     assert torch.equal(ours, wide.half())
 
 
+def test_half_and_float32_give_half_as_in_a_model_that_keeps_its_precision() -> None:
+    half, single = torch.randn(4).half(), torch.randn(4)
+    with HalfArithmetic():
+        assert (half * single).dtype == torch.float16
+        assert (single * single).dtype == half.float().dtype == torch.float32
+    assert (half * single).dtype == torch.float32
+
+
 @pytest.mark.parametrize("head", ["base", "classification", "segmentation"])
 def test_a_model_that_sees_its_input_passes(head: str, small_checkpoints: dict[str, Checkpoint]) -> None:
     oracle = oracle_of(small_checkpoints[head])

@@ -5,12 +5,14 @@ from pathlib import Path
 from typing import Any
 
 import coremltools as ct
+import numpy as np
 import pytest
 
 from mobile_kit.manifest import Manifest, read_manifest
 from sample_apps.checkpoints.digits import LABELS
 from targets.coreml.mil import Program, read_program
 from tests.exports import Export, export
+from tests.noise_model import lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
 
 RECIPES = ("fp32", "fp16")
@@ -149,3 +151,12 @@ def test_a_name_stands_for_one_value(digits: Export) -> None:
 def test_the_deployment_target_is_ios_17_by_default(digits: Export) -> None:
     assert manifest_of(digits).data["deployment_target"] == "iOS17"
     assert program_of(digits).spec_version == SPECIFICATIONS["iOS17"]
+
+
+def test_fp16_ranks_noise_in_float32(tmp_path: Path) -> None:
+    path = tmp_path / "model.mlpackage"
+    lowered("coreml", None, path)
+    found, right = order_of("coreml", path)
+    assert np.array_equal(found, right)
+    dtypes = {op.outputs[0].dtype for op in read_program(path).ops if op.type in {"conv", "matmul"}}
+    assert "float16" in dtypes

@@ -1,6 +1,7 @@
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from executorch.runtime import Runtime
 
@@ -9,6 +10,7 @@ from mobile_kit.quantization import RECIPES
 from sample_apps.checkpoints.digits import LABELS
 from targets.executorch import TARGET
 from tests.exports import Export
+from tests.noise_model import lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
 
 CAST = "_to_dim_order_copy"
@@ -114,3 +116,18 @@ def test_only_vulkan_refuses_fp16() -> None:
     refusals = {backend: TARGET.refusal(RECIPES["fp16"], backend) for backend in TARGET.backends}
     assert {backend for backend, reason in refusals.items() if reason} == {"vulkan"}
     assert all(TARGET.refusal(RECIPES["fp32"], backend) is None for backend in TARGET.backends)
+
+
+def test_fp16_ranks_noise_in_float32(tmp_path: Path) -> None:
+    path = tmp_path / TARGET.model_file
+    lowered("executorch", "xnnpack", path)
+    found, right = order_of("executorch", path)
+    assert np.array_equal(found, right)
+
+
+def test_what_reads_noise_alone_stays_outside_a_float16_delegate(tmp_path: Path) -> None:
+    done = lowered("executorch", "coreml", tmp_path / TARGET.model_file)
+    outside = {op.op for op in done.fallback_ops}
+    assert {"lt", "eq", "sum", "view_copy"} <= outside
+    assert not {"convolution", "bmm"} & outside
+    assert done.partitions == 1
