@@ -271,6 +271,8 @@ def _preprocess(source: str, processor: Any, channels: int, image_size: tuple[in
             f"model {source!r}: takes images of {channels} channels, and a photo has 3, or 1 in gray. "
             "Give a checkpoint with num_channels 3 or 1."
         )
+    if channels == 1:
+        processor.do_convert_rgb = False  # of a gray image Bit's would make three channels
     if image_size is not None and not processor.do_center_crop:  # then the size is the resize's
         processor.do_resize = True
         height, width = image_size
