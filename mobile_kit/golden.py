@@ -28,7 +28,7 @@ __all__ = ["ORACLE_FILE", "Answers", "Sample", "read_answers", "read_golden", "w
 ORACLE_FILE = "golden/oracle.json"
 SCENES_FILE = "golden/scenes.npz"
 # The decibels of one photo are a draw of luck: between photos those of a narrow network scatter by 4 dB, as its errors
-# move together. So an output is compared on further scenes, on more of them the fewer values it has, unless it is large.
+# move together. So an output is compared on further scenes: on more where it has few values, on none where many.
 FEW_VALUES, LARGE = 256, 2**14
 LEAST_SCENES, MOST_SCENES = 7, 32
 FIRST_SCENE = 100
@@ -104,7 +104,7 @@ def write_golden(
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
             (golden / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
         if scenes:
-            np.savez(folder / SCENES_FILE, **scenes)
+            np.savez(folder / SCENES_FILE, allow_pickle=False, **scenes)
         (folder / ORACLE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 

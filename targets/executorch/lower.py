@@ -76,7 +76,8 @@ class HalfNorm(LinearNorm):
         centred = x - self.mean(x)
         magnitude = self.mean(centred.abs()) + self.least
         scaled = centred / magnitude
-        return scaled * torch.rsqrt(self.mean(scaled * scaled) + self.epsilon / (magnitude * magnitude))
+        # A root halves the error of its argument, and XNNPACK's half reciprocal root adds one of its own.
+        return scaled / torch.sqrt(self.mean(scaled * scaled) + self.epsilon / (magnitude * magnitude))
 
 
 class Swish(nn.Module):
