@@ -5,10 +5,12 @@ import logging
 import os
 import re
 import tempfile
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import torch
 from torch import nn
 
 from mobile_kit.errors import CheckpointError, UnsupportedError
@@ -70,12 +72,14 @@ def load(
     image_size: tuple[int, int] | None = None,
     random_weights: bool = False,
     allow_pickle: bool = False,
+    check_size: Callable[[int], None] | None = None,
 ) -> Checkpoint:
     """Load a checkpoint as the oracle.
 
     source: a Hub id, a folder as `save_pretrained` writes it, or, with random weights, a known name.
     head: overrides the one of the config's `architectures`. image_size: (height, width), null for the processor's own.
-    Raises: CheckpointError, UnsupportedError.
+    check_size: called with the number of parameters before weights are read or drawn.
+    Raises: CheckpointError, UnsupportedError; what check_size does.
     """
     _quieten()
     files = _find(source, revision, random_weights, allow_pickle)
@@ -84,8 +88,11 @@ def load(
     config = _hf_config(source, family, files.config)
     processor = _hf_processor(source, files.processor, image_size)
     preprocess = _preprocess(source, processor, config.num_channels, image_size)
+    parameters = _count_parameters(source, chosen, config)
+    if check_size is not None:
+        check_size(parameters)
     if random_weights:
-        model = _with_random_weights(source, family, chosen, config, preprocess)
+        model = _with_random_weights(family, chosen, config, preprocess)
     else:
         assert files.folder is not None
         loaded = load_weights(source, files.folder, family, chosen, _architecture(chosen), config)
@@ -297,12 +304,19 @@ def _architecture(head: Head) -> Any:
     return getattr(transformers, head.architecture)
 
 
-def _with_random_weights(source: str, family: Family, head: Head, config: Any, preprocess: Preprocess) -> nn.Module:
+def _count_parameters(source: str, head: Head, config: Any) -> int:
+    """Build the model without memory, so that no one blames the weights for a config."""
     try:
-        # In float32, whatever dtype the config was saved in.
-        made: nn.Module = _architecture(head)(config).float()
+        with torch.device("meta"):
+            outline: nn.Module = _architecture(head)(config)
     except Exception as exc:  # constructors raise many kinds
         raise CheckpointError(f"model {source!r}: its config builds no model ({one_line(exc)}). Mend it.") from exc
+    return sum(parameter.numel() for parameter in outline.parameters())
+
+
+def _with_random_weights(family: Family, head: Head, config: Any, preprocess: Preprocess) -> nn.Module:
+    # In float32, whatever dtype the config was saved in.
+    made: nn.Module = _architecture(head)(config).float()
     model = family.at_size(made, head.name, preprocess.image_size)
     # Refuses an image size that the pass over images, which sets the batch norms, would fail at.
     family.build(model, head.name, preprocess.image_size, ())

@@ -15,6 +15,9 @@ from mobile_kit.errors import MobileKitError
 
 __all__ = ["main"]
 
+# The families of the trained digit checkpoints in sample_apps.
+SHIPPED = ("mobilevitv2", "cvt", "hiera", "vit_msn")
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns: 0 done, 1 the work failed, 2 usage (raised by argparse as SystemExit)."""
@@ -99,8 +102,9 @@ def _add_doctor(commands: Any) -> None:
 
 def _add_demo(commands: Any) -> None:
     parser = _command(
-        commands, "demo", _demo, "Export the shipped digit checkpoint, verify it, classify unseen digits."
+        commands, "demo", _demo, "Export the shipped digit checkpoints, verify them, classify unseen digits."
     )
+    parser.add_argument("--family", choices=SHIPPED, help="default: all of them, one after the other")
     parser.add_argument("--out", type=Path, default=Path("mobile-kit-demo"), metavar="DIR", help="default %(default)s")
     parser.add_argument("--target", type=_names, default=(), metavar="T,..", help="default: all targets")
     parser.add_argument("--views", type=_positive, default=200, metavar="N", help="unseen digits; default %(default)s")
@@ -233,8 +237,9 @@ def _demo(options: argparse.Namespace) -> int:
     from mobile_kit.demo import demo
     from mobile_kit.progress import Progress
 
+    families = (options.family,) if options.family else SHIPPED
     with Progress() as progress:
-        rows = demo(options.out, options.target, options.views, progress)
+        rows = demo(options.out, families, options.target, options.views, progress)
     if options.json:
         _print_json([asdict(row) for row in rows])
     else:

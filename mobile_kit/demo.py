@@ -1,4 +1,4 @@
-"""The main job on a shipped checkpoint: export to every target, verify, classify digits that it never saw."""
+"""The main job on the shipped checkpoints: export to every target, verify, classify digits that they never saw."""
 
 import json
 import tempfile
@@ -19,7 +19,6 @@ from mobile_kit.progress import Progress
 
 __all__ = ["DemoRow", "demo"]
 
-CHECKPOINT = "mobilevitv2-digits"
 RECIPES = ("fp32", "fp16")
 VIEWS_SEED = 1
 
@@ -39,12 +38,20 @@ class DemoRow:
     swapped_accuracy: float
 
 
-def demo(out: Path, targets: tuple[str, ...], views: int, progress: Progress) -> list[DemoRow]:
-    """Export the shipped checkpoint to the targets (all where empty) and measure each file on unseen digits.
+def demo(
+    out: Path, families: tuple[str, ...], targets: tuple[str, ...], views: int, progress: Progress
+) -> list[DemoRow]:
+    """Export shipped checkpoints to targets (all where none is named) and measure each file on unseen digits.
 
+    families: those whose trained checkpoint FAMILY-digits is shipped.
     Raises: LoweringError where a target failed; what the others raise.
     """
-    shipped = resources.files("sample_apps.checkpoints") / CHECKPOINT
+    return [row for family in families for row in _rows(family, out, targets, views, progress)]
+
+
+def _rows(family: str, out: Path, targets: tuple[str, ...], views: int, progress: Progress) -> list[DemoRow]:
+    progress.note(family)
+    shipped = resources.files("sample_apps.checkpoints") / f"{family}-digits"
     with resources.as_file(shipped) as checkpoint, tempfile.TemporaryDirectory() as folder:
         photo = Path(folder, "digit.png")
         Image.fromarray(next(_views(1))[0]).save(photo)

@@ -126,7 +126,7 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
     plan = _plan(options)
     progress = progress or Progress(quiet=True)
     with _staging(options.out) as staging:
-        checkpoint, photo = _checkpoint(options, progress)
+        checkpoint, photo = _checkpoint(options, plan, progress)
         slug = _slug(checkpoint.source)
         logs = options.out / "logs"
         jobs = [
@@ -142,7 +142,9 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
         return ExportResult(artifacts, tuple(failures.values()), () if options.targets else _skipped())
 
 
-def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint, NDArray[np.uint8]]:
+def _checkpoint(
+    options: ExportOptions, plan: list[_Choice], progress: Progress
+) -> tuple[Checkpoint, NDArray[np.uint8]]:
     """Load the checkpoint and the golden photo, (H, W, C) uint8."""
     progress.stage("checkpoint", f"loading {options.model}")
     checkpoint = load(
@@ -152,11 +154,25 @@ def _checkpoint(options: ExportOptions, progress: Progress) -> tuple[Checkpoint,
         image_size=options.image_size,
         random_weights=options.random_weights,
         allow_pickle=options.allow_pickle,
+        check_size=lambda parameters: _check_size(options.model, plan, parameters),
     )
     check_outputs(checkpoint.head, options.outputs)
     channels = checkpoint.preprocess.channels
     photo = scene(1)[:, :, :channels] if options.photo is None else read_image(options.photo, channels)
     return checkpoint, photo
+
+
+def _check_size(source: str, plan: list[_Choice], parameters: int) -> None:
+    """Raise UnsupportedError where a target's format has no room for so many parameters."""
+    full = {c.target.name: most for c in plan if (most := c.target.most_parameters) is not None and parameters > most}
+    if not full:
+        return
+    name, most = next(iter(full.items()))
+    others = ",".join(dict.fromkeys(choice.target.name for choice in plan if choice.target.name not in full))
+    raise UnsupportedError(
+        f"model {source!r} for target {name!r}: has {parameters:,} parameters, and its files hold at most "
+        f"{most:,}. Choose another --target{f', such as {others}' if others else ''}."
+    )
 
 
 def _check_oracle(oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> None:

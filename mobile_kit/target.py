@@ -113,7 +113,8 @@ class Target(Protocol):
     """A platform that the kit lowers to.
 
     `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
-    `extra` the kit's extra that brings them. `recipes` are the names that some backend takes.
+    `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
+    many its format has room for, null where there is no limit.
     """
 
     name: str
@@ -123,6 +124,7 @@ class Target(Protocol):
     entry: Entry
     backends: tuple[str, ...]
     recipes: tuple[str, ...]
+    most_parameters: int | None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that a file can be made for, the default first; none where there is no choice."""

@@ -53,6 +53,7 @@ class PaperTarget:
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ("fp32",)
+    most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         return ()
@@ -111,6 +112,11 @@ class Hanging(PaperTarget):
         time.sleep(600)
 
 
+class Narrow(PaperTarget):
+    name = "narrow"
+    most_parameters = 1000
+
+
 class Missing(PaperTarget):
     name = "missing"
     modules = ("a_package_that_nobody_has",)
@@ -120,4 +126,5 @@ paper, raising, dying, refusing = PaperTarget(), Raising(), Dying(), Refusing()
 # Two of them make four jobs with both recipes: more than most machines run at a time.
 hanging, hanging_too = Hanging("hanging"), Hanging("hanging_too")
 missing = Missing()
-TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing)
+narrow = Narrow()
+TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, narrow)

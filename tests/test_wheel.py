@@ -10,7 +10,10 @@ from tests.exports import ROOT
 
 SOURCES = ("LICENSE", "README.md", "mobile_kit", "pyproject.toml", "sample_apps", "targets")
 HOLDS = (
+    "mobile_kit/families/cvt.json",
+    "mobile_kit/families/hiera.json",
     "mobile_kit/families/mobilevitv2.json",
+    "mobile_kit/families/vit_msn.json",
     "mobile_kit/manifest.schema.json",
     "mobile_kit/py.typed",
     "sample_apps/checkpoints/digits.npz",

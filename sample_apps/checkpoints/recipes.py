@@ -88,7 +88,7 @@ RECIPES = {
         CvtConfig(
             embed_dim=[32, 64, 112],
             num_heads=[1, 2, 4],
-            depth=[1, 1, 3],
+            depth=[1, 2, 3],  # a stage's must be greater than its number: Hugging Face reads drop rates by it
             mlp_ratio=[4.0, 4.0, 4.0],
             drop_path_rate=[0.0] * 5,
             **_CLASSES,

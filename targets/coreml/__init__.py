@@ -21,6 +21,7 @@ class CoreMLTarget:
     entry: Entry = "rgb_nchw"
     backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16")
+    most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems whose mlprogram the lowering has been tested with."""

@@ -20,6 +20,7 @@ class ExecuTorchTarget:
     entry: Entry = "uint8_nhwc"
     backends = ("xnnpack", "coreml", "vulkan")
     recipes = ("fp32", "fp16")
+    most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that the Core ML delegate can be made for; the others know none."""

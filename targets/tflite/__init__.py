@@ -20,6 +20,8 @@ class TFLiteTarget:
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16")
+    # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
+    most_parameters: int | None = 2**29 - 2**20
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return none: LiteRT's operators are the same on every system."""

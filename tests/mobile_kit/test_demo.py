@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.cli import SHIPPED
 from mobile_kit.demo import demo
 from mobile_kit.errors import LoweringError
 from mobile_kit.manifest import read_manifest
@@ -16,8 +17,9 @@ Command = Callable[..., Answer]
 LEAST_ACCURACY, GREATEST_SWAPPED = 0.9, 0.1
 
 
-def test_the_demo_ends_with_a_verified_row_a_file(tmp_path: Path, command: Command) -> None:
-    answer = command("demo", "--out", tmp_path / "demo", "--target", "tflite", "--views", "20", "--json")
+@pytest.mark.parametrize("family", SHIPPED)
+def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, command: Command) -> None:
+    answer = command("demo", "--out", tmp_path, "--target", "tflite", "--family", family, "--views", "20", "--json")
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
     assert [Path(row["file"]).parent.name for row in rows] == ["tflite-fp32", "tflite-fp16"]
@@ -32,14 +34,13 @@ def test_the_demo_ends_with_a_verified_row_a_file(tmp_path: Path, command: Comma
     assert rows[1]["parity"].endswith(" dB")
     assert float(rows[1]["parity"].split()[0]) > 45
     assert "[" in answer.err
-    photo = read_manifest(Path(rows[0]["file"]).parent).preprocess
-    assert photo.image_size == (128, 128)
+    assert read_manifest(Path(rows[0]["file"]).parent).data["model"]["family"] == family
 
 
 @pytest.mark.usefixtures("paper_targets")
 def test_people_get_a_table(tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mobile_kit.demo.RECIPES", ("fp32",))
-    answer = command("demo", "--out", tmp_path, "--target", "paper", "--views", "3")
+    answer = command("demo", "--out", tmp_path, "--target", "paper", "--family", "mobilevitv2", "--views", "3")
     header, row = answer.out.splitlines()
     assert header.split()[:4] == ["file", "size", "parity", "verified"]
     assert row.split()[0].endswith("paper-fp32/model.paper")
@@ -47,7 +48,17 @@ def test_people_get_a_table(tmp_path: Path, command: Command, monkeypatch: pytes
 
 
 @pytest.mark.usefixtures("paper_targets")
+def test_all_families_are_shown_unless_one_is_named(
+    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("mobile_kit.demo.RECIPES", ("fp32",))
+    answer = command("demo", "--out", tmp_path, "--target", "paper", "--views", "3", "--json")
+    folders = [Path(row["file"]).parent.parent.name for row in json.loads(answer.out)]
+    assert folders == [f"{family}-digits" for family in SHIPPED]
+
+
+@pytest.mark.usefixtures("paper_targets")
 def test_a_failing_target_ends_the_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("mobile_kit.demo.RECIPES", ("fp32",))
     with pytest.raises(LoweringError, match=r"raising-fp32: the toolchain failed .*raising-fp32\.log"):
-        demo(tmp_path, ("paper", "raising"), 1, Progress(quiet=True))
+        demo(tmp_path, ("mobilevitv2",), ("paper", "raising"), 1, Progress(quiet=True))

@@ -51,6 +51,10 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "recipe of a target": (["--target", "paper", "--recipe", "fp16"], ("recipe 'fp16'", "'paper'", "Known: fp32")),
     "image size": (["--target", "paper", "--image-size", "32"], ("image size 32x32", "patch of 2", "--image-size")),
+    "more parameters than fit": (
+        ["--target", "narrow,paper"],
+        ("'narrow'", "parameters", "at most 1,000", "--target, such as paper"),
+    ),
     "package": (
         ["--target", "missing"],
         ("target 'missing'", "a_package_that_nobody_has", "pip install 'mobile-kit[paper]'"),
@@ -77,6 +81,11 @@ def test_bad_requests_leave_a_folder_as_it_is(case: str, model: Path, out: Path,
     arguments, expected = REFUSED[case]
     assert_refused(command("export", model, "--out", out, *arguments), *expected)
     assert content(out) == before
+
+
+def test_a_model_too_large_for_a_flatbuffer_is_refused_before_any_work(out: Path, command: Command) -> None:
+    answer = command("export", "facebook/hiera-huge-224-hf", "--random-weights", "--out", out, "--target", "tflite")
+    assert_refused(answer, "'tflite'", "671,", "at most 535,822,336", "Choose another --target.")
 
 
 def test_an_unknown_model_is_refused_with_the_known_ones(out: Path, command: Command) -> None:
