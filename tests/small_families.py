@@ -111,3 +111,24 @@ VIT_MSN = Small(
     {"image_processor_type": "ViTImageProcessor", "do_resize": True, "size": {"height": 32, "width": 32}, "resample": 2}
     | IMAGENET,
 )
+# What Hugging Face's own tests of the models change: single layers and heads, odd widths, an image of 30 px.
+HUGGING_FACE: dict[str, dict[str, Any]] = {
+    "cvt": {"depth": [1, 2, 10]},
+    "hiera": {
+        "embed_dim": 8,
+        "depths": [1, 1, 1, 1],
+        "num_heads": [1, 1, 1, 1],
+        "mlp_ratio": 1.0,
+        "decoder_hidden_size": 2,
+        "decoder_depth": 1,
+        "decoder_num_heads": 1,
+    },
+    "vit_msn": {
+        "hidden_size": 32,
+        "num_hidden_layers": 2,
+        "intermediate_size": 37,
+        "image_size": 30,
+        "patch_size": 2,
+        "hidden_act": "gelu",
+    },
+}

@@ -1,4 +1,4 @@
-"""Latency of MobileViTV2-1.0 at 256, fp32: this kit's files, the stock paths, and other engines."""
+"""Latency of a full-size classifier in fp32: this kit's files, the stock paths, and other engines."""
 
 from dataclasses import dataclass, field
 from functools import partial
@@ -15,7 +15,7 @@ from mobile_kit.metrics import distance
 from mobile_kit.scenes import scene
 from tests.benchmarks.engines import LOADERS, Run, eager
 from tests.benchmarks.process import Conversion, Workshop
-from tests.benchmarks.stock import CLASSIFIER, Plain, saved
+from tests.benchmarks.stock import Plain, saved
 from tests.benchmarks.table import Section, judged
 from tests.benchmarks.timing import Plan, Timing, interleave
 
@@ -35,20 +35,21 @@ class _Contender:
     note: str | None = None
 
 
-def measure(shop: Workshop, rounds: int) -> Section:
-    """Build all files, and time them against one another."""
+def measure(model: str, shop: Workshop, rounds: int) -> Section:
+    """Build all files of a known model, and time them against one another."""
     torch.set_num_threads(shop.threads)
-    source = shop.scratch / "classifier"
-    checkpoint = saved(CLASSIFIER, source)
+    slug = model.rpartition("/")[2]
+    source = shop.scratch / f"latency-{slug}"
+    checkpoint = saved(model, source, "classification")
     values = checkpoint.preprocess.arithmetic(checkpoint.preprocess.geometry(scene(1)))
-    contenders = {**_stock(shop, checkpoint, values), **_ours(shop, source, values)}
+    contenders = {**_stock(shop, source, checkpoint, values), **_ours(shop, source, values)}
     runs = {name: contender.run for name, contender in contenders.items() if contender.run is not None}
     reference = runs["torch eager, HF model"]()
     timing = interleave(runs, Plan(rounds=rounds, tries=5 * rounds))
     rows = [_row(name, contender, timing, reference) for name, contender in contenders.items()]
     return Section(
-        name="latency",
-        title=f"Latency of MobileViTV2-1.0 at 256, fp32, pixel_values, {shop.threads} threads",
+        name=f"latency of {slug}",
+        title=f"Latency of {slug}, fp32, pixel_values, {shop.threads} threads",
         rows=sorted(rows, key=lambda row: row["ratio"] or np.inf),
         notes=_notes(timing),
         details={"calls_ms": timing.calls_ms, "rounds": timing.rounds, "tries": timing.tries, "quiet": timing.quiet},
@@ -59,7 +60,7 @@ def _ours(shop: Workshop, model: Path, values: NDArray[np.float32]) -> dict[str,
     engines = {"executorch": "ExecuTorch", "tflite": "LiteRT"}
     found = {}
     for folder in shop.export(
-        "latency", model, "--target", ",".join(engines), "--input", "pixel_values", "--outputs", "logits"
+        f"ours-{model.name}", model, "--target", ",".join(engines), "--input", "pixel_values", "--outputs", "logits"
     ):
         manifest = read_manifest(folder)
         engine = engines[manifest.data["target"]]
@@ -71,16 +72,17 @@ def _ours(shop: Workshop, model: Path, values: NDArray[np.float32]) -> dict[str,
     return found
 
 
-def _stock(shop: Workshop, checkpoint: Checkpoint, values: NDArray[np.float32]) -> dict[str, _Contender]:
+def _stock(shop: Workshop, source: Path, checkpoint: Checkpoint, values: NDArray[np.float32]) -> dict[str, _Contender]:
     model = Plain(checkpoint.model)
-    module = shop.save("stock", model, (torch.from_numpy(values),))
+    name = source.name
+    module = shop.save(f"stock-{name}", model, (torch.from_numpy(values),))
     convert = partial(_converted, shop, values)
-    onnx = shop.convert("stock-onnx", "onnx", module, ".onnx")
+    onnx = shop.convert(f"stock-onnx-{name}", "onnx", module, ".onnx")
     return {
         BASELINE: convert("ONNX Runtime", onnx),
         "OpenVINO, HF model": convert("OpenVINO", onnx),
-        "ExecuTorch, HF model": convert("ExecuTorch", shop.convert("stock-pte", "executorch", module, ".pte")),
-        "LiteRT, HF model": convert("LiteRT", shop.convert("stock-tflite", "tflite", module, ".tflite")),
+        "ExecuTorch, HF model": convert("ExecuTorch", shop.convert(f"stock-pte-{name}", "executorch", module, ".pte")),
+        "LiteRT, HF model": convert("LiteRT", shop.convert(f"stock-tflite-{name}", "tflite", module, ".tflite")),
         "torch eager, HF model": _Contender(eager(model, values)),
     }
 

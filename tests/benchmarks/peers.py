@@ -12,17 +12,25 @@ import os
 import sys
 import tempfile
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
 from tests.benchmarks import export_time, latency, parity, sizes, startup
 from tests.benchmarks.machine import machine
 from tests.benchmarks.process import Workshop
+from tests.benchmarks.stock import CLASSIFIER
 from tests.benchmarks.table import Section, to_markdown, to_text
 
+LATENCY_OF = {
+    "latency": CLASSIFIER,
+    "latency-cvt": "microsoft/cvt-13",
+    "latency-hiera": "facebook/hiera-tiny-224-in1k-hf",
+    "latency-vit_msn": "facebook/vit-msn-small",
+}
 SECTIONS: dict[str, Callable[[Workshop, int], Section]] = {
     "export": lambda shop, _: export_time.measure(shop),
-    "latency": latency.measure,
+    **{section: partial(latency.measure, model) for section, model in LATENCY_OF.items()},
     "parity": lambda shop, _: parity.measure(shop),
     "sizes": lambda shop, _: sizes.measure(shop),
     "startup": lambda _, __: startup.measure(),

@@ -2,14 +2,16 @@
 
 import re
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from mobile_kit.families import families
 from mobile_kit.manifest import read_manifest
 from tests.exports import Export, export
 from tests.parity import assert_parity
-from tests.small_families import CVT, HIERA, VIT_MSN, Small
+from tests.small_families import CVT, HIERA, HUGGING_FACE, VIT_MSN, Small
 
 NAMES = [f"{target}-{recipe}" for target in ("coreml", "executorch-xnnpack", "tflite") for recipe in ("fp32", "fp16")]
 
@@ -40,11 +42,27 @@ CASES = {
     "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), STATES, options={"use_mask_token": True}),
     "vit_msn classification, gray": Case(VIT_MSN, "classification", (32, 32), changes=GRAY),
 }
+SLOW_CASES = {
+    f"{small.family} {head}, as in Hugging Face's tests": Case(small, head, size, changes=HUGGING_FACE[small.family])
+    for small, size in ((CVT, (64, 64)), (HIERA, (64, 64)), (VIT_MSN, (30, 30)))
+    for head in families()[small.family].heads
+}
+FULL_SIZE = [
+    ("microsoft/cvt-13", "base"),
+    ("microsoft/cvt-13", "classification"),
+    ("facebook/hiera-tiny-224-hf", "base"),
+    ("facebook/hiera-tiny-224-hf", "backbone"),
+    ("facebook/hiera-tiny-224-in1k-hf", "classification"),
+    ("facebook/hiera-tiny-224-mae-hf", "pretraining"),
+    ("facebook/vit-msn-small", "base"),
+    ("facebook/vit-msn-small", "classification"),
+]
+PARAMETERS = [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_CASES)]
 
 
-@pytest.fixture(scope="module", params=CASES)
+@pytest.fixture(scope="module", params=PARAMETERS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    case = CASES[request.param]
+    case = {**CASES, **SLOW_CASES}[request.param]
     root = tmp_path_factory.mktemp("family")
     model = case.small.model(case.head, case.image_size, case.changes or {}, **(case.options or {}))
     folder = case.small.save(model, root / case.small.family)
@@ -66,3 +84,11 @@ def test_a_file_computes_what_hugging_face_computes(exported: Export, name: str)
 def test_nothing_is_sorted_gathered_or_scattered(exported: Export, name: str) -> None:
     ops = read_manifest(exported[name]).data["graph"]["ops"]
     assert not [op for op in ops if FORBIDDEN.search(op.lower())]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("name", "head"), FULL_SIZE)
+def test_full_size_models_are_verified_on_every_target(name: str, head: str, tmp_path: Path) -> None:
+    exported = export(Path(name), tmp_path, "--random-weights", "--head", head, "--recipe", "fp32,fp16")
+    assert sorted(exported.records) == sorted(NAMES)
+    assert {record["status"] for record in exported.records.values()} == {"passed"}

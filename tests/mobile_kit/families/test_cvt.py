@@ -15,7 +15,7 @@ from mobile_kit.preprocess import Preprocess
 from mobile_kit.spec import CommonModel
 from tests.eager import assert_is_hugging_face, scenes
 from tests.small_checkpoints import LABELS
-from tests.small_families import CVT
+from tests.small_families import CVT, HUGGING_FACE
 
 # One stage: Hugging Face takes the layers' rates of stage i from place i of a list with one place a layer, so a later
 # stage can't have a single layer.
@@ -28,7 +28,7 @@ INNER_TOKEN = {"cls_token": [False, True, False], "embed_dim": [8, 24, 24], "num
 # Changes of the config, image size (height, width).
 CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "default": ({}, (64, 64)),
-    "Hugging Face's own test": ({"depth": [1, 2, 10]}, (64, 64)),
+    "Hugging Face's own test": (HUGGING_FACE["cvt"], (64, 64)),
     "widths 37": ({"embed_dim": [37] * 3, "num_heads": [1] * 3}, (64, 64)),
     "widths 2 and 6": ({"embed_dim": [2, 2, 6], "num_heads": [1, 2, 3]}, (64, 64)),
     "one stage": (ONE_STAGE, (32, 32)),

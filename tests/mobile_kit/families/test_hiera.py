@@ -21,6 +21,7 @@ from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, CommonModel, group
 from tests.small_checkpoints import change_json, save
+from tests.small_families import HUGGING_FACE
 
 # The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
 BOUND, FACTOR = 1e-4, 4.0
@@ -49,13 +50,9 @@ PROCESSOR: dict[str, Any] = {
     "image_std": [0.229, 0.224, 0.225],
     "resample": 3,
 }
-# That of Hugging Face's own model tests.
-TINY = {"embed_dim": 8, "depths": [1, 1, 1, 1], "num_heads": [1, 1, 1, 1], "mlp_ratio": 1.0}
-TINY_DECODER = {"decoder_hidden_size": 2, "decoder_depth": 1, "decoder_num_heads": 1}
-
 CASES: dict[str, dict[str, Any]] = {
     "default": {},
-    "Hugging Face's tests": {**TINY, **TINY_DECODER},
+    "Hugging Face's tests": HUGGING_FACE["hiera"],
     "odd width": {"embed_dim": 37, "num_heads": [1, 2, 1, 4]},
     "not square": {"image_size": [64, 96]},
     "one unit": {"image_size": [32, 32]},

@@ -10,20 +10,13 @@ from mobile_kit.families import known_checkpoints
 from mobile_kit.families.vit_msn import FAMILY, at_size, build
 from mobile_kit.preprocess import Preprocess
 from tests.eager import assert_is_hugging_face, scenes
-from tests.small_families import VIT_MSN
+from tests.small_families import HUGGING_FACE, VIT_MSN
 
 ALL = ("hidden_states", "attentions")
 # Changes of the config.
 CASES: dict[str, dict[str, Any]] = {
     "default": {},
-    "as in Hugging Face's tests": {
-        "hidden_size": 32,
-        "num_hidden_layers": 2,
-        "intermediate_size": 37,
-        "image_size": 30,
-        "patch_size": 2,
-        "hidden_act": "gelu",
-    },
+    "as in Hugging Face's tests": HUGGING_FACE["vit_msn"],
     "one layer": {"num_hidden_layers": 1},
     "one head": {"num_attention_heads": 1, "hidden_size": 37},
     "two channels a head": {"num_attention_heads": 2, "hidden_size": 4},
