@@ -1,4 +1,3 @@
-import copy
 from pathlib import Path
 from typing import Any
 
@@ -6,6 +5,7 @@ import numpy as np
 import pytest
 import torch
 import transformers
+from numpy.typing import NDArray
 from torch import Tensor
 
 from mobile_kit.checkpoints import load
@@ -13,43 +13,15 @@ from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.families.hiera import FAMILY, build
 from mobile_kit.families.hiera_network import HieraBackbone
-from mobile_kit.metrics import distance, spread
-from mobile_kit.oracle import LEAST_DIFFERENCE
-from mobile_kit.preprocess import ImageModel, Preprocess, attach
-from mobile_kit.randomize import randomize
+from mobile_kit.metrics import distance
+from mobile_kit.preprocess import ImageModel, attach
 from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE, CommonModel, group
-from tests.small_checkpoints import change_json, save
-from tests.small_families import HUGGING_FACE
+from mobile_kit.spec import CommonModel
+from tests.eager import BOUND, assert_is_hugging_face, reference, scenes
+from tests.small_checkpoints import change_json
+from tests.small_families import HIERA, HUGGING_FACE
 
-# The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
-BOUND, FACTOR = 1e-4, 4.0
-
-LABELS = ("apple", "birch", "cedar", "daisy", "elder")
-CONFIG: dict[str, Any] = {
-    "image_size": [64, 64],
-    "embed_dim": 16,
-    "depths": [1, 2, 2, 1],
-    "num_heads": [1, 2, 4, 8],
-    "mlp_ratio": 2.0,
-    "decoder_hidden_size": 24,
-    "decoder_depth": 2,
-    "decoder_num_heads": 4,
-}
-PROCESSOR: dict[str, Any] = {
-    "image_processor_type": "BitImageProcessor",
-    "do_resize": True,
-    "size": {"shortest_edge": 72},
-    "do_center_crop": True,
-    "crop_size": {"height": 64, "width": 64},
-    "do_rescale": True,
-    "rescale_factor": 1 / 255,
-    "do_normalize": True,
-    "image_mean": [0.485, 0.456, 0.406],
-    "image_std": [0.229, 0.224, 0.225],
-    "resample": 3,
-}
 CASES: dict[str, dict[str, Any]] = {
     "default": {},
     "Hugging Face's tests": HUGGING_FACE["hiera"],
@@ -99,43 +71,16 @@ NO_PRETRAINING = {
 each_head = pytest.mark.parametrize("head", sorted(FAMILY.heads))
 
 
-def small_config(**changes: Any) -> Any:
-    named = {} if {"num_labels", "id2label"} & changes.keys() else {"id2label": dict(enumerate(LABELS))}
-    return transformers.HieraConfig(**{**CONFIG, **named, **changes}, attn_implementation="eager")
-
-
 def small_model(head: str, **changes: Any) -> Any:
     """Return Hugging Face's model for a head, with random weights."""
     if head == "backbone" and "out_features" not in changes:
-        stages = len(changes.get("depths", CONFIG["depths"]))
+        stages = len(changes.get("depths", HIERA.config["depths"]))
         changes["out_features"] = ["stem", *(f"stage{i}" for i in range(1, stages + 1))]
-    config = small_config(**changes)
-    model = getattr(transformers, FAMILY.heads[head].architecture)(config)
-    randomize(model, preprocess_for(tuple(config.image_size), config.num_channels))
-    return model.eval().requires_grad_(False)
-
-
-def preprocess_for(image_size: tuple[int, int], channels: int = 3) -> Preprocess:
-    processor = PROCESSOR if channels == 3 else {**PROCESSOR, "image_mean": 0.45, "image_std": 0.225}
-    return Preprocess.from_processor(processor, channels).resized_to(image_size)
+    return HIERA.model(head, tuple(changes.get("image_size", (64, 64))), changes)
 
 
 def pixel_values(image_size: tuple[int, int], channels: int = 3) -> list[Tensor]:
-    preprocess = preprocess_for(image_size, channels)
-    scenes = [scene(seed, *image_size)[:, :, :channels] for seed in (1, 2)]
-    return [torch.from_numpy(preprocess.arithmetic(image)) for image in scenes]
-
-
-@torch.no_grad()
-def reference(model: Any, ours: CommonModel, values: Tensor) -> dict[str, Any]:
-    """Hugging Face's outputs under the names of ours, as float64."""
-    raw = model(values, **further(ours), output_hidden_states=True, output_attentions=True)
-    found = {}
-    for spec in ours.spec.outputs:
-        like = group(spec.name)
-        value = raw[like] if like == spec.name else raw[like][int(spec.name.removeprefix(f"{like}_"))]
-        found[spec.name] = value.double().numpy()
-    return found
+    return scenes(HIERA.preprocess(image_size, channels))
 
 
 def further(ours: CommonModel) -> dict[str, Tensor]:
@@ -143,28 +88,14 @@ def further(ours: CommonModel) -> dict[str, Tensor]:
     return {name: torch.from_numpy(values) for name, values in further_inputs(ours.spec.inputs[1:]).items()}
 
 
-@torch.no_grad()
 def check_parity(model: Any, ours: CommonModel) -> None:
-    photos = pixel_values(ours.spec.image_size, ours.spec.num_channels)
-    first, second = (reference(model, ours, values) for values in photos)
-    exact = reference(copy.deepcopy(model).double(), ours, photos[0].double())
-    got = dict(zip((spec.name for spec in ours.spec.outputs), ours(photos[0], *further(ours).values()), strict=True))
-    for spec in ours.spec.outputs:
-        name = spec.name
-        if spec.meaning in DISCRETE:
-            assert np.array_equal(got[name].numpy(), first[name].reshape(spec.shape)), name
-            continue
-        moved = np.sqrt(np.mean((first[name] - second[name]) ** 2)) / spread(first[name])
-        assert moved >= LEAST_DIFFERENCE or blind(spec), f"{name}: the reference doesn't see its input ({moved})"
-        assert tuple(got[name].shape) == spec.shape, name
-        assert spec.shape == (first[name].shape or (1,)), name
-        own = distance(first[name], exact[name])
-        assert distance(got[name].numpy(), first[name]) <= max(BOUND, FACTOR * own), name
+    assert_is_hugging_face(model, ours, pixel_values(ours.spec.image_size, ours.spec.num_channels), further(ours))
 
 
-def blind(spec: Any) -> bool:
-    """A softmax over one token is 1 whatever the image."""
-    return spec.meaning == "loss" or (group(spec.name) == "attentions" and spec.shape[-1] == 1)
+def answers(model: Any, ours: CommonModel, image: NDArray[np.uint8]) -> dict[str, Any]:
+    """Hugging Face's outputs for a photo of 64 px."""
+    values = torch.from_numpy(HIERA.preprocess((64, 64)).arithmetic(image))
+    return reference(model, values, ours.spec.outputs, further(ours))
 
 
 def check(head: str, **changes: Any) -> None:
@@ -207,7 +138,7 @@ def test_a_backbone_gives_the_maps_of_its_config(features: list[str] | None) -> 
 
 
 def test_features_that_do_not_exist_are_refused_with_those_that_do(tmp_path: Path) -> None:
-    folder = save(small_model("backbone"), tmp_path, PROCESSOR)
+    folder = HIERA.save(small_model("backbone"), tmp_path)
     change_json(folder / "config.json", out_features=["stage2", "stage7"], out_indices=None)
     with pytest.raises(CheckpointError, match=r"\['stem', 'stage1', 'stage2', 'stage3', 'stage4'\].*'stage7'.*Mend"):
         load(str(folder))
@@ -294,13 +225,13 @@ def test_positions_that_are_not_square_are_not_resampled() -> None:
 @each_head
 @pytest.mark.parametrize("half", [False, True])
 def test_the_mean_merges_into_the_positions_and_costs_nothing(head: str, half: bool) -> None:
-    model, preprocess, image = small_model(head), preprocess_for((64, 64)), scene(3, 64, 64)
+    model, preprocess, image = small_model(head), HIERA.preprocess((64, 64)), scene(3, 64, 64)
     ours = attach(build(model, head, (64, 64), ()), preprocess, "uint8_nhwc", half)
     assert isinstance(ours, ImageModel)
     if head != "pretraining":  # where masked pixels are 0, which is the mean
         offsets = [offset.flatten().tolist() for offset in ours.front.offsets]
         assert offsets == ([[124, 116, 104]] if half else [])
-    want = reference(model, ours, torch.from_numpy(preprocess.arithmetic(image)))
+    want = answers(model, ours, image)
     with torch.no_grad():
         got = ours(torch.from_numpy(image[None].copy()), *further(ours).values())
     for spec, value in zip(ours.spec.outputs, got, strict=True):
@@ -308,13 +239,11 @@ def test_the_mean_merges_into_the_positions_and_costs_nothing(head: str, half: b
 
 
 def test_the_loss_reads_the_pixels_behind_the_arithmetic() -> None:
-    model, preprocess, image = small_model("pretraining"), preprocess_for((64, 64)), scene(3, 64, 64)
+    model, preprocess, image = small_model("pretraining"), HIERA.preprocess((64, 64)), scene(3, 64, 64)
     ours = attach(build(model, "pretraining", (64, 64), ("loss",)), preprocess, "uint8_nhwc")
     with torch.no_grad():
         loss = ours(torch.from_numpy(image[None].copy()), *further(ours).values())[-1]
-    assert (
-        distance(loss.numpy(), reference(model, ours, torch.from_numpy(preprocess.arithmetic(image)))["loss"]) < BOUND
-    )
+    assert distance(loss.numpy(), answers(model, ours, image)["loss"]) < BOUND
 
 
 # What litert, Core ML or ExecuTorch lack; a token's tensors have rank 5 at most.
