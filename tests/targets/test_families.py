@@ -18,7 +18,7 @@ NAMES = [f"{target}-{recipe}" for target in ("coreml", "executorch-xnnpack", "tf
 
 @dataclass(frozen=True)
 class Case:
-    """One export. options: further arguments of the transformers class."""
+    """One export. changes: of the config; options: further arguments of the transformers class."""
 
     small: Small
     head: str
@@ -32,6 +32,12 @@ class Case:
 FORBIDDEN = re.compile(r"sort|gather|scatter|topk|top_k|nonzero|non_zero|^index|where")
 STATES = "hidden_states,attentions"
 GRAY = {"num_channels": 1}
+# Converters take their time by the layer, and one shows as much as four.
+SHALLOW: dict[str, dict[str, Any]] = {
+    "cvt": {"embed_dim": [16, 32], "num_heads": [1, 2], "depth": [1, 2], "cls_token": [False, True]},
+    "hiera": {"depths": [1, 1, 1, 1]},
+    "vit_msn": {"num_hidden_layers": 2},
+}
 CASES = {
     "cvt base": Case(CVT, "base", (64, 64), "hidden_states"),
     "cvt classification, gray": Case(CVT, "classification", (64, 64), changes=GRAY),
@@ -63,8 +69,10 @@ PARAMETERS = [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in S
 @pytest.fixture(scope="module", params=PARAMETERS)
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     case = {**CASES, **SLOW_CASES}[request.param]
+    shallow = SHALLOW[case.small.family] if request.param in CASES else {}
     root = tmp_path_factory.mktemp("family")
-    model = case.small.model(case.head, case.image_size, case.changes or {}, **(case.options or {}))
+    changes = {**shallow, **(case.changes or {})}
+    model = case.small.model(case.head, case.image_size, changes, **(case.options or {}))
     folder = case.small.save(model, root / case.small.family)
     outputs = ["--outputs", case.outputs] if case.outputs else []
     return export(folder, root / "out", *outputs, "--recipe", "fp32,fp16")
