@@ -60,7 +60,9 @@ class Answers:
     preprocess: Mapping[str, Any]
 
     def samples(self, manifest: Manifest, golden: Sample) -> list[Sample]:
-        """Return the scenes as they enter the file."""
+        """Return the scenes as they enter the file; none for float32, whose bound no luck decides."""
+        if manifest.data["recipe"]["weight_bits"] >= 32:
+            return []
         preprocess, name = manifest.preprocess, manifest.inputs[0].name
         samples = []
         for number, reference in self.scenes.items():

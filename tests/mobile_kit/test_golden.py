@@ -29,7 +29,8 @@ def written(folder: Path, classes: int, half: bool, names: tuple[str, ...] = ("l
         for out in outputs
     ]
     image = {**record, "name": "image", "shape": [1, 64, 64, 3], "dtype": "uint8", "golden": "golden/inputs/image.bin"}
-    data = {"inputs": [{**image, "color": "RGB"}], "outputs": tensors}
+    recipe = {"weight_bits": 16 if half else 32}
+    data = {"inputs": [{**image, "color": "RGB"}], "outputs": tensors, "recipe": recipe}
     return Manifest(artifact, {**data, "preprocess": dict(read(artifact, data).preprocess)}), oracle
 
 

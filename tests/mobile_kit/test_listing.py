@@ -3,6 +3,7 @@ from collections.abc import Callable
 
 import pytest
 
+from mobile_kit.families import families
 from mobile_kit.listing import listing, to_markdown
 from tests.conftest import Answer
 from tests.exports import ROOT
@@ -36,8 +37,9 @@ def test_the_matrix_has_a_row_a_head_and_a_column_a_backend() -> None:
     vulkan = {row.split("|")[6].strip() for row in rows}
     assert vulkan == {"fp32"}
     assert {tuple(cell.strip() for cell in row.split("|")[1:3]) for row in rows} == {
-        ("mobilevitv2", head) for head in ("base", "classification", "segmentation")
+        (name, head) for name, family in families().items() for head in family.heads
     }
+    assert set(families()) == {"cvt", "hiera", "mobilevitv2", "vit_msn"}
 
 
 def test_json_has_all_that_can_be_asked_for(command: Command) -> None:
