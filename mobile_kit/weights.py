@@ -88,7 +88,7 @@ def _check_fit(source: str, family: Family, head: Head, model: nn.Module, info: 
             "Choose another --head, give the config that belongs to the weights, or --random-weights for latency alone."
         )
     prefix = f"{getattr(model, 'base_model_prefix', '')}."
-    inside = head.architecture.endswith("Model")
+    inside = head.architecture.endswith(("Model", "Backbone"))
     unused = sorted(key for key in info["unexpected_keys"] if inside or key.startswith(prefix))
     unused = [key for key in unused if not (key.endswith(family.surplus) or _of_other_head(key, model, prefix))]
     if unused:

@@ -144,6 +144,13 @@ def test_features_that_do_not_exist_are_refused_with_those_that_do(tmp_path: Pat
         load(str(folder))
 
 
+def test_stages_that_a_backbone_s_config_does_not_know_are_refused(tmp_path: Path) -> None:
+    folder = HIERA.save(small_model("backbone", depths=[1, 2, 2, 2]), tmp_path)
+    change_json(folder / "config.json", depths=[1, 2, 2, 1])
+    with pytest.raises(CheckpointError, match=r"hold encoder\.stages\.3\.layers\.1\..* its config has no place"):
+        load(str(folder))
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 0.9])
 def test_pretraining_masks_as_much_as_the_config_says(ratio: float) -> None:
     model = small_model("pretraining", image_size=[128, 96], mask_ratio=ratio)

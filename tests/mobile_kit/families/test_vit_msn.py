@@ -1,3 +1,4 @@
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -5,7 +6,8 @@ import torch
 import transformers
 from torch import Tensor
 
-from mobile_kit.errors import UnsupportedError
+from mobile_kit.checkpoints import load
+from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.families import known_checkpoints
 from mobile_kit.families.vit_msn import FAMILY, at_size, build
 from mobile_kit.preprocess import Preprocess
@@ -152,3 +154,11 @@ def test_smaller_patches_change_the_projection_and_the_positions(size: str, like
     projection = 3 * (16**2 - patch**2) * width
     positions = ((224 // patch) ** 2 - (224 // 16) ** 2) * width
     assert count(size) - count(like) == positions - projection
+
+
+def test_a_head_that_a_released_checkpoint_lacks_is_not_drawn_at_random(tmp_path: Path) -> None:
+    """Those of ViTMSN have none."""
+    folder = VIT_MSN.save(VIT_MSN.model("base", (32, 32), {}), tmp_path)
+    with pytest.raises(CheckpointError, match=r"lack classifier\..*the classification head needs.*--random-weights"):
+        load(str(folder), head="classification")
+    assert load(str(folder), head="classification", random_weights=True).random_weights
