@@ -18,7 +18,7 @@ from mobile_kit.families import Family, Head, families, known_checkpoints
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.randomize import randomize
 from mobile_kit.tf_weights import TENSORFLOW
-from mobile_kit.weights import PICKLE, WEIGHTS, has_weights, load_weights, one_line
+from mobile_kit.weights import PICKLE, WEIGHTS, load_weights, one_line, weights_in
 
 __all__ = ["Checkpoint", "load"]
 
@@ -59,7 +59,7 @@ class _Files:
 
     config: dict[str, Any]
     processor: dict[str, Any]
-    folder: Path | None
+    weights: Path | None
     revision: str | None
     license: str | None
 
@@ -94,8 +94,8 @@ def load(
     if random_weights:
         model = _with_random_weights(family, chosen, config, preprocess)
     else:
-        assert files.folder is not None
-        loaded = load_weights(source, files.folder, family, chosen, _architecture(chosen), config)
+        assert files.weights is not None
+        loaded = load_weights(source, files.weights, family, chosen, _architecture(chosen), config)
         model = family.at_size(loaded.float(), chosen.name, preprocess.image_size)
     return Checkpoint(
         source=Path(source).resolve().name if os.path.isdir(source) else source,
@@ -152,7 +152,7 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
         patterns += ["model*.safetensors", "model.safetensors.index.json"]
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-        if not random_weights and not has_weights(folder):
+        if not random_weights and weights_in(folder, allow_pickle) is None:
             second = PICKLE if allow_pickle else TENSORFLOW
             folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[second]))
         return folder
@@ -167,18 +167,18 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
 def _in_folder(source: str, folder: Path, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
     config = _read_json(source, folder / "config.json")
     processor = _read_json(source, folder / PROCESSOR)
-    if not random_weights and not has_weights(folder):
+    weights = weights_in(folder, allow_pickle)
+    if not random_weights and weights is None:
         if not (folder / PICKLE).is_file():
             fetched = f" If its repository has a {PICKLE}, --allow-pickle fetches it." if revision else ""
             raise CheckpointError(
                 f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().{fetched}"
             )
-        if not allow_pickle:
-            raise CheckpointError(
-                f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with "
-                "save_pretrained(), or add --allow-pickle to read its tensors only."
-            )
-    return _Files(config, processor, folder, revision, _license(source, folder))
+        raise CheckpointError(
+            f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with "
+            "save_pretrained(), or add --allow-pickle to read its tensors only."
+        )
+    return _Files(config, processor, weights, revision, _license(source, folder))
 
 
 def _read_json(source: str, path: Path) -> dict[str, Any]:

@@ -59,7 +59,7 @@ def _add_export(commands: Any) -> None:
     parser = _command(commands, "export", _export, "Lower a checkpoint to files for phones and verify them.")
     parser.add_argument("model", metavar="MODEL", help="Hub id, local folder, or known name with --random-weights")
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="where the artifacts go")
-    parser.add_argument("--head", help="base, classification, segmentation; default: the checkpoint's own")
+    parser.add_argument("--head", help="base, classification, ... (see list); default: the checkpoint's own")
     parser.add_argument("--target", type=_names, default=(), metavar="T,..", help="default: all that are installed")
     parser.add_argument("--backend", help="of ExecuTorch: xnnpack (default), coreml, vulkan")
     parser.add_argument("--recipe", type=_names, default=("fp32",), metavar="R,..", help="fp32 (default), fp16")
@@ -67,7 +67,7 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels; default: the processor's own")
     parser.add_argument("--input", choices=("image", "pixel_values"), default="image", help="what the file takes")
     parser.add_argument(
-        "--outputs", type=_names, default=(), metavar="O,..", help="hidden_states, mask, segmenter, ..."
+        "--outputs", type=_names, default=(), metavar="O,..", help="hidden_states, attentions, mask, ... (see list)"
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
     parser.add_argument("--random-weights", action="store_true", help="measure latency before training")

@@ -141,16 +141,17 @@ def _measured(oracle: Oracle, values: NDArray[np.float32], half: bool) -> tuple[
 
     An answer's key is the number of the scene and the name of the output.
     """
-    yardsticks = oracle.yardsticks(values, half)
     judged = tuple(o for o in oracle.outputs if o.meaning not in DISCRETE and math.prod(o.shape) < LARGE)
     if not judged or not half:
-        return yardsticks, {}
+        return oracle.yardsticks(values, half), {}
     fewest = min(math.prod(out.shape) for out in judged)
     count = min(max(math.ceil(FEW_VALUES / fewest) - 1, LEAST_SCENES), MOST_SCENES)
     channels = oracle.checkpoint.preprocess.channels
     drawn = {n: oracle.pixel_values(_scene(n, channels)) for n in range(FIRST_SCENE, FIRST_SCENE + count)}
     judge = Oracle(oracle.checkpoint, judged, oracle.further)
-    yardsticks |= judge.yardsticks(np.concatenate([values, *drawn.values()]), half)
+    yardsticks = judge.yardsticks(np.concatenate([values, *drawn.values()]), half)
+    if others := tuple(o for o in oracle.outputs if o not in judged):
+        yardsticks |= Oracle(oracle.checkpoint, others, oracle.further).yardsticks(values, half)
     answers = {number: judge.run(pixels) for number, pixels in drawn.items()}
     return yardsticks, {f"{n} {k}": v.astype(np.float32) for n, found in answers.items() for k, v in found.items()}
 

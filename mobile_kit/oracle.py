@@ -80,14 +80,21 @@ class Oracle:
         values = self.checkpoint.processor(images=picture, return_tensors="np")["pixel_values"]
         return np.ascontiguousarray(values, dtype=np.float32)
 
-    @torch.no_grad()
     def run(self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32) -> dict[str, NDArray[Any]]:
         """Return every output of the file, computed in a precision; all come as float64 but masks, which are int32."""
-        asked = {group(spec.name) for spec in self.outputs}
-        raw = self._raw(pixel_values, dtype, asked)
+        with _in_precision(self.checkpoint.model, dtype) as model:
+            return self._named(model, pixel_values, dtype)
+
+    @torch.no_grad()
+    def _named(
+        self, model: nn.Module, pixel_values: NDArray[np.float32], dtype: torch.dtype
+    ) -> dict[str, NDArray[Any]]:
+        raw = self._raw(model, pixel_values, dtype, {group(spec.name) for spec in self.outputs})
         return {spec.name: self._output(spec, raw) for spec in self.outputs}
 
-    def _raw(self, pixel_values: NDArray[np.float32], dtype: torch.dtype, asked: Collection[str]) -> Any:
+    def _raw(
+        self, model: nn.Module, pixel_values: NDArray[np.float32], dtype: torch.dtype, asked: Collection[str]
+    ) -> Any:
         # Where nothing is asked for, it stays with the config, as a family may need it.
         options = {"output_hidden_states": True} if STATES & set(asked) else {}
         if "attentions" in asked:
@@ -95,8 +102,7 @@ class Oracle:
         further = {name: torch.from_numpy(values) for name, values in self.further.items()}
         if "bool_masked_pos" in further:
             further["bool_masked_pos"] = further["bool_masked_pos"].bool()
-        with _in_precision(self.checkpoint.model, dtype) as model:
-            return model(torch.from_numpy(pixel_values).to(dtype), **further, **options)
+        return model(torch.from_numpy(pixel_values).to(dtype), **further, **options)
 
     def yardsticks(self, pixel_values: NDArray[np.float32], half: bool) -> dict[str, Yardstick]:
         """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output.
@@ -118,14 +124,16 @@ class Oracle:
         }
 
     def _run_all(self, pixel_values: NDArray[np.float32], dtype: torch.dtype) -> dict[str, NDArray[Any]]:
-        results = [self.run(pixel_values[i : i + 1], dtype) for i in range(len(pixel_values))]
+        with _in_precision(self.checkpoint.model, dtype) as model:  # once: of a large model it takes its time
+            results = [self._named(model, pixel_values[i : i + 1], dtype) for i in range(len(pixel_values))]
         return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in self.outputs}
 
     @torch.no_grad()
     def check_sight(self, image: NDArray[np.uint8]) -> None:
         """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""
         other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]
-        answers = [self._raw(self.pixel_values(photo), torch.float32, ()) for photo in (image, other)]
+        model = self.checkpoint.model
+        answers = [self._raw(model, self.pixel_values(photo), torch.float32, ()) for photo in (image, other)]
         # A config can leave an output out: CvT's class token, for one.
         for name in (name for name in self.checkpoint.head.outputs if name in answers[0]):
             for first, second in zip(*(_floats(answer[name]) for answer in answers), strict=True):

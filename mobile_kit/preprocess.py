@@ -261,10 +261,12 @@ def _cropped(size: Mapping[str, int], part: float) -> tuple[dict[str, int], dict
 
     Source: transformers.models.convnext.image_processing_pil_convnext, `resize`.
     """
-    edge = size.get("shortest_edge", 0)
+    if "shortest_edge" not in size:
+        raise CheckpointError(
+            f"processor size {dict(size)}: crop_pct goes with a shortest_edge. Mend the processor config."
+        )
+    edge = size["shortest_edge"]
     square = {"height": edge, "width": edge}
-    if not edge:
-        return dict(size), None
     return (square, None) if edge >= CROPPED_BELOW_PX else ({"shortest_edge": int(edge / part)}, square)
 
 

@@ -36,6 +36,7 @@ __all__ = [
     "check_installed",
     "check_request",
     "find_target",
+    "input_text",
     "install_command",
     "installed_targets",
     "missing_modules",
@@ -44,6 +45,12 @@ __all__ = [
 ]
 
 GROUP = "mobile_kit.targets"
+INPUT_TEXTS = {
+    "image": "image bytes 0..255; colour order and scale are in the model",
+    "pixel_values": "pixel_values, as the Hugging Face processor returns them",
+    "noise": "a number from 0 to 1 for each mask unit; those of the smallest are kept",
+    "patch_mask": "1 for a patch that the mask token replaces, 0 for the others",
+}
 Array = NDArray[Any]
 
 
@@ -214,6 +221,11 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
     reason = refusal(target, recipe, backend)
     if reason is not None:
         raise UnsupportedError(f"recipe {recipe.name!r} for {place}: {reason}. Known: {', '.join(target.recipes)}.")
+
+
+def input_text(spec: TensorSpec) -> str:
+    """Say in a line what an app gives as an input of a file."""
+    return INPUT_TEXTS[spec.meaning]
 
 
 @contextmanager

@@ -1,6 +1,8 @@
 """A checkpoint's tensors into Hugging Face's module. What doesn't fit is refused: gaps would get random numbers."""
 
 import warnings
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from pickle import UnpicklingError
 from typing import Any
@@ -12,39 +14,39 @@ from mobile_kit.errors import CheckpointError
 from mobile_kit.families import Family, Head
 from mobile_kit.tf_weights import TENSORFLOW, read_tensorflow
 
-__all__ = ["PICKLE", "WEIGHTS", "has_weights", "load_weights", "one_line"]
+__all__ = ["PICKLE", "WEIGHTS", "load_weights", "one_line", "weights_in"]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLE = "pytorch_model.bin"
 
 
-def has_weights(folder: Path) -> bool:
-    """Tell whether a folder holds weights that are no pickle: safetensors, or TensorFlow's HDF5."""
-    return any((folder / name).is_file() for name in (*WEIGHTS, TENSORFLOW))
+def weights_in(folder: Path, allow_pickle: bool) -> Path | None:
+    """Return the file to read: safetensors or their index, else a pickle where it may be read, else TensorFlow's."""
+    names = (*WEIGHTS, *([PICKLE] if allow_pickle else []), TENSORFLOW)
+    return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def load_weights(source: str, folder: Path, family: Family, head: Head, architecture: Any, config: Any) -> nn.Module:
-    """Return an architecture (a transformers class) with the tensors of a folder, float32.
+def load_weights(source: str, path: Path, family: Family, head: Head, architecture: Any, config: Any) -> nn.Module:
+    """Return an architecture (a transformers class) with the tensors of a file or of those of an index, float32.
 
     source: what the checkpoint is called in messages. Raises: CheckpointError.
     """
-    safe = any((folder / name).is_file() for name in WEIGHTS)
-    read: dict[str, Any] = {"pretrained_model_name_or_path": folder}
-    names: set[str] = set()
-    if safe:
-        names = _check_safetensors(source, folder)
-    elif (folder / TENSORFLOW).is_file():
-        tensors = read_tensorflow(source, folder / TENSORFLOW, family, architecture, config)
+    read: dict[str, Any] = {"pretrained_model_name_or_path": path.parent}
+    if path.name in WEIGHTS:
+        names = _check_safetensors(source, path.parent)
+    elif path.name == PICKLE:
+        names = _names_in_pickle(source, path)
+    else:
+        tensors = read_tensorflow(source, path, family, architecture, config)
         read, names = {"pretrained_model_name_or_path": None, "state_dict": tensors}, set(tensors)
     options = family.options(head.name, names)
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # torch's, of the pickle's format
+        with _quiet():
             model, info = architecture.from_pretrained(
                 **read,
                 config=config,
                 dtype=torch.float32,
-                use_safetensors=safe,
+                use_safetensors=path.name in WEIGHTS,
                 weights_only=True,
                 local_files_only=True,
                 ignore_mismatched_sizes=True,
@@ -52,10 +54,30 @@ def load_weights(source: str, folder: Path, family: Family, head: Head, architec
                 **options,
             )
     except Exception as exc:  # readers of weights raise many kinds
-        reason = "holds more than tensors" if isinstance(exc, UnpicklingError) else one_line(exc)
-        raise CheckpointError(f"model {source!r}: its weights can't be read ({reason}). Save it again.") from exc
+        raise _unreadable(source, exc) from exc
     _check_fit(source, family, head, model, info)
     return model
+
+
+@contextmanager
+def _quiet() -> Iterator[None]:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # torch's, of the pickle's format
+        yield
+
+
+def _unreadable(source: str, exc: Exception) -> CheckpointError:
+    reason = "holds more than tensors" if isinstance(exc, UnpicklingError) else one_line(exc)
+    return CheckpointError(f"model {source!r}: its weights can't be read ({reason}). Save it again.")
+
+
+def _names_in_pickle(source: str, path: Path) -> set[str]:
+    """Return the names of all tensors, without their values. Raises: CheckpointError."""
+    try:
+        with _quiet():
+            return set(torch.load(path, map_location="meta", weights_only=True))
+    except Exception as exc:  # so do readers of pickles
+        raise _unreadable(source, exc) from exc
 
 
 def _check_safetensors(source: str, folder: Path) -> set[str]:

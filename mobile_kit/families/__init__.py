@@ -14,7 +14,7 @@ from typing import Any
 
 from torch import nn
 
-from mobile_kit.errors import CheckpointError
+from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.spec import CommonModel
 
 __all__ = ["Family", "Head", "Known", "families", "known_checkpoints", "labels_of"]
@@ -100,9 +100,19 @@ class Family:
 
 
 def families() -> dict[str, Family]:
-    """Return all families by name: the built-in ones and those of installed packages."""
+    """Return all families by name: the built-in ones and those of installed packages.
+
+    Raises: UnsupportedError for one of another package that goes by the name or model_type of another family.
+    """
     found = {name: _load(path) for name, path in BUILT_IN.items()}
-    found.update({entry.name: entry.load() for entry in metadata.entry_points(group=GROUP)})
+    for entry in metadata.entry_points(group=GROUP):
+        member: Family = entry.load()
+        if any(member.name == other.name or member.model_type == other.model_type for other in found.values()):
+            raise UnsupportedError(
+                f"family {member.name!r} of {entry.value}: there is one of its name or model_type "
+                f"{member.model_type!r} already. Uninstall the package that brings it, or rename the family."
+            )
+        found[member.name] = member
     return dict(sorted(found.items()))
 
 

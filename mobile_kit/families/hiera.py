@@ -7,6 +7,7 @@ Tokens are (1, T, D), in an order in which a mask unit lies together, and so do 
 import copy
 import math
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -120,9 +121,22 @@ def _check_config(config: Any, block: list[int], in_units: bool) -> None:
             f"masked_unit_size {list(config.masked_unit_size)} in the config: no multiple of {block[0]}x{block[1]}, to "
             "which all stages together pool. Mend config.json."
         )
-    if config.embed_dim_multiplier == 1 and config.num_query_pool and math.prod(config.query_stride) > 1:
+    widths = _state_widths(config)[1:]
+    same = any(narrow == wide for narrow, wide in pairwise(widths[: config.num_query_pool + 1]))
+    if same and math.prod(config.query_stride) > 1:
         raise UnsupportedError(
-            "embed_dim_multiplier 1 in the config: Hugging Face pools only where the width changes. Mend config.json."
+            f"embed_dim_multiplier {config.embed_dim_multiplier} in the config: Hugging Face pools only where the "
+            f"width changes, and those of the stages are {list(widths)}. Mend config.json."
+        )
+    if not all(config.depths):
+        raise UnsupportedError(
+            f"depths {list(config.depths)} in the config: Hugging Face computes no stage without layers. "
+            "Mend config.json."
+        )
+    if any(width % heads for width, heads in zip(widths, config.num_heads, strict=False)):
+        raise UnsupportedError(
+            f"num_heads {list(config.num_heads)} in the config: don't divide the stages' widths {list(widths)}. "
+            "Mend config.json."
         )
 
 

@@ -48,6 +48,11 @@ def check_pretraining(config: Any, order: TokenOrder, loss: bool) -> None:
         raise UnsupportedError(
             f"mask_ratio {config.mask_ratio} in the config: keeps {kept} of {units} mask units. Mend config.json."
         )
+    if config.decoder_hidden_size % config.decoder_num_heads:
+        raise UnsupportedError(
+            f"decoder_num_heads {config.decoder_num_heads} in the config: don't divide decoder_hidden_size "
+            f"{config.decoder_hidden_size}. Mend config.json."
+        )
     if loss and (kept == units or height * width * config.num_channels == 1):
         raise UnsupportedError(
             f"output 'loss': is not a number where {kept} of {units} mask units are kept and a token predicts "

@@ -12,7 +12,7 @@ import numpy as np
 import torch
 
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Lowered, ModelCard, Request
+from mobile_kit.target import Lowered, ModelCard, Request, input_text
 
 __all__ = ["lower"]
 
@@ -177,7 +177,7 @@ def _described(package: Any, spec: ModelSpec, card: ModelCard, classifier: bool)
 def _input_text(spec: TensorSpec) -> str:
     if spec.meaning == "image":
         return f"{spec.color} image of {spec.shape[2]}x{spec.shape[3]} pixels; colour order and scale are in the model"
-    return f"{spec.meaning} {list(spec.shape)}, as the Hugging Face processor returns them"
+    return f"{list(spec.shape)}: {input_text(spec)}"
 
 
 def _preview(spec: ModelSpec, classifier: bool) -> dict[str, str]:

@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Fallback, Lowered, ModelCard, Request
+from mobile_kit.target import Fallback, Lowered, ModelCard, Request, input_text
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
 from targets.tflite.quantize import to_float16_weights
 
@@ -82,9 +82,9 @@ def _note(spec: ModelSpec, card: ModelCard) -> ModelNote:
 
 def _input_note(spec: TensorSpec) -> TensorNote:
     if spec.meaning != "image":
-        return TensorNote(spec.name, f"{spec.meaning}, as the Hugging Face processor returns them")
+        return TensorNote(spec.name, input_text(spec))
     color: Any = "GRAY" if spec.color == "GRAY" else "RGB"
-    return TensorNote(spec.name, "image bytes 0..255; colour order and scale are in the model", color=color)
+    return TensorNote(spec.name, input_text(spec), color=color)
 
 
 def _output_note(out: TensorSpec, spec: ModelSpec) -> TensorNote:

@@ -175,8 +175,8 @@ def test_a_known_name_needs_no_network_and_no_files(monkeypatch: pytest.MonkeyPa
     Oracle(checkpoint, (TensorSpec("logits", (1, 1000)),)).check_sight(scene(1, 90, 110))
 
 
-@pytest.mark.parametrize("name", [name for name in known_checkpoints() if name.startswith("apple/")])
-def test_the_data_of_every_name_of_apple_is_whole(name: str) -> None:
+@pytest.mark.parametrize("name", known_checkpoints())
+def test_the_data_of_every_known_name_is_whole(name: str) -> None:
     known = known_checkpoints()[name]
     config = transformers.AutoConfig.for_model(**known.config)
     assert config.num_labels == (21 if known.head == "segmentation" else 1000)

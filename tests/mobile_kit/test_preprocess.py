@@ -152,6 +152,10 @@ def test_old_configs_load_and_mean_what_the_processor_does(style: str, tmp_path:
 REFUSED = {
     "size left open": ({"do_center_crop": False}, "Give --image-size HxW."),
     "neither resize nor crop": ({"do_center_crop": False, "do_resize": False}, "Give --image-size HxW."),
+    "a part of no edge": (
+        {"crop_pct": 0.875, "size": {"height": 72, "width": 72}, "do_center_crop": False},
+        "crop_pct goes with a shortest_edge",
+    ),
     "unknown size": ({"size": {"longest_edge": 72}}, "Known: shortest_edge; height and width."),
     "unknown filter": ({"resample": 99}, "Known: 0 to 5"),
     "no filter": ({"resample": None}, "Known: 0 to 5"),

@@ -54,6 +54,15 @@ def change(folder: Path, edit: Callable[[Any], None]) -> None:
         edit(file)
 
 
+@pytest.mark.parametrize("allow_pickle", [False, True])
+def test_a_pickle_that_may_be_read_comes_first(allow_pickle: bool, folder: Path) -> None:
+    model = load(str(folder)).model
+    tensors = {**model.state_dict(), "classifier.bias": model.classifier.bias + 1}
+    torch.save(tensors, folder / "pytorch_model.bin")
+    moved = load(str(folder), allow_pickle=allow_pickle).model.classifier.bias - model.classifier.bias
+    assert torch.allclose(moved, torch.full_like(moved, float(allow_pickle)))
+
+
 @pytest.mark.parametrize("name", ["logits", "last_hidden_state", "cls_token_value"])
 def test_the_two_inputs_differ_in_what_tensorflow_computes(name: str, expected: dict[str, Any]) -> None:
     first, second = expected[name]

@@ -37,14 +37,8 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "no layers of another method": ({"depth": [0, 2, 3], "qkv_projection_method": ["avg", "dw_bn", "dw_bn"]}, (64, 64)),
     "no token": (NO_TOKEN, (64, 64)),
     "all tokens": (ALL_TOKENS, (64, 64)),
-    "tokens first and last": (
-        {"embed_dim": [24, 8, 24], "num_heads": [2] * 3, "cls_token": [True, False, True]},
-        (64, 64),
-    ),
-    "a token in the middle only": (
-        {"embed_dim": [8, 24, 24], "num_heads": [2] * 3, "cls_token": [False, True, False]},
-        (64, 64),
-    ),
+    "tokens first and last": (OUTER_TOKENS, (64, 64)),
+    "a token in the middle only": (INNER_TOKEN, (64, 64)),
     "kernel 5": ({"kernel_qkv": [5] * 3, "padding_q": [2] * 3, "padding_kv": [2] * 3}, (64, 64)),
     "kernel 1": ({"kernel_qkv": [1] * 3, "padding_q": [0] * 3, "padding_kv": [0] * 3}, (64, 64)),
     "keys unpadded": ({"padding_kv": [0] * 3}, (64, 64)),

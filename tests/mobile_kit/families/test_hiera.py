@@ -151,6 +151,26 @@ def test_stages_that_a_backbone_s_config_does_not_know_are_refused(tmp_path: Pat
         load(str(folder))
 
 
+# Configs that Hugging Face builds, and then fails with.
+REFUSED: dict[str, tuple[dict[str, Any], str]] = {
+    "heads": ({"num_heads": [1, 2, 4, 5]}, r"num_heads \[1, 2, 4, 5\] .* \[16, 32, 64, 128\]"),
+    "a stage without layers": ({"depths": [1, 0, 1, 1]}, r"depths \[1, 0, 1, 1\]"),
+    "equal widths": ({"embed_dim_multiplier": 1.05}, r"embed_dim_multiplier 1.05 .* \[16, 16, 17, 18\]"),
+    "the decoder's heads": ({"decoder_num_heads": 5}, r"decoder_num_heads 5 .* decoder_hidden_size 24"),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_what_hugging_face_cannot_compute_is_refused(case: str) -> None:
+    changes, expected = REFUSED[case]
+    config = transformers.HieraConfig(**{**HIERA.config, **changes})
+    model = transformers.HieraForPreTraining(config).eval()
+    with pytest.raises(UnsupportedError, match=rf"{expected}.* Mend config\.json"):
+        build(model, "pretraining", (64, 64), ())
+    with torch.no_grad(), pytest.raises((RuntimeError, UnboundLocalError)):
+        model(pixel_values((64, 64))[0])
+
+
 @pytest.mark.parametrize("ratio", [0.0, 0.25, 0.5, 0.9])
 def test_pretraining_masks_as_much_as_the_config_says(ratio: float) -> None:
     model = small_model("pretraining", image_size=[128, 96], mask_ratio=ratio)

@@ -4,7 +4,6 @@ import json
 import os
 from pathlib import Path
 
-import pytest
 import transformers
 
 from mobile_kit.preprocess import Preprocess
@@ -23,17 +22,25 @@ PROCESSOR = {
 }
 
 
-@pytest.fixture
-def installed(tmp_path: Path) -> str:
-    """Install the toy family for other processes; return their PYTHONPATH."""
+def install(tmp_path: Path, family: str) -> str:
+    """Install a family for other processes; return their PYTHONPATH."""
     info = tmp_path / "installed" / "toy_family-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: toy-family\nVersion: 1.0\n")
-    (info / "entry_points.txt").write_text(f"[mobile_kit.families]\ntoy = {toy_family.__name__}:FAMILY\n")
+    (info / "entry_points.txt").write_text(f"[mobile_kit.families]\ntoy = {family}\n")
     return os.pathsep.join([str(info.parent), str(ROOT)])
 
 
-def test_a_family_from_outside_is_exported_and_verified(installed: str, tmp_path: Path) -> None:
+def test_a_family_of_a_taken_name_is_refused(tmp_path: Path) -> None:
+    done = mobile_kit("list", PYTHONPATH=install(tmp_path, "mobile_kit.families.cvt:FAMILY"))
+    assert done.returncode == 1
+    assert done.stderr.splitlines()[-1].startswith(
+        "mobile-kit: family 'cvt' of mobile_kit.families.cvt:FAMILY: there is"
+    )
+
+
+def test_a_family_from_outside_is_exported_and_verified(tmp_path: Path) -> None:
+    installed = install(tmp_path, f"{toy_family.__name__}:FAMILY")
     config = transformers.ResNetConfig(
         embedding_size=16,
         hidden_sizes=[16, 24],

@@ -156,6 +156,17 @@ def test_smaller_patches_change_the_projection_and_the_positions(size: str, like
     assert count(size) - count(like) == positions - projection
 
 
+@pytest.mark.parametrize("safe", [True, False])
+def test_a_mask_token_is_found_in_any_file(safe: bool, tmp_path: Path) -> None:
+    model = VIT_MSN.model("base", (32, 32), {}, use_mask_token=True)
+    folder = VIT_MSN.save(model, tmp_path)
+    if not safe:
+        (folder / "model.safetensors").unlink()
+        torch.save(model.state_dict(), folder / "pytorch_model.bin")
+    found = load(str(folder), allow_pickle=not safe).model.embeddings.mask_token
+    assert torch.equal(found, model.embeddings.mask_token)
+
+
 def test_a_head_that_a_released_checkpoint_lacks_is_not_drawn_at_random(tmp_path: Path) -> None:
     """Those of ViTMSN have none."""
     folder = VIT_MSN.save(VIT_MSN.model("base", (32, 32), {}), tmp_path)
