@@ -1,6 +1,7 @@
 """Run an artifact on one photo as an app would: geometry here, arithmetic in the file."""
 
 import colorsys
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
 from mobile_kit.checks import check_contract, check_interface
-from mobile_kit.errors import ArtifactError, ImageError, UnsupportedError
+from mobile_kit.errors import ArtifactError, ImageError, UnsupportedError, unknown
 from mobile_kit.golden import read_answers
 from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
@@ -52,11 +53,27 @@ class Predictor:
         records = self.manifest.data["inputs"][1:]
         self._further = {record["name"]: self.manifest.golden(record) for record in records}
 
-    def outputs(self, image: NDArray[np.uint8]) -> dict[str, Array]:
-        """(H, W, C) uint8 of any size to every output by name."""
+    def outputs(self, image: NDArray[np.uint8], further: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """(H, W, C) uint8 of any size to every output by name.
+
+        further: values of the inputs beside the image, such as noise; of those that aren't given, the golden ones.
+        Raises: UnsupportedError for an input that the file lacks, or of another shape.
+        """
         preprocess = self.manifest.preprocess
         values = preprocess.entering(preprocess.geometry(image), self.manifest.in_graph)
-        return self.runtime.run({**self._further, self.manifest.inputs[0].name: values})
+        given = {name: self._fitting(name, value) for name, value in (further or {}).items()}
+        return self.runtime.run({**self._further, **given, self.manifest.inputs[0].name: values})
+
+    def _fitting(self, name: str, value: Array) -> Array:
+        specs = {spec.name: spec for spec in self.manifest.inputs[1:]}
+        if name not in specs:
+            raise unknown("input", name, specs or ["none beside the image"])
+        spec = specs[name]
+        if value.shape != spec.shape:
+            raise UnsupportedError(
+                f"input {name!r}: its shape is {value.shape}, and the file takes {spec.shape}. Give it so."
+            )
+        return value.astype(spec.dtype)
 
     def label(self, index: int) -> str:
         """The name of a class."""

@@ -167,6 +167,13 @@ def test_an_export_prints_a_table_for_people(model: Path, out: Path, command: Co
     assert license_line == "licence of the weights: unknown"
 
 
+def test_the_licence_of_a_known_name_is_said_and_kept(out: Path, command: Command) -> None:
+    name = "facebook/hiera-tiny-224-hf"
+    answer = command("export", name, "--random-weights", "--out", out, "--target", "paper")
+    assert answer.out.splitlines()[-1] == "licence of the weights: cc-by-nc-4.0"
+    assert read_manifest(out / "hiera-tiny-224-hf" / "paper-fp32").data["model"]["license"] == "cc-by-nc-4.0"
+
+
 def test_the_toolchain_s_words_stay_off_the_screen(model: Path, out: Path, command: Command) -> None:
     answer = command("export", model, "--out", out, "--target", "paper")
     assert answer.code == 0

@@ -8,12 +8,15 @@ import pytest
 import torch
 from PIL import Image
 
+from mobile_kit.errors import UnsupportedError
 from mobile_kit.predict import LEAST_SHARE, LEGEND_ROW_PX, Predictor, _color, predict
+from mobile_kit.scenes import scene
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer
 from tests.exports import Export
 from tests.parity import checkpoint, photos
 from tests.small_checkpoints import LABELS as SMALL_LABELS
+from tests.small_families import HIERA
 
 Command = Callable[..., Answer]
 
@@ -39,6 +42,19 @@ def scene_file(tmp_path: Path, segmentation: Export) -> Path:
     path = tmp_path / "scene.png"
     Image.fromarray(photos(segmentation.checkpoint, 3)[0]).save(path)
     return path
+
+
+@pytest.mark.usefixtures("paper_targets")
+def test_noise_is_given_in_its_shape_or_refused(tmp_path: Path, command: Command) -> None:
+    folder = HIERA.save(HIERA.model("pretraining", (64, 64), {}), tmp_path / "hiera")
+    assert command("export", folder, "--out", tmp_path, "--target", "paper").code == 0
+    predictor, photo = Predictor(tmp_path / "hiera" / "paper-fp32"), scene(1)
+    order = predictor.outputs(photo, {"noise": np.array([[0.4, 0.1, 0.3, 0.2]])})["ids_restore"]
+    assert order.tolist() == [[3, 0, 2, 1]]
+    with pytest.raises(UnsupportedError, match=r"^input 'noise': its shape is \(4,\), and the file takes \(1, 4\)\."):
+        predictor.outputs(photo, {"noise": np.zeros(4)})
+    with pytest.raises(UnsupportedError, match=r"^input 'smell': unknown\. Known: noise\.$"):
+        predictor.outputs(photo, {"smell": np.zeros(4)})
 
 
 @pytest.mark.parametrize("name", TARGETS)
