@@ -47,6 +47,8 @@ from mobile_kit.worker import Job, Task, hand_over
 __all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
 
 SLUG = re.compile(r"[^A-Za-z0-9._-]+")
+# What workers may take together, and what one takes at its peak for each parameter: copies of the weights in float32.
+MOST_BYTES, PEAK_BYTES = 12 * 10**9, 16
 
 
 @dataclass(frozen=True)
@@ -129,9 +131,7 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
         checkpoint, photo = _checkpoint(options, plan, progress)
         slug = _slug(checkpoint.source)
         logs = options.out / "logs"
-        jobs = [
-            hand_over(_job(options, checkpoint, choice, staging, logs / f"{slug}-{choice.name}.log")) for choice in plan
-        ]
+        jobs = [_handed(options, checkpoint, choice, staging, logs / f"{slug}-{choice.name}.log") for choice in plan]
         oracle = Oracle(checkpoint, jobs[0].outputs, further_inputs(jobs[0].inputs[1:]))
         _check_oracle(oracle, photo, progress)
         places = {job.name: options.out / slug / job.name for job in jobs}
@@ -228,7 +228,8 @@ def _card(options: ExportOptions, checkpoint: Checkpoint) -> ModelCard:
     )
 
 
-def _job(options: ExportOptions, checkpoint: Checkpoint, choice: _Choice, staging: Path, log: Path) -> Job:
+def _handed(options: ExportOptions, checkpoint: Checkpoint, choice: _Choice, staging: Path, log: Path) -> Task:
+    """Write what a worker needs to make one file."""
     model = _common_model(options, checkpoint)
     if not options.pixel_values:
         model = attach(model, checkpoint.preprocess, choice.target.entry, half=choice.recipe.weight_bits < 32)
@@ -236,10 +237,10 @@ def _job(options: ExportOptions, checkpoint: Checkpoint, choice: _Choice, stagin
     folder.mkdir()
     if model.spec.labels is not None:
         (folder / "labels.txt").write_text("\n".join(model.spec.labels) + "\n", encoding="utf-8")
-    return Job(
+    job = Job(
         name=choice.name,
         target=choice.target.name,
-        model=model,
+        model=staging / f"{choice.name}.model.pkl",
         request=Request(choice.recipe, choice.backend, choice.deployment_target, _card(options, checkpoint)),
         preprocess=checkpoint.preprocess,
         model_record=model_record(
@@ -248,6 +249,7 @@ def _job(options: ExportOptions, checkpoint: Checkpoint, choice: _Choice, stagin
         folder=folder,
         log=log,
     )
+    return hand_over(job, model)
 
 
 def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel:
@@ -263,7 +265,8 @@ def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: P
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
     """
     workers = WorkerPool(progress)
-    with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1)) as threads:
+    together = max(MOST_BYTES // (PEAK_BYTES * jobs[0].model_record["num_parameters"]), 1)
+    with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1, together)) as threads:
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             progress.stage("oracle", "Hugging Face answers for the golden photo")

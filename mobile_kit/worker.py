@@ -33,12 +33,13 @@ OBJECTS_UNTIL_COLLECTION = 100_000
 class Job:
     """One file to make. folder: where the artifact is put together. model_record: the manifest's `model` object.
 
-    Handed over on disk, so that the parent keeps no copy of the weights.
+    Handed over on disk, so that the parent keeps no copy of the weights; model: the common model's pickle, which the
+    worker takes and deletes.
     """
 
     name: str
     target: str
-    model: CommonModel
+    model: Path
     request: Request
     preprocess: Preprocess
     model_record: dict[str, Any]
@@ -60,12 +61,13 @@ class Task:
     model_record: dict[str, Any]
 
 
-def hand_over(job: Job) -> Task:
+def hand_over(job: Job, model: CommonModel) -> Task:
     """Write a job beside its folder, not among the artifact's files: a full disk is then the output folder's."""
     handed = job.folder.with_name(f"{job.name}.pkl")
-    with handed.open("wb") as stream:
-        pickle.dump(job, stream)
-    spec, bits = job.model.spec, job.request.recipe.weight_bits
+    for path, content in ((handed, job), (job.model, model)):
+        with path.open("wb") as stream:
+            pickle.dump(content, stream)
+    spec, bits = model.spec, job.request.recipe.weight_bits
     return Task(job.name, handed, job.folder, job.log, spec.inputs, spec.outputs, bits, job.model_record)
 
 
@@ -73,7 +75,9 @@ def work(job: Job, status: TextIO) -> None:
     """Lower, describe and verify; see the module's docstring for the status lines."""
     target = find_target(job.target)
     _say(status, stage=f"lowering ({job.request.recipe.name})")
-    lowered = target.lower(job.model, job.request, job.folder / target.model_file)
+    # No name for the model: verification, which loads the file, needs its room.
+    lowered = target.lower(_taken(job.model), job.request, job.folder / target.model_file)
+    gc.collect()
     _say(status, stage="waiting for the oracle", lowered=True)
     if sys.stdin.readline().strip() != GOLDEN_READY:
         return
@@ -93,13 +97,18 @@ def work(job: Job, status: TextIO) -> None:
     _say(status, stage=failure(report) or "verified", done=True)
 
 
-def main() -> int:
-    """Run the job whose pickle is named by the first argument, which the parent process has just written."""
-    gc.set_threshold(OBJECTS_UNTIL_COLLECTION)
-    handed = Path(sys.argv[1])
+def _taken(handed: Path) -> Any:
+    """Return what the parent process has just written, and delete the file."""
     with handed.open("rb") as stream:
-        job: Job = pickle.load(stream)  # noqa: S301
+        content = pickle.load(stream)  # noqa: S301
     handed.unlink()
+    return content
+
+
+def main() -> int:
+    """Run the job whose pickle is named by the first argument."""
+    gc.set_threshold(OBJECTS_UNTIL_COLLECTION)
+    job: Job = _taken(Path(sys.argv[1]))
     status = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)
