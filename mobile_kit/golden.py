@@ -29,8 +29,8 @@ ORACLE_FILE = "golden/oracle.json"
 SCENES_FILE = "golden/scenes.npz"
 # The decibels of one photo are a draw of luck: between photos those of a narrow network scatter by 4 dB, as its errors
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
-FEW_VALUES, LARGE = 256, 2**14
-LEAST_SCENES, MOST_SCENES = 7, 32
+FEW_VALUES, LARGE = 1280, 2**14
+LEAST_SCENES, MOST_SCENES = 7, 63
 FIRST_SCENE = 100
 
 

@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import nn
 
-from mobile_kit.layers import MapNorm, Ranking, Softmax, TokenNorm, replace
+from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.spec import CommonModel, ModelSpec
 from mobile_kit.target import Fallback, Lowered, Request
+from targets.executorch.half import HalfModel, decompose
+from targets.executorch.norms import HalfNorm, LinearNorm
 
 __all__ = ["lower"]
 
@@ -23,107 +24,6 @@ REASONS = {
     "_to_dim_order_copy": CAST_REASON,
     "argmax": "XNNPACK has no argmax",
 }
-
-
-class LinearNorm(nn.Module):
-    """MapNorm or TokenNorm with its means as products with constant vectors.
-
-    XNNPACK takes no layer_norm, and its mean over all of a map runs over a single channel, without vectors: it is
-    slower and loses 20 times the precision of these two linear layers.
-    """
-
-    over_width: Tensor
-    over_tokens: Tensor | None
-
-    def __init__(self, norm: MapNorm | TokenNorm) -> None:
-        super().__init__()
-        tokens, width = norm.shape if isinstance(norm, MapNorm) else (0, norm.width)
-        self.eps = norm.eps
-        self.register_buffer("over_width", torch.full((1, width), 1 / width), persistent=False)
-        self.register_buffer("over_tokens", torch.full((1, tokens), 1 / tokens) if tokens else None, persistent=False)
-
-    def mean(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
-        by_token = F.linear(x, self.over_width)
-        return by_token if self.over_tokens is None else F.linear(by_token.reshape(1, 1, -1), self.over_tokens)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, T, D)."""
-        centred = x - self.mean(x)
-        return centred * torch.rsqrt(self.mean(centred * centred) + self.eps)
-
-
-class HalfNorm(LinearNorm):
-    """LinearNorm within float16's range.
-
-    Residual streams of trained checkpoints pass 256, and the squares of such numbers are infinite in float16. Divided
-    by their mean magnitude first, they stay around 1 whatever the map's scale.
-    """
-
-    epsilon: Tensor
-    least: Tensor
-
-    def __init__(self, norm: MapNorm | TokenNorm) -> None:
-        super().__init__(norm)
-        # As tensors: a number over a tensor becomes a reciprocal, which XNNPACK lacks, and one added to a half tensor
-        # a cast outside the delegate.
-        self.register_buffer("epsilon", torch.full((1, 1, 1), norm.eps), persistent=False)
-        # Float16's least normal number: a flat map stays 0.
-        self.register_buffer("least", torch.full((1, 1, 1), 2.0**-14), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, T, D)."""
-        centred = x - self.mean(x)
-        magnitude = self.mean(centred.abs()) + self.least
-        scaled = centred / magnitude
-        # A root halves the error of its argument, and XNNPACK's half reciprocal root adds one of its own.
-        return scaled / torch.sqrt(self.mean(scaled * scaled) + self.epsilon / (magnitude * magnitude))
-
-
-class Swish(nn.Module):
-    """SiLU as sigmoid and product: torch's own decomposition of a half SiLU casts to float32, outside the delegate."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
-        return x * torch.sigmoid(x)
-
-
-class FloatSoftmax(nn.Module):
-    """Softmax in float32: XNNPACK's half kernel loses 3 dB, which shows where the result is an output."""
-
-    def forward(self, x: Tensor) -> Tensor:
-        """Any shape to the same."""
-        return F.softmax(x.float(), dim=-1).to(x.dtype)
-
-
-class HalfRanking(nn.Module):
-    """A ranking in float32 between a float32 input and what float16 layers take."""
-
-    def __init__(self, ranking: Ranking) -> None:
-        super().__init__()
-        self.ranking = ranking.float()
-
-    def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(1, N) float32 to the ranks in float32 and the choice in float16."""
-        ranks, chosen, matrix = self.ranking(numbers)
-        return ranks, chosen.half(), matrix.half()
-
-
-class HalfModel(nn.Module):
-    """A model in float16 between float32 or uint8 inputs and float32 outputs; noise stays in float32."""
-
-    def __init__(self, model: CommonModel) -> None:
-        super().__init__()
-        replace(model, nn.SiLU, lambda _: Swish())
-        replace(model, Softmax, lambda softmax: FloatSoftmax() if softmax.shown else softmax)
-        self.noise = [x.meaning == "noise" for x in model.spec.inputs]
-        self.model = model.half()
-        replace(self.model, Ranking, HalfRanking)
-
-    def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
-        """The model's inputs to its outputs, in the dtypes of its spec."""
-        outputs = self.model(*(x if noise else x.half() for x, noise in zip(inputs, self.noise, strict=True)))
-        return tuple(y.float() if y.is_floating_point() else y for y in outputs)
 
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
@@ -142,6 +42,8 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     if half:
         module = HalfModel(model)
     program = torch.export.export(module.eval(), inputs)
+    if half:
+        program = decompose(program)
     edge = to_edge_transform_and_lower(
         program,
         partitioner=[_PARTITIONERS[backend](spec, request)],

@@ -1,0 +1,72 @@
+"""Norms as operations that XNNPACK takes."""
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+
+from mobile_kit.layers import MapNorm, TokenNorm
+
+__all__ = ["HalfNorm", "LinearNorm"]
+
+
+class LinearNorm(nn.Module):
+    """MapNorm or TokenNorm with its means as products with constant vectors.
+
+    XNNPACK takes no layer_norm, and its mean over all of a map runs over a single channel, without vectors: it is
+    slower and loses 20 times the precision of these two linear layers.
+    """
+
+    over_width: Tensor
+    over_tokens: Tensor | None
+
+    def __init__(self, norm: MapNorm | TokenNorm) -> None:
+        super().__init__()
+        tokens, width = norm.shape if isinstance(norm, MapNorm) else (0, norm.width)
+        self.eps = norm.eps
+        self.register_buffer("over_width", torch.full((1, width), 1 / width), persistent=False)
+        self.register_buffer("over_tokens", torch.full((1, tokens), 1 / tokens) if tokens else None, persistent=False)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
+        by_token = F.linear(x, self.over_width)
+        return by_token if self.over_tokens is None else F.linear(by_token.reshape(1, 1, -1), self.over_tokens)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, D)."""
+        centred = x - self.mean(x)
+        return centred * torch.rsqrt(self.mean(centred * centred) + self.eps)
+
+
+class HalfNorm(LinearNorm):
+    """LinearNorm in float16: within its range, and as near to the float32 one as three roundings let it.
+
+    Residual streams of trained checkpoints pass 256, and the squares of such numbers are infinite in float16. Divided
+    by eight times their mean magnitude, no square of 2048 numbers is, even where one of them outweighs the others.
+    """
+
+    root: Tensor
+    one: Tensor
+    two: Tensor
+    eight: Tensor
+    least: Tensor
+
+    def __init__(self, norm: MapNorm | TokenNorm) -> None:
+        super().__init__(norm)
+        # As tensors: a number over a tensor becomes a reciprocal, which XNNPACK lacks, and one added to a half tensor
+        # a cast outside the delegate. Least is float16's least normal number: a flat map stays 0.
+        numbers = {"root": norm.eps**0.5, "one": 1.0, "two": 2.0, "eight": 8.0, "least": 2.0**-14}
+        for name, number in numbers.items():
+            self.register_buffer(name, torch.full((1, 1, 1), number), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, T, D)."""
+        centred = x - self.mean(x)
+        magnitude = self.mean(centred.abs()) * self.eight + self.least
+        scaled, floor = centred / magnitude, self.root / magnitude
+        deviation = magnitude * torch.sqrt(self.mean(scaled * scaled) + floor * floor)
+        rough = centred / deviation
+        # One number for all of a token is rounded too, and shifts or scales the whole of it. What is left of the mean
+        # and of the variance after the first turn is small, so that float16 has it exactly enough to take it away.
+        floor = self.root / deviation
+        excess = self.mean(rough * rough - self.one) + floor * floor
+        return rough - (rough * (excess / self.two) + self.mean(rough))

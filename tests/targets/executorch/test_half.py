@@ -1,0 +1,97 @@
+from collections.abc import Callable
+
+import pytest
+import torch
+import torch.nn.functional as F
+from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
+from executorch.exir import to_edge_transform_and_lower
+from executorch.runtime import Runtime
+from torch import Tensor, nn
+
+from mobile_kit.layers import MapNorm, TokenNorm
+from mobile_kit.metrics import sqnr_db
+from targets.executorch.half import decompose, gelu, silu
+from targets.executorch.norms import HalfNorm
+
+# One rounding to float16 leaves 74 dB, three 69; numbers that belong to all of a token add a little.
+THREE_ROUNDINGS_DB = 66.0
+
+
+def in_xnnpack(module: nn.Module, x: Tensor) -> Tensor:
+    """Run a module in float16 as a .pte that is one delegate and nothing else."""
+    program = decompose(torch.export.export(module.half().eval(), (x.half(),)))
+    edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
+    called = [str(node.target) for node in edge.exported_program().graph.nodes if node.op == "call_function"]
+    assert called[0].startswith("executorch_call_delegate")
+    assert len(called) == 2  # and the getitem of its result
+    loaded = Runtime.get().load_program(edge.to_executorch().buffer)
+    found: Tensor = loaded.load_method("forward").execute([x.half()])[0]
+    return found.clone()
+
+
+def decibels(found: Tensor, exact: Tensor) -> float:
+    return sqnr_db(found.double().numpy(), exact.numpy())
+
+
+def tokens(mean: float = 0.0, scale: float = 1.0) -> Tensor:
+    torch.manual_seed(0)
+    return (torch.randn(1, 48, 96) + mean) * scale
+
+
+def with_outlier() -> Tensor:
+    x = tokens()
+    x[:, :, 5] = 2000.0
+    return x
+
+
+INPUTS: dict[str, Callable[[], Tensor]] = {
+    "plain": tokens,
+    "of a large mean": lambda: tokens(mean=20.0),
+    "of large numbers": lambda: tokens(scale=1000.0),
+    "of small numbers": lambda: tokens(scale=0.01),
+    "of one large channel": with_outlier,
+}
+
+
+@pytest.mark.parametrize("norm", [TokenNorm(96, 1e-5), MapNorm(48, 96, 1e-5)], ids=["token", "map"])
+@pytest.mark.parametrize("name", INPUTS)
+def test_a_norm_keeps_float16_s_precision(name: str, norm: TokenNorm | MapNorm) -> None:
+    x = INPUTS[name]().half().float()
+    assert decibels(in_xnnpack(HalfNorm(norm), x), norm(x.double())) > THREE_ROUNDINGS_DB
+
+
+@pytest.mark.parametrize("scale", [0.0, 1e-3])
+def test_a_norm_s_epsilon_counts_where_a_token_is_nearly_flat(scale: float) -> None:
+    norm = TokenNorm(96, 1e-5)
+    x = tokens(scale=scale).half().float()
+    found, exact = in_xnnpack(HalfNorm(norm), x), norm(x.double())
+    assert float((found - exact).abs().max()) < 2e-3
+
+
+class Act(nn.Module):
+    def __init__(self, function: Callable[[Tensor], Tensor]) -> None:
+        super().__init__()
+        self.function = function
+
+    def forward(self, x: Tensor) -> Tensor:
+        return self.function(x)
+
+
+def tanh_gelu(x: Tensor) -> Tensor:
+    return F.gelu(x, approximate="tanh")
+
+
+@pytest.mark.parametrize(("function", "least"), [(F.gelu, 68.0), (tanh_gelu, 68.0), (F.silu, 68.0)])
+def test_an_activation_keeps_float16_s_precision_in_the_delegate(
+    function: Callable[[Tensor], Tensor], least: float
+) -> None:
+    x = tokens(scale=3.0).half().float()
+    assert decibels(in_xnnpack(Act(function), x), function(x.double())) > least
+
+
+@pytest.mark.parametrize("approximate", ["none", "tanh"])
+def test_gelu_is_as_exact_as_it_says(approximate: str) -> None:
+    x = torch.linspace(-20, 20, 100_001, dtype=torch.float64)
+    apart = (gelu(x, approximate) - F.gelu(x, approximate=approximate)).abs().max()
+    assert float(apart) < 2.6e-5
+    assert torch.allclose(silu(x), F.silu(x))
