@@ -29,8 +29,7 @@ __all__ = [
 ]
 
 Status = Literal["passed", "failed", "not run"]
-
-
+# What an output of these names can only mean in a model with classes.
 MEANINGS = {"logits": "logits", "mask": "mask", "probabilities": "probabilities", "segmenter": "logits"}
 
 

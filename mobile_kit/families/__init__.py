@@ -6,7 +6,7 @@ A family is one file with a `FAMILY`, and one line in `BUILT_IN`. Others come in
 
 import importlib
 import json
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
 from importlib import metadata
 from pathlib import Path
@@ -15,9 +15,9 @@ from typing import Any
 from torch import nn
 
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.spec import CommonModel
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
-__all__ = ["Family", "Head", "Known", "families", "known_checkpoints", "labels_of"]
+__all__ = ["Family", "Head", "Known", "describe", "families", "known_checkpoints", "labels_of"]
 
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
@@ -119,6 +119,35 @@ def families() -> dict[str, Family]:
 def known_checkpoints() -> dict[str, Known]:
     """Return the published checkpoints of all families by name."""
     return {known.name: known for member in families().values() for known in member.known()}
+
+
+def describe(
+    family: str,
+    head: str,
+    model: Any,
+    image_size: tuple[int, int],
+    outputs: Iterable[TensorSpec],
+    further: Iterable[TensorSpec] = (),
+) -> ModelSpec:
+    """Return the spec of a Hugging Face model's common model.
+
+    image_size: (height, width) in pixels. further: the inputs behind `pixel_values`. Only a model with an output of
+    meaning `logits` has classes, and labels.
+    """
+    config, outputs = model.config, tuple(outputs)
+    classifies = any(out.meaning == "logits" for out in outputs)
+    pixels = TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")
+    return ModelSpec(
+        family=family,
+        head=head,
+        image_size=image_size,
+        num_channels=config.num_channels,
+        num_labels=config.num_labels or None if classifies else None,
+        num_parameters=sum(p.numel() for p in model.parameters()),
+        inputs=(pixels, *further),
+        outputs=outputs,
+        labels=labels_of(config) if classifies else None,
+    )
 
 
 def labels_of(config: Any) -> tuple[str, ...] | None:

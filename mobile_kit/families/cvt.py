@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.families import Family, Head, describe
 from mobile_kit.layers import (
     Affine,
     Attend,
@@ -242,19 +242,8 @@ def build(model: Any, head: str, image_size: Size, outputs: tuple[str, ...]) -> 
     Raises: UnsupportedError for an image size of which a stage leaves nothing, and for a config that Hugging Face
         can't compute either.
     """
-    config = model.config
     sizes = _map_sizes(model, image_size)
-    spec = ModelSpec(
-        family="cvt",
-        head=head,
-        image_size=image_size,
-        num_channels=config.num_channels,
-        num_labels=None if head == "base" or not config.num_labels else config.num_labels,
-        num_parameters=sum(p.numel() for p in model.parameters()),
-        inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
-        outputs=_outputs(model, head, sizes, "hidden_states" in outputs),
-        labels=None if head == "base" else labels_of(config),
-    )
+    spec = describe("cvt", head, model, image_size, _outputs(model, head, sizes, "hidden_states" in outputs))
     return CvT(spec, model, sizes).eval()
 
 

@@ -12,14 +12,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.families import Family, Head, describe
 from mobile_kit.families.hiera_network import Hiera, HieraBackbone, HieraClassifier
 from mobile_kit.families.hiera_pretraining import HieraPreTraining, check_pretraining, predicted, units_kept
 from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.families.positions import resample, unfilled
+from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = ["FAMILY"]
 
@@ -53,24 +53,15 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
     """
     config = model.config
     order = _order(config, head, image_size)
-    inputs = [TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")]
+    further: list[TensorSpec] = []
     kept = order
     if head == "pretraining":
         check_pretraining(config, order, "loss" in outputs)
         units = math.prod(order.cells)
-        inputs.append(TensorSpec("noise", (1, units), "float32", None, "noise", range=(0, 1)))
+        further.append(TensorSpec("noise", (1, units), "float32", None, "noise", range=(0, 1)))
         kept = replace(order, cells=(units_kept(config, order), 1))
-    spec = ModelSpec(
-        family="hiera",
-        head=head,
-        image_size=image_size,
-        num_channels=config.num_channels,
-        num_labels=config.num_labels or None if head == "classification" else None,
-        num_parameters=sum(p.numel() for p in model.parameters()),
-        inputs=tuple(inputs),
-        outputs=(*_own_outputs(config, head, order), *_asked_outputs(model, head, kept, outputs)),
-        labels=labels_of(config) if head == "classification" else None,
-    )
+    found = (*_own_outputs(config, head, order), *_asked_outputs(model, head, kept, outputs))
+    spec = describe("hiera", head, model, image_size, found, further)
     if head == "backbone":
         return HieraBackbone(spec, model, order, _features(config)).eval()
     if head == "pretraining":
@@ -94,12 +85,8 @@ def _order(config: Any, head: str, image_size: tuple[int, int]) -> TokenOrder:
     filled = not any(size % stride for size, stride in zip(image_size, config.patch_stride, strict=True))
     filled = filled and not any(tokens % side for tokens, side in zip(grid, block, strict=True))
     if not filled or math.prod(grid) % math.prod(unit) or not all(grid):
-        sides = [side * stride for side, stride in zip(unit, config.patch_stride, strict=True)]
-        near = "x".join(str(max(round(size / s), 1) * s) for size, s in zip(image_size, sides, strict=True))
-        raise UnsupportedError(
-            f"image size {image_size[0]}x{image_size[1]}: mask units of {sides[0]}x{sides[1]} pixels don't fill it. "
-            f"The nearest that they fill is {near}."
-        )
+        sides = (unit[0] * config.patch_stride[0], unit[1] * config.patch_stride[1])
+        raise unfilled(image_size, "mask units", sides)
     return TokenOrder(
         cells=(grid[0] // block[0], grid[1] // block[1]),
         stride=(config.query_stride[0], config.query_stride[1]),
@@ -202,23 +189,17 @@ def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
     old = tuple(config.image_size)
     if old == image_size:
         return model
-    asked = f"image size {image_size[0]}x{image_size[1]}"
     if head == "pretraining":
         raise UnsupportedError(
-            f"{asked}: the decoder's positions and the masks are for {old[0]}x{old[1]} only. Leave --image-size out."
+            f"image size {image_size[0]}x{image_size[1]}: the decoder's positions and the masks are for "
+            f"{old[0]}x{old[1]} only. Leave --image-size out."
         )
     _order(config, head, image_size)
-    grid, new = ([size // s for size, s in zip(sizes, config.patch_stride, strict=True)] for sizes in (old, image_size))
-    if grid[0] != grid[1]:
-        raise UnsupportedError(
-            f"{asked}: the checkpoint's positions are a table of {grid[0]}x{grid[1]}, and Hugging Face resamples "
-            "square ones only. Leave --image-size out."
-        )
     tensors = model.state_dict()
     name = next(name for name in tensors if name.endswith("embeddings.position_embeddings"))
-    table = tensors[name].reshape(1, *grid, -1).permute(0, 3, 1, 2)
-    resampled = F.interpolate(table, size=new, mode="bicubic", align_corners=False)
-    tensors[name] = resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+    stride = config.patch_stride
+    grid, new = ((size[0] // stride[0], size[1] // stride[1]) for size in (old, image_size))
+    tensors[name] = resample(tensors[name], grid, new, image_size)
     config = copy.deepcopy(config)
     config.image_size = list(image_size)
     with torch.device("meta"):

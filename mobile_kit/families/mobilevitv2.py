@@ -15,7 +15,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.families import Family, Head, describe
 from mobile_kit.layers import MapNorm, fold_affine, fold_batch_norm, pointwise
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
@@ -234,17 +234,8 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
     _check_config(config, head)
     backbone = model if head == "base" else model.mobilevitv2
     sizes = _feature_sizes(backbone, image_size)
-    spec = ModelSpec(
-        family="mobilevitv2",
-        head=head,
-        image_size=image_size,
-        num_channels=config.num_channels,
-        num_labels=None if head == "base" or not config.num_labels else config.num_labels,
-        num_parameters=sum(p.numel() for p in model.parameters()),
-        inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
-        outputs=_outputs(backbone, config, head, sizes, "hidden_states" in outputs),
-        labels=None if head == "base" else labels_of(config),
-    )
+    outputs_of_head = _outputs(backbone, config, head, sizes, "hidden_states" in outputs)
+    spec = describe("mobilevitv2", head, model, image_size, outputs_of_head)
     return MobileViTV2(spec, model, sizes).eval()
 
 

@@ -5,17 +5,15 @@ folded away; where only the class token is read, the last layer computes nothing
 """
 
 import copy
-import math
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, labels_of
+from mobile_kit.families import Family, Head, describe
+from mobile_kit.families.positions import resample, unfilled
 from mobile_kit.layers import Affine, Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, split_heads
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
@@ -151,20 +149,10 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
     config = model.config
     backbone = model if head == "base" else model.vit
     tokens = backbone.embeddings.position_embeddings.shape[1]
-    inputs = [TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")]
+    further: list[TensorSpec] = []
     if backbone.embeddings.mask_token is not None:
-        inputs.append(TensorSpec("bool_masked_pos", (1, tokens - 1), "float32", None, "patch_mask", range=(0, 1)))
-    spec = ModelSpec(
-        family="vit_msn",
-        head=head,
-        image_size=image_size,
-        num_channels=config.num_channels,
-        num_labels=None if head == "base" or not config.num_labels else config.num_labels,
-        num_parameters=sum(p.numel() for p in model.parameters()),
-        inputs=tuple(inputs),
-        outputs=_outputs(config, head, tokens, outputs),
-        labels=None if head == "base" else labels_of(config),
-    )
+        further.append(TensorSpec("bool_masked_pos", (1, tokens - 1), "float32", None, "patch_mask", range=(0, 1)))
+    spec = describe("vit_msn", head, model, image_size, _outputs(config, head, tokens, outputs), further)
     return ViTMSN(spec, model).eval()
 
 
@@ -189,32 +177,15 @@ def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
     if tuple(embeddings.image_size) == image_size:
         return model
     patch = _pair(embeddings.patch_size)
-    _check_size(image_size, patch)
+    if any(size % side for size, side in zip(image_size, patch, strict=True)):
+        raise unfilled(image_size, "patches", patch)
     table = embeddings.position_embeddings.detach()
-    old = tuple(size // p for size, p in zip(embeddings.image_size, patch, strict=True))
-    new = tuple(size // p for size, p in zip(image_size, patch, strict=True))
-    if old[0] != old[1]:
-        raise UnsupportedError(
-            f"image size {image_size[0]}x{image_size[1]}: the checkpoint's positions are a table of {old[0]}x{old[1]}, "
-            "and Hugging Face resamples square ones only. Leave --image-size out."
-        )
-    side = math.isqrt(table.shape[1] - 1)
-    grid = table[:, 1:].reshape(1, side, side, -1).permute(0, 3, 1, 2)
-    resampled = F.interpolate(grid, size=new, mode="bicubic", align_corners=False)
-    tokens = resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+    old, new = ((size[0] // patch[0], size[1] // patch[1]) for size in (embeddings.image_size, image_size))
+    tokens = resample(table[:, 1:], old, new, image_size)
     embeddings.position_embeddings = nn.Parameter(torch.cat([table[:, :1], tokens], dim=1), requires_grad=False)
     embeddings.image_size = embeddings.patch_embeddings.image_size = image_size
     model.config.image_size = list(image_size)
     return model
-
-
-def _check_size(image_size: tuple[int, int], patch: tuple[int, int]) -> None:
-    if any(size % p for size, p in zip(image_size, patch, strict=True)):
-        near = "x".join(str(max(round(size / p), 1) * p) for size, p in zip(image_size, patch, strict=True))
-        raise UnsupportedError(
-            f"image size {image_size[0]}x{image_size[1]}: patches of {patch[0]}x{patch[1]} don't fill it. "
-            f"The nearest that they fill is {near}."
-        )
 
 
 def _pair(value: Any) -> tuple[int, int]:

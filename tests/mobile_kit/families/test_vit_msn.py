@@ -12,6 +12,7 @@ from mobile_kit.families import known_checkpoints
 from mobile_kit.families.vit_msn import FAMILY, at_size, build
 from mobile_kit.preprocess import Preprocess
 from tests.eager import assert_is_hugging_face, scenes
+from tests.graphs import assert_plain
 from tests.small_families import HUGGING_FACE, VIT_MSN
 
 ALL = ("hidden_states", "attentions")
@@ -56,6 +57,13 @@ def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
     layers = model.config.num_hidden_layers
     assert len(ours.spec.outputs) == 1 + (layers + 1) + layers
     assert_is_hugging_face(model, ours, scenes(preprocess))
+
+
+@each_head
+def test_the_graph_is_plain(head: str) -> None:
+    model, preprocess = model_for(head, masked=head == "base")
+    ours = build(model, head, preprocess.image_size, ALL)
+    assert_plain(ours, tuple(torch.ones(x.shape) for x in ours.spec.inputs), rank=4)
 
 
 @each_head

@@ -10,11 +10,11 @@ from mobile_kit.quantization import RECIPES
 from sample_apps.checkpoints.digits import LABELS
 from targets.executorch import TARGET
 from tests.exports import Export
+from tests.graphs import shattering
 from tests.noise_model import lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
 
 CAST = "_to_dim_order_copy"
-FORBIDDEN = {"as_strided", "col2im", "gather", "im2col", "index", "native_layer_norm", "repeat", "split_with_sizes"}
 
 
 def manifest_of(exported: Export, name: str) -> Manifest:
@@ -41,7 +41,8 @@ def test_one_partition_takes_all_but_casts_and_argmax(fixture: str, request: pyt
     # Of the bytes; of a mask, from XNNPACK's float and its argmax's int64 too.
     allowed = {CAST: 2, "argmax": 1} if fixture == "mask" else {CAST: 1}
     assert outside_of(exported, "xnnpack-fp32") == allowed
-    assert not FORBIDDEN & graph["ops"].keys()
+    assert not shattering(graph["ops"])
+    assert "native_layer_norm" not in graph["ops"]
 
 
 # Probabilities are computed in float32, by a delegate of their own between two more casts.

@@ -1,0 +1,40 @@
+"""Tables of position embeddings at another image size than the checkpoint's."""
+
+import torch.nn.functional as F
+from torch import Tensor
+
+from mobile_kit.errors import UnsupportedError
+
+__all__ = ["resample", "unfilled"]
+
+Size = tuple[int, int]
+
+
+def resample(table: Tensor, old: Size, new: Size, image_size: Size) -> Tensor:
+    """Return a table of positions (1, h * w, D) for another grid of tokens (height, width), bicubic.
+
+    That is what the embeddings of Hugging Face's ViTMSN and Hiera do in `interpolate_pos_encoding`. image_size: what
+    was asked for, in pixels.
+    Raises: UnsupportedError for a table that isn't square.
+    """
+    if old[0] != old[1]:
+        raise UnsupportedError(
+            f"image size {_text(image_size)}: the checkpoint's positions are a table of {_text(old)}, and Hugging Face "
+            "resamples square ones only. Leave --image-size out."
+        )
+    grid = table.reshape(1, *old, -1).permute(0, 3, 1, 2)
+    resampled = F.interpolate(grid, size=new, mode="bicubic", align_corners=False)
+    return resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+
+
+def unfilled(image_size: Size, parts: str, sides: Size) -> UnsupportedError:
+    """Return the error for an image size that parts of the given sides, in pixels, don't fill."""
+    height, width = (max(round(size / side), 1) * side for size, side in zip(image_size, sides, strict=True))
+    return UnsupportedError(
+        f"image size {_text(image_size)}: {parts} of {_text(sides)} pixels don't fill it. "
+        f"The nearest that they fill is {_text((height, width))}."
+    )
+
+
+def _text(size: Size) -> str:
+    return f"{size[0]}x{size[1]}"
