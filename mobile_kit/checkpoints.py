@@ -20,12 +20,13 @@ from mobile_kit.randomize import randomize
 from mobile_kit.tf_weights import TENSORFLOW
 from mobile_kit.weights import PICKLE, WEIGHTS, load_weights, one_line, weights_in
 
-__all__ = ["Checkpoint", "load"]
+__all__ = ["CANT_COMPUTE", "Checkpoint", "load"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 # Importing transformers imports torchao, which warns of its own compiled parts, and makes torch warn of it.
 CHATTY = ("torchao", "torch.utils._pytree")
 PROCESSOR = "preprocessor_config.json"
+CANT_COMPUTE = "model {source!r}: Hugging Face can't compute with its config ({reason}). Mend config.json."
 
 
 @dataclass(frozen=True)
@@ -88,11 +89,13 @@ def load(
     config = _hf_config(source, family, files.config)
     processor = _hf_processor(source, files.processor, image_size)
     preprocess = _preprocess(source, processor, config.num_channels, image_size)
+    if family.fixed_size and image_size is None:
+        _check_size(source, config, preprocess.image_size)
     parameters = _count_parameters(source, chosen, config)
     if check_size is not None:
         check_size(parameters)
     if random_weights:
-        model = _with_random_weights(family, chosen, config, preprocess)
+        model = _with_random_weights(source, family, chosen, config, preprocess)
     else:
         assert files.weights is not None
         loaded = load_weights(source, files.weights, family, chosen, _architecture(chosen), config)
@@ -152,9 +155,9 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
         patterns += ["model*.safetensors", "model.safetensors.index.json"]
     try:
         folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-        if not random_weights and weights_in(folder, allow_pickle) is None:
-            second = PICKLE if allow_pickle else TENSORFLOW
-            folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[second]))
+        for file in [PICKLE, TENSORFLOW] if allow_pickle else [TENSORFLOW]:
+            if not random_weights and weights_in(folder, allow_pickle) is None:
+                folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[file]))
         return folder
     except Exception as exc:  # the Hub's client raises its own kinds and those of its transport
         reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__
@@ -298,6 +301,17 @@ def _preprocess(source: str, processor: Any, channels: int, image_size: tuple[in
     return preprocess
 
 
+def _check_size(source: str, config: Any, given: tuple[int, int]) -> None:
+    """Raise CheckpointError where the processor's images aren't of the network's size, as Hugging Face does."""
+    size = config.image_size
+    wanted = (size, size) if isinstance(size, int) else tuple(size)
+    if wanted != given:
+        raise CheckpointError(
+            f"model {source!r}: its processor makes images of {given[0]}x{given[1]}, and its network takes "
+            f"{wanted[0]}x{wanted[1]}. Choose one with --image-size {given[0]}x{given[1]}."
+        )
+
+
 def _architecture(head: Head) -> Any:
     import transformers
 
@@ -314,11 +328,14 @@ def _count_parameters(source: str, head: Head, config: Any) -> int:
     return sum(parameter.numel() for parameter in outline.parameters())
 
 
-def _with_random_weights(family: Family, head: Head, config: Any, preprocess: Preprocess) -> nn.Module:
+def _with_random_weights(source: str, family: Family, head: Head, config: Any, preprocess: Preprocess) -> nn.Module:
     # In float32, whatever dtype the config was saved in.
     made: nn.Module = _architecture(head)(config).float()
     model = family.at_size(made, head.name, preprocess.image_size)
     # Refuses an image size that the pass over images, which sets the batch norms, would fail at.
     family.build(model, head.name, preprocess.image_size, ())
-    randomize(model, preprocess)
+    try:
+        randomize(model, preprocess)
+    except Exception as exc:  # a batch norm needs a pass, which a config may not allow
+        raise CheckpointError(CANT_COMPUTE.format(source=source, reason=one_line(exc))) from exc
     return model

@@ -7,13 +7,14 @@ from typing import Any, Literal
 import numpy as np
 
 from mobile_kit import metrics
+from mobile_kit.families import families
 from mobile_kit.golden import Answers, Sample
 from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest
 from mobile_kit.oracle import LEAST_DIFFERENCE
 from mobile_kit.quantization import recipe
 from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE
+from mobile_kit.spec import DISCRETE, group
 from mobile_kit.target import Array, Runtime, find_target
 
 __all__ = [
@@ -26,11 +27,10 @@ __all__ = [
     "check_interface",
     "check_labels",
     "check_sight",
+    "not_finite",
 ]
 
 Status = Literal["passed", "failed", "not run"]
-# What an output of these names can only mean in a model with classes.
-MEANINGS = {"logits": "logits", "mask": "mask", "probabilities": "probabilities", "segmenter": "logits"}
 
 
 @dataclass(frozen=True)
@@ -57,26 +57,35 @@ def check_geometry(manifest: Manifest) -> Check:
 def check_contract(manifest: Manifest, answers: Answers) -> Check:
     """What an app reads in the manifest must be what the export meant, and go together."""
     data = manifest.data
-    declared = {
-        "model": (data["model"], answers.model),
-        "preprocess": (data["preprocess"], answers.preprocess),
-        "inputs": (_tensor_record(data["inputs"][0]), _image_record(answers)),
+    declared = [
+        ("model", data["model"], answers.model),
+        ("preprocess", data["preprocess"], answers.preprocess),
+        (data["inputs"][0]["name"], _tensor_record(data["inputs"][0]), _image_record(answers)),
         # How a target computes its activations is its own word.
-        "recipe": (
-            {"weight_bits": data["recipe"]["weight_bits"]},
-            {"weight_bits": recipe(data["recipe"]["name"]).weight_bits},
-        ),
-    }
-    wrong = [
+        ("recipe", _bits(data["recipe"]["weight_bits"]), _bits(recipe(data["recipe"]["name"]).weight_bits)),
+    ]
+    wrong = []
+    for role, ours, meant in (
+        ("inputs behind the image", data["inputs"][1:], answers.inputs),
+        ("outputs", data["outputs"], answers.outputs),
+    ):
+        names = [record["name"] for record in meant]
+        if [record["name"] for record in ours] != names:
+            wrong.append(f"{role} are {', '.join(names) or 'none'} as exported")
+        else:
+            declared += zip(names, ours, meant, strict=True)
+    wrong += [
         f"{part} has {key} {ours.get(key)!r}, where {meant.get(key)!r} was exported"
-        for part, (ours, meant) in declared.items()
+        for part, ours, meant in declared
         for key in sorted(ours.keys() | meant.keys())
         if ours.get(key) != meant.get(key)
     ]
-    if {spec.name for spec in manifest.outputs} != answers.yardsticks.keys():
-        wrong.append(f"outputs are {', '.join(answers.yardsticks)} as exported")
-    wrong += _wrong_outputs(manifest) + _wrong_target(data)
+    wrong += _wrong_labels(manifest) + _wrong_target(data)
     return Check("contract", "failed" if wrong else "passed", "; ".join(wrong) or "the manifest is as it was exported")
+
+
+def _bits(count: int) -> dict[str, int]:
+    return {"weight_bits": count}
 
 
 def _tensor_record(record: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,18 +108,11 @@ def _image_record(answers: Answers) -> dict[str, Any]:
     }
 
 
-def _wrong_outputs(manifest: Manifest) -> list[str]:
+def _wrong_labels(manifest: Manifest) -> list[str]:
     classes, labels = manifest.data["model"]["num_labels"], manifest.labels
-    wrong = []
-    for spec in manifest.outputs:
-        meant = MEANINGS.get(spec.name, spec.meaning) if classes else spec.meaning
-        if spec.meaning != meant:
-            wrong.append(f"output {spec.name} has meaning {spec.meaning!r}, where it can only be {meant!r}")
-        if spec.layout == "NK" and classes and spec.shape[-1] != classes:
-            wrong.append(f"output {spec.name} has {spec.shape[-1]} classes, and the model {classes}")
-    if labels is not None and len(labels) != classes:
-        wrong.append(f"labels.txt has {len(labels)} names, and the model {classes} classes")
-    return wrong
+    if labels is None or len(labels) == classes:
+        return []
+    return [f"labels.txt has {len(labels)} names, and the model {classes} classes"]
 
 
 def _wrong_target(data: Mapping[str, Any]) -> list[str]:
@@ -156,10 +158,13 @@ def check_labels(manifest: Manifest, runtime: Runtime) -> Check:
     return Check("labels", "failed", "class {}: file {}, labels.txt {}".format(index, *names))
 
 
-def check_finite(manifest: Manifest, results: list[dict[str, Array]]) -> Check:
-    """No output may be infinite or not a number: float16 overflows so."""
-    names = [spec.name for spec in manifest.outputs]
-    counts = {name: sum(int(np.sum(~np.isfinite(result[name]))) for result in results) for name in names}
+def not_finite(manifest: Manifest, result: Mapping[str, Array]) -> dict[str, int]:
+    """Return how many values of each output are infinite or not a number."""
+    return {spec.name: int(np.sum(~np.isfinite(result[spec.name]))) for spec in manifest.outputs}
+
+
+def check_finite(counts: Mapping[str, int]) -> Check:
+    """No output may be infinite or not a number: float16 overflows so. counts: of all runs, by output."""
     wrong = [f"{name} has {count} values that are infinite or not a number" for name, count in counts.items() if count]
     return Check("finite", "failed" if wrong else "passed", "; ".join(wrong) or "every value is a finite number")
 
@@ -175,11 +180,25 @@ def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Map
     other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
     inputs = {**golden.inputs, manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
     distances = moved(manifest, first, runtime.run(inputs))
-    # Probabilities may well be the same for two photos of one class: they speak only where nothing else does.
-    speaking = [out.name for out in manifest.outputs if out.meaning in {"features", "logits"}] or list(distances)
+    speaking = _speaking(manifest)
+    if not speaking:
+        return Check("sight", "not run", "no output but indices, which may be the same for any photo")
     least = min(distances[name] for name in speaking)
     status: Status = "passed" if least >= LEAST_DIFFERENCE else "failed"
     return Check("sight", status, f"another photo moves the outputs by at least {least:.2g} standard deviations")
+
+
+def _speaking(manifest: Manifest) -> list[str]:
+    """Return the outputs that must move with the image."""
+    model = manifest.data["model"]
+    own = families()[model["family"]].heads[model["head"]].outputs
+    # An attention over a single token is 1 for any photo, and probabilities may well be the same for two photos of one
+    # class: they speak only where nothing else does.
+    for kinds, names in (({"features", "logits"}, own), ({"features", "loss", "probabilities"}, ())):
+        outputs = [out for out in manifest.outputs if out.meaning in kinds]
+        if found := [out.name for out in outputs if not names or group(out.name) in names]:
+            return found
+    return []
 
 
 def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> dict[str, float]:

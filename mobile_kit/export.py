@@ -272,7 +272,7 @@ def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: P
             progress.stage("oracle", "Hugging Face answers for the golden photo")
             folders, first = [job.folder for job in jobs], jobs[0]
             half = any(job.weight_bits < 32 for job in jobs)
-            write_golden(oracle, photo, first.inputs[0], folders, first.model_record, half)
+            write_golden(oracle, photo, first.inputs, folders, first.model_record, half)
             progress.stage("oracle", "done", done=True)
             workers.golden.set()
             errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}

@@ -17,7 +17,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.manifest import Manifest, preprocess_record
+from mobile_kit.manifest import Manifest, input_record, output_record, preprocess_record
 from mobile_kit.oracle import Oracle, Yardstick
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec
@@ -51,13 +51,15 @@ class Answers:
     """What the oracle said at export.
 
     yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of all but large outputs.
-    model, preprocess: the objects of these names that the manifest must have.
+    model, preprocess, inputs, outputs: what the manifest must have under these names; inputs: those behind the image.
     """
 
     yardsticks: Mapping[str, Yardstick]
     scenes: Mapping[int, Mapping[str, Array]]
     model: Mapping[str, Any]
     preprocess: Mapping[str, Any]
+    inputs: tuple[Mapping[str, Any], ...]
+    outputs: tuple[Mapping[str, Any], ...]
 
     def samples(self, manifest: Manifest, golden: Sample) -> list[Sample]:
         """Return the scenes as they enter the file; none for float32, whose bound no luck decides."""
@@ -75,25 +77,37 @@ class Answers:
 def write_golden(
     oracle: Oracle,
     photo: NDArray[np.uint8],
-    image: TensorSpec,
+    inputs: tuple[TensorSpec, ...],
     folders: Iterable[Path],
     model: Mapping[str, Any],
     half: bool,
 ) -> None:
     """Write the golden files into artifact folders.
 
-    image: the file's first input. half: whether a file of lower precision is among them. model: the manifest's.
+    inputs: the file's. half: whether a file of lower precision is among them. model: the manifest's.
     """
     preprocess = oracle.checkpoint.preprocess
+    image = inputs[0]
     in_graph = image.meaning == "image"
-    values = oracle.pixel_values(photo)
-    tensors = {f"outputs/{o.name}": v.astype(o.dtype) for o, v in _paired(oracle.outputs, oracle.run(values))}
+    numbers, photo_only = _scenes(oracle, half)
+    images = [photo, *(_scene(number, preprocess.channels) for number in numbers)]
+    values = np.concatenate([oracle.pixel_values(each) for each in images])
+    yardsticks, answers = oracle.measure(values, half, photo_only)
+    tensors = {f"outputs/{out.name}": answers[out.name][:1].astype(out.dtype) for out in oracle.outputs}
     tensors[f"inputs/{image.name}"] = preprocess.entering(preprocess.geometry(photo), in_graph)
     tensors |= {f"inputs/{name}": value for name, value in oracle.further.items()}
-    yardsticks, scenes = _measured(oracle, values, half)
+    # An answer's key is the number of the scene and the name of the output.
+    scenes: dict[str, Any] = {
+        f"{number} {name}": answer[place : place + 1].astype(np.float32)
+        for name, answer in answers.items()
+        for place, number in enumerate(numbers, start=1)
+        if name not in photo_only
+    }
     record = {
         "oracle": "Hugging Face transformers, eager, float32",
         "yardsticks": {name: asdict(yardstick) for name, yardstick in yardsticks.items()},
+        "inputs": [input_record(spec) for spec in inputs[1:]],
+        "outputs": [output_record(spec) for spec in oracle.outputs],
         "model": model,
         "preprocess": preprocess_record(preprocess, in_graph),
     }
@@ -106,7 +120,7 @@ def write_golden(
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
             (golden / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
         if scenes:
-            np.savez(folder / SCENES_FILE, allow_pickle=False, **scenes)
+            np.savez(folder / SCENES_FILE, **scenes)
         (folder / ORACLE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
 
@@ -120,45 +134,34 @@ def read_golden(manifest: Manifest) -> Sample:
 
 def read_answers(manifest: Manifest) -> Answers:
     """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
-    path = manifest.folder / SCENES_FILE
+    path, reading = manifest.folder / SCENES_FILE, SCENES_FILE
     scenes: dict[int, dict[str, Array]] = {}
     try:
-        record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
         with np.load(path) if path.is_file() else contextlib.nullcontext({}) as stored:
             for key in stored:
                 number, _, name = key.partition(" ")
                 scenes.setdefault(int(number), {})[name] = stored[key]
+        reading = ORACLE_FILE
+        record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
         yardsticks = {name: Yardstick(**values) for name, values in record["yardsticks"].items()}
-        return Answers(yardsticks, scenes, dict(record["model"]), dict(record["preprocess"]))
+        inputs, outputs = (tuple(map(dict, record[role])) for role in ("inputs", "outputs"))
+        return Answers(yardsticks, scenes, dict(record["model"]), dict(record["preprocess"]), inputs, outputs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
-            f"artifact {manifest.folder}: {ORACLE_FILE} can't be read ({exc}). Export the model again."
+            f"artifact {manifest.folder}: {reading} can't be read ({exc}). Export the model again."
         ) from exc
 
 
-def _measured(oracle: Oracle, values: NDArray[np.float32], half: bool) -> tuple[dict[str, Yardstick], dict[str, Array]]:
-    """Return the yardsticks on the photo, of all but large outputs on scenes too, and the answers for those.
-
-    An answer's key is the number of the scene and the name of the output.
-    """
-    judged = tuple(o for o in oracle.outputs if o.meaning not in DISCRETE and math.prod(o.shape) < LARGE)
+def _scenes(oracle: Oracle, half: bool) -> tuple[list[int], set[str]]:
+    """Return the numbers of the scenes to judge on, and the names of the outputs that the photo alone judges."""
+    judged = [out for out in oracle.outputs if out.meaning not in DISCRETE and math.prod(out.shape) < LARGE]
     if not judged or not half:
-        return oracle.yardsticks(values, half), {}
+        return [], set()
     fewest = min(math.prod(out.shape) for out in judged)
     count = min(max(math.ceil(FEW_VALUES / fewest) - 1, LEAST_SCENES), MOST_SCENES)
-    channels = oracle.checkpoint.preprocess.channels
-    drawn = {n: oracle.pixel_values(_scene(n, channels)) for n in range(FIRST_SCENE, FIRST_SCENE + count)}
-    judge = Oracle(oracle.checkpoint, judged, oracle.further)
-    yardsticks = judge.yardsticks(np.concatenate([values, *drawn.values()]), half)
-    if others := tuple(o for o in oracle.outputs if o not in judged):
-        yardsticks |= Oracle(oracle.checkpoint, others, oracle.further).yardsticks(values, half)
-    answers = {number: judge.run(pixels) for number, pixels in drawn.items()}
-    return yardsticks, {f"{n} {k}": v.astype(np.float32) for n, found in answers.items() for k, v in found.items()}
+    numbers = list(range(FIRST_SCENE, FIRST_SCENE + count))
+    return numbers, {out.name for out in oracle.outputs if out not in judged}
 
 
 def _scene(number: int, channels: int) -> NDArray[np.uint8]:
     return scene(number)[:, :, :channels]
-
-
-def _paired(specs: Iterable[TensorSpec], values: Mapping[str, Array]) -> Iterable[tuple[TensorSpec, Array]]:
-    return ((spec, values[spec.name]) for spec in specs)

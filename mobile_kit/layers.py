@@ -25,6 +25,7 @@ __all__ = [
     "fold_batch_norm",
     "linear",
     "merge_heads",
+    "plain",
     "pointwise",
     "reorder",
     "replace",
@@ -91,7 +92,7 @@ class Mlp(nn.Module):
         super().__init__()
         self.norm = TokenNorm(expand.in_features, norm.eps)
         self.expand = fold_affine(linear(expand), norm.weight, norm.bias)
-        self.activation = activation
+        self.activation = plain(activation)
         self.reduce = linear(reduce)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -204,6 +205,11 @@ def _runs(now: list[int], wanted: list[int]) -> list[list[int]]:
         else:
             runs.append([axis])
     return runs
+
+
+def plain(activation: nn.Module) -> nn.Module:
+    """Return torch's own GELU for Hugging Face's class of it: unpickled, that one imports all of transformers."""
+    return nn.GELU() if type(activation).__name__ == "GELUActivation" else activation
 
 
 def linear(layer: nn.Linear, rows: slice = slice(None), scale: float = 1.0) -> nn.Linear:

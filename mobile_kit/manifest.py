@@ -21,8 +21,10 @@ __all__ = [
     "SCHEMA_VERSION",
     "Manifest",
     "build_manifest",
+    "input_record",
     "model_record",
     "open_runtime",
+    "output_record",
     "preprocess_record",
     "read_manifest",
     "schema",
@@ -120,8 +122,8 @@ def build_manifest(
         "model_file": model_file,
         "recipe": {**asdict(lowered.recipe), "float_ops": [], "calibration": None},
         "preprocess": preprocess_record(preprocess, in_graph),
-        "inputs": [_input(spec) for spec in lowered.inputs],
-        "outputs": [_output(spec) for spec in lowered.outputs],
+        "inputs": [input_record(spec) for spec in lowered.inputs],
+        "outputs": [output_record(spec) for spec in lowered.outputs],
         "graph": {
             "ops": dict(sorted(lowered.ops.items())),
             "partitions": lowered.partitions,
@@ -241,7 +243,8 @@ def preprocess_record(preprocess: Preprocess, in_graph: bool) -> dict[str, Any]:
     return {**record, "rounding": "truncate", "in_graph": in_graph}
 
 
-def _input(spec: TensorSpec) -> dict[str, Any]:
+def input_record(spec: TensorSpec) -> dict[str, Any]:
+    """Return what the manifest says of an input."""
     return {
         "name": spec.name,
         "shape": list(spec.shape),
@@ -253,7 +256,8 @@ def _input(spec: TensorSpec) -> dict[str, Any]:
     }
 
 
-def _output(spec: TensorSpec) -> dict[str, Any]:
+def output_record(spec: TensorSpec) -> dict[str, Any]:
+    """Return what the manifest says of an output."""
     return {
         "name": spec.name,
         "shape": list(spec.shape),

@@ -14,11 +14,12 @@ from PIL import Image
 from torch import nn
 from torch.utils._python_dispatch import TorchDispatchMode
 
-from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.checkpoints import CANT_COMPUTE, Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
 from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec, group
+from mobile_kit.weights import one_line
 
 __all__ = ["LEAST_DIFFERENCE", "Oracle", "Yardstick"]
 
@@ -83,14 +84,14 @@ class Oracle:
     def run(self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32) -> dict[str, NDArray[Any]]:
         """Return every output of the file, computed in a precision; all come as float64 but masks, which are int32."""
         with _in_precision(self.checkpoint.model, dtype) as model:
-            return self._named(model, pixel_values, dtype)
+            return self._named(model, pixel_values, dtype, self.outputs)
 
     @torch.no_grad()
     def _named(
-        self, model: nn.Module, pixel_values: NDArray[np.float32], dtype: torch.dtype
+        self, model: nn.Module, pixel_values: NDArray[np.float32], dtype: torch.dtype, specs: tuple[TensorSpec, ...]
     ) -> dict[str, NDArray[Any]]:
-        raw = self._raw(model, pixel_values, dtype, {group(spec.name) for spec in self.outputs})
-        return {spec.name: self._output(spec, raw) for spec in self.outputs}
+        raw = self._raw(model, pixel_values, dtype, {group(spec.name) for spec in specs})
+        return {spec.name: self._output(spec, raw) for spec in specs}
 
     def _raw(
         self, model: nn.Module, pixel_values: NDArray[np.float32], dtype: torch.dtype, asked: Collection[str]
@@ -104,36 +105,56 @@ class Oracle:
             further["bool_masked_pos"] = further["bool_masked_pos"].bool()
         return model(torch.from_numpy(pixel_values).to(dtype), **further, **options)
 
-    def yardsticks(self, pixel_values: NDArray[np.float32], half: bool) -> dict[str, Yardstick]:
+    def measure(
+        self, pixel_values: NDArray[np.float32], half: bool, photo_only: Collection[str] = ()
+    ) -> tuple[dict[str, Yardstick], dict[str, NDArray[Any]]]:
         """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output.
 
-        pixel_values: (N, C, h, w), each image computed by itself, all judged together.
+        pixel_values: (N, C, h, w), each image computed by itself, all judged together. photo_only: the outputs that are
+        computed for the first image alone.
+        Returns: the yardsticks, and the answers in float32, (N, ...) or (1, ...) each.
         Raises: UnsupportedError where its float16 overflows.
         """
-        exact, single = self._run_all(pixel_values, torch.float64), self._run_all(pixel_values, torch.float32)
-        low = self._run_all(pixel_values, torch.float16) if half else None
+        exact, single = (self._run_all(pixel_values, kind, photo_only) for kind in (torch.float64, torch.float32))
+        low = self._run_all(pixel_values, torch.float16, photo_only) if half else None
         for name, values in (low or {}).items():
             if not np.isfinite(values).all():
                 raise UnsupportedError(
                     f"recipe 'fp16' for model {self.checkpoint.source!r}: its {name} overflow in Hugging Face's own "
                     "float16. Export it with --recipe fp32."
                 )
-        return {
+        yardsticks = {
             spec.name: _yardstick(spec, exact[spec.name], single[spec.name], None if low is None else low[spec.name])
             for spec in self.outputs
         }
+        return yardsticks, single
 
-    def _run_all(self, pixel_values: NDArray[np.float32], dtype: torch.dtype) -> dict[str, NDArray[Any]]:
+    def _run_all(
+        self, pixel_values: NDArray[np.float32], dtype: torch.dtype, photo_only: Collection[str]
+    ) -> dict[str, NDArray[Any]]:
+        others = tuple(spec for spec in self.outputs if spec.name not in photo_only)
         with _in_precision(self.checkpoint.model, dtype) as model:  # once: of a large model it takes its time
-            results = [self._named(model, pixel_values[i : i + 1], dtype) for i in range(len(pixel_values))]
-        return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in self.outputs}
+            results = [self._named(model, pixel_values[:1], dtype, self.outputs)]
+            rest = pixel_values[1:] if others else pixel_values[:0]
+            results += [self._named(model, values[None], dtype, others) for values in rest]
+        return {
+            spec.name: np.concatenate([result[spec.name] for result in results if spec.name in result])
+            for spec in self.outputs
+        }
 
     @torch.no_grad()
     def check_sight(self, image: NDArray[np.uint8]) -> None:
-        """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing."""
+        """Raise OracleError where the outputs for another photo are the same: such a reference proves nothing.
+
+        Raises: CheckpointError where Hugging Face can't compute them at all.
+        """
         other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]
         model = self.checkpoint.model
-        answers = [self._raw(model, self.pixel_values(photo), torch.float32, ()) for photo in (image, other)]
+        try:
+            answers = [self._raw(model, self.pixel_values(photo), torch.float32, ()) for photo in (image, other)]
+        except Exception as exc:  # whatever Hugging Face's code stumbles over first
+            reason = one_line(exc)
+            raise CheckpointError(CANT_COMPUTE.format(source=self.checkpoint.source, reason=reason)) from exc
         # A config can leave an output out: CvT's class token, for one.
         for name in (name for name in self.checkpoint.head.outputs if name in answers[0]):
             for first, second in zip(*(_floats(answer[name]) for answer in answers), strict=True):

@@ -71,7 +71,8 @@ class Family:
     `build(hf_model, head, image_size, outputs)` returns the common model, and raises UnsupportedError for an image
     size (height, width) that the config can't take. `at_size(hf_model, head, image_size)` returns Hugging Face's model
     for another image size than its config's, with the position embeddings resampled as `interpolate_pos_encoding`
-    does it, and raises the same error; by default the model takes any size as it is. `options(head, tensors)` returns
+    does it, and raises the same error; by default the model takes any size as it is. `fixed_size`: the positions are
+    for the config's `image_size`, and no other one is taken unless it is asked for. `options(head, tensors)` returns
     further arguments of the architecture's constructor, by the names of the checkpoint's tensors. `surplus` are ends of
     names of tensors that a head may leave unread. `tensorflow(name, config)` returns the tensor's name of a variable in
     a tf_model.h5, both dotted; null where Hugging Face had no TensorFlow classes. `data` is the JSON file of the known
@@ -83,6 +84,7 @@ class Family:
     heads: Mapping[str, Head]
     build: Callable[[nn.Module, str, tuple[int, int], tuple[str, ...]], CommonModel] = field(repr=False)
     at_size: Callable[[nn.Module, str, tuple[int, int]], nn.Module] = field(default=_as_it_is, repr=False)
+    fixed_size: bool = False
     options: Callable[[str, Collection[str]], dict[str, Any]] = field(default=_no_options, repr=False)
     surplus: tuple[str, ...] = ()
     tensorflow: Callable[[str, Any], str] | None = field(default=None, repr=False)
@@ -162,12 +164,13 @@ def labels_of(config: Any) -> tuple[str, ...] | None:
     for index, name in enumerate(names):
         if not isinstance(name, str) or name.splitlines() not in ([], [name]):
             raise CheckpointError(f"label {index} {name!r}: isn't a line of text. Mend id2label in config.json.")
-    distinct: list[str] = []
+    distinct: dict[str, None] = {}  # in order
+    given = set(names)
     for index, name in enumerate(names):
         own = name
-        while own in distinct or (own != name and own in names):
+        while own in distinct or (own != name and own in given):
             own = f"{own} ({index})"
-        distinct.append(own)
+        distinct[own] = None
     return tuple(distinct) or None
 
 

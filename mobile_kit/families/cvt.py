@@ -208,10 +208,11 @@ class CvT(CommonModel):
         super().__init__(spec)
         stages = _stages(model)
         classifies = spec.head == "classification"
-        only_token = classifies and hasattr(stages[-1], "cls_token") and len(spec.outputs) == 1
+        only_token = classifies and _classifies_token(model) and len(spec.outputs) == 1
         reads = [False] * (len(stages) - 1) + [only_token]
         self.stages = nn.ModuleList(Stage(*each) for each in zip(stages, sizes, reads, strict=True))
         self.classifier = Classifier(model.layernorm, model.classifier) if classifies else None
+        self.classifies_token = classifies and _classifies_token(model)
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -230,7 +231,7 @@ class CvT(CommonModel):
             found[f"hidden_states_{index}"] = x
         found["last_hidden_state"], found["cls_token_value"] = x, token
         if self.classifier is not None:
-            found["logits"] = self.classifier(x, token)
+            found["logits"] = self.classifier(x, token if self.classifies_token else None)
         return tuple(found[out.name] for out in self.spec.outputs)
 
 
@@ -249,6 +250,11 @@ def build(model: Any, head: str, image_size: Size, outputs: tuple[str, ...]) -> 
 
 def _stages(model: Any) -> Any:
     return getattr(model, "cvt", model).encoder.stages
+
+
+def _classifies_token(model: Any) -> bool:
+    """Whether a classifier reads the class token: the config's last word on it, whatever number of stages there is."""
+    return bool(model.config.cls_token[-1])
 
 
 def _outputs(model: Any, head: str, sizes: list[Size], hidden_states: bool) -> tuple[TensorSpec, ...]:
@@ -271,6 +277,7 @@ def _map_sizes(model: Any, image_size: Size) -> list[Size]:
 
     Raises: UnsupportedError where Hugging Face can't compute it.
     """
+    _check_classifier(model)
     size, sizes = image_size, []
     for index, stage in enumerate(_stages(model)):
         size = _conv_size(stage.embedding.convolution_embeddings.projection, size, image_size, f"stage {index}")
@@ -279,6 +286,18 @@ def _map_sizes(model: Any, image_size: Size) -> list[Size]:
             _check_attention(layer.attention.attention, size, image_size, f"stage {index}")
         sizes.append(size)
     return sizes
+
+
+def _check_classifier(model: Any) -> None:
+    if not hasattr(model, "layernorm"):
+        return
+    config, last = model.config, _stages(model)[-1]
+    width = last.embedding.convolution_embeddings.projection.out_channels
+    if (_classifies_token(model) and not hasattr(last, "cls_token")) or width != config.embed_dim[-1]:
+        raise UnsupportedError(
+            f"cls_token {list(config.cls_token)} and embed_dim {list(config.embed_dim)} in the config: a classifier "
+            f"reads the last of each, and there are {len(config.depth)} stages. Mend config.json."
+        )
 
 
 def _check_token(stage: Any, index: int) -> None:

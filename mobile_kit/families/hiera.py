@@ -214,5 +214,6 @@ FAMILY = Family(
     heads=HEADS,
     build=build,
     at_size=at_size,
+    fixed_size=True,
     data=Path(__file__).with_suffix(".json"),
 )

@@ -48,6 +48,11 @@ def check_pretraining(config: Any, order: TokenOrder, loss: bool) -> None:
         raise UnsupportedError(
             f"mask_ratio {config.mask_ratio} in the config: keeps {kept} of {units} mask units. Mend config.json."
         )
+    if config.decoder_depth < 1:
+        raise UnsupportedError(
+            f"decoder_depth {config.decoder_depth} in the config: Hugging Face decodes with one layer at least. "
+            "Mend config.json."
+        )
     if config.decoder_hidden_size % config.decoder_num_heads:
         raise UnsupportedError(
             f"decoder_num_heads {config.decoder_num_heads} in the config: don't divide decoder_hidden_size "

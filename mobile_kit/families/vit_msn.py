@@ -104,8 +104,8 @@ class ViTMSN(CommonModel):
         super().__init__(spec)
         backbone = model if spec.head == "base" else model.vit
         self.embeddings = Embeddings(backbone.embeddings)
-        asked = len(spec.outputs) > 1
-        reads = [None] * (len(backbone.layers) - 1) + [1 if spec.head == "classification" and not asked else None]
+        token_alone = spec.head == "classification" and len(spec.outputs) == 1
+        reads = [1 if token_alone and layer is backbone.layers[-1] else None for layer in backbone.layers]
         shown = any(group(out.name) == "attentions" for out in spec.outputs)
         self.layers = nn.ModuleList(
             Layer(layer, read, shown) for layer, read in zip(backbone.layers, reads, strict=True)
@@ -160,7 +160,7 @@ def _outputs(config: Any, head: str, tokens: int, asked: tuple[str, ...]) -> tup
     width, depth, heads = config.hidden_size, config.num_hidden_layers, config.num_attention_heads
     logits = TensorSpec("logits", (1, config.num_labels or width), "float32", "NK", "logits")
     found = [TensorSpec("last_hidden_state", (1, tokens, width), "float32", "NTC")] if head == "base" else [logits]
-    if "hidden_states" in asked:
+    if "hidden_states" in asked and depth:  # Hugging Face has none where there is no layer
         found += [TensorSpec(f"hidden_states_{i}", (1, tokens, width), "float32", "NTC") for i in range(depth + 1)]
     if "attentions" in asked:
         found += [TensorSpec(f"attentions_{i}", (1, heads, tokens, tokens), "float32") for i in range(depth)]
@@ -204,6 +204,7 @@ FAMILY = Family(
     heads=HEADS,
     build=build,
     at_size=at_size,
+    fixed_size=True,
     options=options,
     surplus=("embeddings.mask_token",),
     data=Path(__file__).with_suffix(".json"),

@@ -33,7 +33,8 @@ class HalfRanking(nn.Module):
 
     def __init__(self, ranking: Ranking) -> None:
         super().__init__()
-        self.ranking = ranking.float()
+        # A new one: rounded to float16, the numbers of more than 2048 places are others.
+        self.ranking = Ranking(ranking.before.shape[0], ranking.chosen)
 
     def forward(self, numbers: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """(1, N) float32 to the ranks in float32 and the choice in float16."""

@@ -15,6 +15,7 @@ from mobile_kit.checkpoints import load
 from mobile_kit.errors import CheckpointError, MobileKitError, UnsupportedError
 from tests.exports import mobile_kit
 from tests.small_checkpoints import change_json, change_weights, small_model
+from tests.small_families import VIT_MSN
 
 SMALLEST = "apple/mobilevitv2-0.5-imagenet1k-256"
 
@@ -318,3 +319,13 @@ def test_transformers_own_report_stays_off_the_screen(classifier_folder: Path, t
     said = [line for line in done.stderr.splitlines() if not line.startswith("[")]
     assert (done.returncode, len(said)) == (1, 1)
     assert "Choose another --head" in said[0]
+
+
+def test_a_processor_of_another_size_than_the_positions_is_refused(tmp_path: Path) -> None:
+    model = VIT_MSN.model("base", (48, 48), {"image_size": 48})
+    folder = VIT_MSN.save(model, tmp_path / "vit")  # its processor makes images of 32 x 32
+    expected = r"makes images of 32x32, and its network takes 48x48\. Choose one with --image-size 32x32\."
+    with pytest.raises(CheckpointError, match=expected):
+        load(str(folder))
+    assert load(str(folder), image_size=(48, 48)).image_size == (48, 48)
+    assert load(str(folder), image_size=(32, 32)).image_size == (32, 32)

@@ -13,6 +13,7 @@ from mobile_kit.verify import VerifyReport, failure, verify
 from tests.conftest import Answer
 from tests.damage import assert_refused, change_manifest, refresh_hashes
 from tests.exports import Export
+from tests.small_families import HIERA
 
 Command = Callable[..., Answer]
 
@@ -68,7 +69,8 @@ BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "classes": (lambda data: data["model"].update(num_labels=3), "num_labels 3"),
     "head": (lambda data: data["model"].update(head="segmentation"), "head 'segmentation'"),
     "meaning": (_set("outputs", meaning="features"), "meaning 'features'"),
-    "size of an output": (_set("outputs", shape=[1, 21]), "21 classes"),
+    "size of an output": (_set("outputs", shape=[1, 21]), "shape [1, 21]"),
+    "layout of an output": (_set("outputs", layout="NC"), "layout 'NC'"),
     "name of an output": (_set("outputs", name="scores"), "as exported"),
     "backend": (lambda data: data.update(backend="xnnpack"), "backend is 'xnnpack'"),
     "system": (lambda data: data.update(deployment_target="iOS99"), "deployment_target is 'iOS99'"),
@@ -170,6 +172,15 @@ def test_a_blind_file_fails_even_where_it_is_right(changed: Callable[..., None],
     assert checks_of(report)["sight"] == "failed"
     assert report.status == "failed"
     assert "another photo moves the outputs by at least 0 standard" in (failure(report) or "")
+
+
+@pytest.mark.usefixtures("paper_targets")
+def test_an_attention_over_a_single_token_may_stand_still(tmp_path: Path, command: Command) -> None:
+    model = HIERA.model("base", (32, 32), {"image_size": [32, 32], "depths": [1, 1, 1, 2]})
+    folder = HIERA.save(model, tmp_path / "hiera")
+    size = ("--image-size", "32x32")
+    answer = command("export", folder, "--out", tmp_path, "--target", "paper", *size, "--outputs", "attentions")
+    assert answer.code == 0, answer.err
 
 
 @pytest.mark.parametrize("value", [np.nan, np.inf])

@@ -20,11 +20,13 @@ FILES = [f"{target}-{recipe}" for target in ("coreml", "executorch-xnnpack", "tf
 
 @pytest.mark.parametrize("family", SHIPPED)
 def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, command: Command) -> None:
-    targets = "coreml,executorch,tflite"
-    answer = command("demo", "--out", tmp_path, "--target", targets, "--family", family, "--views", "20", "--json")
+    # The first checkpoint's files for the others are what the fixture `digits` exports.
+    targets = ("tflite",) if family == "mobilevitv2" else ("coreml", "executorch", "tflite")
+    asked = ("--target", ",".join(targets), "--family", family)
+    answer = command("demo", "--out", tmp_path, *asked, "--views", "20", "--json")
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
-    assert [Path(row["file"]).parent.name for row in rows] == FILES
+    assert [Path(row["file"]).parent.name for row in rows] == [name for name in FILES if name.startswith(targets)]
     for row in rows:
         assert set(row) == {"file", "bytes", "parity", "status", "accuracy", "swapped_accuracy"}
         assert Path(row["file"]).stat().st_size == row["bytes"]

@@ -22,7 +22,7 @@ def written(folder: Path, classes: int, half: bool, names: tuple[str, ...] = ("l
     outputs = tuple(TensorSpec(name, shapes[name]) for name in names)
     oracle = Oracle(load(str(source)), outputs)
     artifact = folder / "artifact"
-    write_golden(oracle, scene(1), IMAGE, [artifact], {"image_size": [64, 64]}, half)
+    write_golden(oracle, scene(1), (IMAGE,), [artifact], {"image_size": [64, 64]}, half)
     record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
     tensors = [
         {**record, "name": out.name, "shape": list(out.shape), "golden": f"golden/outputs/{out.name}.bin"}
@@ -57,7 +57,7 @@ def test_an_output_of_few_values_is_judged_on_more_scenes(classes: int, count: i
     again = [oracle.run(value)["logits"] for value in values]
     stored = [sample.reference["logits"] for sample in [golden, *samples]]
     assert np.allclose(np.concatenate(again), np.concatenate(stored), atol=1e-6)
-    yardstick = oracle.yardsticks(np.concatenate(values), half=True)["logits"]
+    yardstick = oracle.measure(np.concatenate(values), half=True)[0]["logits"]
     assert answers.yardsticks["logits"].float16_sqnr_db == pytest.approx(yardstick.float16_sqnr_db, abs=1.0)
 
 

@@ -65,7 +65,7 @@ def test_every_output_is_hugging_faces(head: str, small_checkpoints: dict[str, C
 def test_yardsticks_measure_hugging_face_against_its_float64(small_checkpoints: dict[str, Checkpoint]) -> None:
     oracle = oracle_of(small_checkpoints["segmentation"])
     values = oracle.pixel_values(PHOTO)
-    with_half, without = oracle.yardsticks(values, half=True), oracle.yardsticks(values, half=False)
+    with_half, without = oracle.measure(values, half=True)[0], oracle.measure(values, half=False)[0]
     for spec in oracle.outputs:
         single, half = without[spec.name], with_half[spec.name]
         assert half.float32_error == single.float32_error
@@ -87,7 +87,7 @@ def test_measuring_leaves_the_model_as_it_was(small_checkpoints: dict[str, Check
     oracle = oracle_of(checkpoint)
     values = oracle.pixel_values(PHOTO)
     before = {name: tensor.clone() for name, tensor in checkpoint.model.state_dict().items()}
-    oracle.yardsticks(values, half=True)
+    oracle.measure(values, half=True)
     after = checkpoint.model.state_dict()
     assert all(torch.equal(before[name], after[name]) and before[name].dtype == after[name].dtype for name in before)
 
@@ -155,3 +155,25 @@ def test_a_processor_that_does_something_else_is_refused(
     other = replace(checkpoint, preprocess=replace(checkpoint.preprocess, **changes))  # type: ignore[arg-type]
     with pytest.raises(CheckpointError, match="MobileViTImageProcessorPil does something that the kit doesn't"):
         Oracle(other, (TensorSpec("logits", (1, 5)),)).check_preprocess(PHOTO)
+
+
+def test_what_hugging_face_can_t_compute_is_one_line(small_checkpoints: dict[str, Checkpoint]) -> None:
+    def stumble(*args: object, **kwargs: object) -> None:
+        raise UnboundLocalError("cannot access\nlocal variable 'layer'")
+
+    checkpoint = replace(small_checkpoints["base"], model=stumble)
+    expected = r"can't compute with its config \(cannot access local variable 'layer'\)\. Mend config\.json\."
+    with pytest.raises(CheckpointError, match=expected):
+        Oracle(checkpoint, ()).check_sight(PHOTO)
+
+
+def test_some_outputs_are_computed_for_the_photo_alone(small_checkpoints: dict[str, Checkpoint]) -> None:
+    oracle = oracle_of(small_checkpoints["base"])
+    images = [PHOTO, scene(5, *PHOTO.shape[:2])]
+    values = np.concatenate([oracle.pixel_values(image) for image in images])
+    yardsticks, answers = oracle.measure(values, half=True, photo_only={"last_hidden_state"})
+    alone, _ = oracle.measure(values[:1], half=True)
+    assert yardsticks["last_hidden_state"] == alone["last_hidden_state"]
+    assert answers["last_hidden_state"].shape[0] == 1
+    for place, value in enumerate(values):
+        assert np.array_equal(answers["pooler_output"][place], oracle.run(value[None])["pooler_output"][0])

@@ -8,9 +8,12 @@ import pytest
 
 from mobile_kit.families import families
 from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.quantization import recipe as recipes
+from mobile_kit.target import Request, find_target
 from targets.coreml.mil import read_program
 from tests.exports import Export, export
 from tests.graphs import shattering
+from tests.noise_model import CARD
 from tests.parity import assert_parity
 from tests.small_families import CVT, HIERA, HUGGING_FACE, VIT_MSN, Small
 
@@ -59,11 +62,6 @@ CASES = {
         VIT_MSN, "classification", (32, 32), STATES, changes=GRAY, asked="40x48", recipes="fp32"
     ),
 }
-# ExecuTorch's delegates that run on a device only.
-DEVICE_CASES = {
-    ("coreml", "fp16"): (("cvt", "base"), ("hiera", "pretraining"), ("vit_msn", "base")),
-    ("vulkan", "fp32"): (("cvt", "classification"), ("hiera", "backbone"), ("vit_msn", "classification")),
-}
 SLOW_CASES = {
     f"{small.family} {head}, as in Hugging Face's tests": Case(small, head, size, changes=HUGGING_FACE[small.family])
     for small, size in ((CVT, (64, 64)), (HIERA, (64, 64)), (VIT_MSN, (30, 30)))
@@ -82,10 +80,9 @@ FULL_SIZE = [
 PARAMETERS = [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_CASES)]
 
 
-def exported_case(case: Case, changes: dict[str, Any], root: Path, *arguments: str) -> Export:
-    model = case.small.model(case.head, case.image_size, changes, **(case.options or {}))
-    folder = case.small.save(model, root / case.small.family)
-    return export(folder, root / "out", *arguments)
+def model_of(case: Case, changes: dict[str, Any]) -> Any:
+    changes = {**changes, **(case.changes or {})}
+    return case.small.model(case.head, case.image_size, changes, **(case.options or {}))
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
@@ -95,8 +92,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     arguments = ["--recipe", case.recipes]
     for name, value in (("--outputs", case.outputs), ("--image-size", case.asked)):
         arguments += [name, value] if value else []
-    changes = {**shallow, **(case.changes or {})}
-    found = exported_case(case, changes, tmp_path_factory.mktemp("family"), *arguments)
+    root = tmp_path_factory.mktemp("family")
+    folder = case.small.save(model_of(case, shallow), root / case.small.family)
+    found = export(folder, root / "out", *arguments)
     names = {f"{target}-{recipe}" for target in TARGETS for recipe in case.recipes.split(",")}
     assert found.records.keys() == names
     assert {record["status"] for record in found.records.values()} == {"passed"}
@@ -132,21 +130,20 @@ def test_no_tensor_has_more_axes_than_a_phone_takes(exported: Export) -> None:
         assert max(ranks) <= MAX_RANK
 
 
-@pytest.mark.parametrize(
-    ("delegate", "recipe", "family", "head"), [(*key, *case) for key, cases in DEVICE_CASES.items() for case in cases]
-)
-def test_a_delegate_of_a_device_takes_every_family(
-    delegate: str, recipe: str, family: str, head: str, tmp_path: Path
-) -> None:
-    case = next(case for case in CASES.values() if (case.small.family, case.head) == (family, head))
-    changes = {**SHALLOW[family], **(case.changes or {})}
-    arguments = ("--target", "executorch", "--backend", delegate, "--recipe", recipe)
-    found = exported_case(case, changes, tmp_path, *arguments)
-    (record,) = found.records.values()
-    assert record["status"] == "not run"
-    graph = read_manifest(Path(record["artifact"])).data["graph"]
-    outside = {op["op"] for op in graph["fallback_ops"]}
-    assert not {"bmm", "convolution", "linear"} & outside
+# ExecuTorch's delegates that run on a device only.
+DELEGATES = [("coreml", "fp32"), ("coreml", "fp16"), pytest.param("vulkan", "fp32", marks=pytest.mark.slow)]
+
+
+@pytest.mark.parametrize(("delegate", "recipe"), DELEGATES)
+@pytest.mark.parametrize("name", CASES)
+def test_a_delegate_of_a_device_takes_every_head(name: str, delegate: str, recipe: str, tmp_path: Path) -> None:
+    case = CASES[name]
+    hf_model = model_of(case, SHALLOW[case.small.family])
+    model = families()[case.small.family].build(hf_model, case.head, case.image_size, ())
+    request = Request(recipes(recipe), delegate, None, CARD)
+    done = find_target("executorch").lower(model, request, tmp_path / "model.pte")
+    assert done.partitions >= 1
+    assert not {"bmm", "convolution", "linear"} & {op.op for op in done.fallback_ops}
 
 
 @pytest.mark.slow

@@ -24,6 +24,7 @@ ONE_STAGE = {"embed_dim": [37], "num_heads": [1], "depth": [1], "cls_token": [Tr
 NO_TOKEN = {"cls_token": [False] * 3}
 ALL_TOKENS = {"cls_token": [True] * 3, "embed_dim": [24] * 3}
 OUTER_TOKENS = {"cls_token": [True, False, True], "embed_dim": [24, 8, 24], "num_heads": [2] * 3}
+TWO_STAGES = {"depth": [1, 2], "embed_dim": [16, 32], "num_heads": [1, 2]}
 INNER_TOKEN = {"cls_token": [False, True, False], "embed_dim": [8, 24, 24], "num_heads": [2] * 3}
 
 # Changes of the config, image size (height, width).
@@ -40,6 +41,7 @@ CASES: dict[str, tuple[dict[str, Any], tuple[int, int]]] = {
     "all tokens": (ALL_TOKENS, (64, 64)),
     "tokens first and last": (OUTER_TOKENS, (64, 64)),
     "a token in the middle only": (INNER_TOKEN, (64, 64)),
+    "a token that no classifier reads": ({**TWO_STAGES, "cls_token": [False, True, False]}, (64, 64)),
     "kernel 5": ({"kernel_qkv": [5] * 3, "padding_q": [2] * 3, "padding_kv": [2] * 3}, (64, 64)),
     "kernel 1": ({"kernel_qkv": [1] * 3, "padding_q": [0] * 3, "padding_kv": [0] * 3}, (64, 64)),
     "keys unpadded": ({"padding_kv": [0] * 3}, (64, 64)),
@@ -166,6 +168,16 @@ def test_what_hugging_face_cannot_compute_is_refused(head: str, case: str) -> No
         build(model, head, image_size, ())
     with torch.no_grad(), pytest.raises((AttributeError, RuntimeError)):
         model(torch.zeros(1, 3, *image_size))
+
+
+@pytest.mark.parametrize("changes", [{"cls_token": [False, False, True]}, {"embed_dim": [16, 32, 48]}])
+def test_a_classifier_of_a_stage_that_isn_t_there_is_refused(changes: dict[str, Any]) -> None:
+    config = small_config(**{**TWO_STAGES, "cls_token": [False, False], **changes})
+    model = transformers.CvtForImageClassification(config).eval()
+    with pytest.raises(UnsupportedError, match=r"a classifier reads the last of each, and there are 2 stages"):
+        build(model, "classification", (64, 64), ())
+    with torch.no_grad(), pytest.raises((RuntimeError, TypeError)):
+        FAMILY.at_size(model, "classification", (64, 64))(torch.zeros(1, 3, 64, 64))
 
 
 # As the paper prints them (tables 2 and 3 of https://arxiv.org/abs/2103.15808).

@@ -180,6 +180,14 @@ def test_pretraining_masks_as_much_as_the_config_says(ratio: float) -> None:
     check_parity(model, ours)
 
 
+def test_a_decoder_without_layers_is_refused() -> None:
+    model = small_model("pretraining", decoder_depth=0)
+    with pytest.raises(UnsupportedError, match=r"decoder_depth 0 in the config"):
+        build(model, "pretraining", (64, 64), ())
+    with torch.no_grad(), pytest.raises(UnboundLocalError):
+        model(pixel_values((64, 64))[0])
+
+
 def test_the_loss_of_pixels_as_they_are() -> None:
     check("pretraining", normalize_pixel_loss=False)
 

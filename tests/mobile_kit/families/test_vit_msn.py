@@ -60,6 +60,14 @@ def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
 
 
 @each_head
+def test_without_layers_there_are_no_states(head: str) -> None:
+    model, preprocess = model_for(head, num_hidden_layers=0)
+    ours = build(model, head, preprocess.image_size, ALL)
+    assert len(ours.spec.outputs) == 1
+    assert_is_hugging_face(model, ours, scenes(preprocess))
+
+
+@each_head
 def test_the_graph_is_plain(head: str) -> None:
     model, preprocess = model_for(head, masked=head == "base")
     ours = build(model, head, preprocess.image_size, ALL)

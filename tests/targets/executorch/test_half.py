@@ -8,9 +8,9 @@ from executorch.exir import to_edge_transform_and_lower
 from executorch.runtime import Runtime
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, TokenNorm
+from mobile_kit.layers import MapNorm, Ranking, TokenNorm
 from mobile_kit.metrics import sqnr_db
-from targets.executorch.half import decompose, gelu, silu
+from targets.executorch.half import HalfRanking, decompose, gelu, silu
 from targets.executorch.norms import HalfNorm
 
 # One rounding to float16 leaves 74 dB, three 69; numbers that belong to all of a token add a little.
@@ -66,6 +66,15 @@ def test_a_norm_s_epsilon_counts_where_a_token_is_nearly_flat(scale: float) -> N
     x = tokens(scale=scale).half().float()
     found, exact = in_xnnpack(HalfNorm(norm), x), norm(x.double())
     assert float((found - exact).abs().max()) < 2e-3
+
+
+def test_a_ranking_of_more_places_than_float16_counts_is_right() -> None:
+    units, chosen = 3000, 2100
+    noise = torch.randperm(units, generator=torch.Generator().manual_seed(0)).reshape(1, -1) / units
+    exact = Ranking(units, chosen)
+    wanted = exact(noise)
+    found = HalfRanking(exact.half())(noise)
+    assert all(torch.equal(mine.float(), right) for mine, right in zip(found, wanted, strict=True))
 
 
 class Act(nn.Module):
