@@ -194,11 +194,9 @@ def _speaking(manifest: Manifest) -> list[str]:
     own = families()[model["family"]].heads[model["head"]].outputs
     # An attention over a single token is 1 for any photo, and probabilities may well be the same for two photos of one
     # class: they speak only where nothing else does.
-    for kinds, names in (({"features", "logits"}, own), ({"features", "loss", "probabilities"}, ())):
-        outputs = [out for out in manifest.outputs if out.meaning in kinds]
-        if found := [out.name for out in outputs if not names or group(out.name) in names]:
-            return found
-    return []
+    speaking = [out for out in manifest.outputs if out.meaning == "logits" or group(out.name) in own]
+    found = [out.name for out in speaking if out.meaning in {"features", "logits"}]
+    return found or [out.name for out in manifest.outputs if out.meaning in {"features", "loss", "probabilities"}]
 
 
 def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> dict[str, float]:
