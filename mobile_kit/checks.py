@@ -210,11 +210,9 @@ def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[
 
 def moved(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, float]:
     """Return how far each output moved: root mean square in standard deviations; of a mask, the part that changed."""
-    moved = {}
-    for spec in manifest.outputs:
-        a, b = first[spec.name].astype(np.float64), second[spec.name].astype(np.float64)
-        if spec.meaning in DISCRETE:
-            moved[spec.name] = float(np.mean(a != b))
-        else:
-            moved[spec.name] = float(np.sqrt(np.mean((a - b) ** 2)) / max(metrics.spread(a), metrics.spread(b), 1e-12))
-    return moved
+    return {
+        spec.name: float(np.mean(first[spec.name] != second[spec.name]))
+        if spec.meaning in DISCRETE
+        else metrics.moved(first[spec.name], second[spec.name])
+        for spec in manifest.outputs
+    }

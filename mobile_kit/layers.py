@@ -27,6 +27,7 @@ __all__ = [
     "merge_heads",
     "plain",
     "pointwise",
+    "read_out",
     "reorder",
     "replace",
     "split_heads",
@@ -257,6 +258,13 @@ def fold_affine(layer: M, gamma: Tensor, beta: Tensor) -> M:
     gamma, beta = gamma.detach().double(), beta.detach().double()
     matrix = weight.reshape(weight.shape[0], -1)
     return _filled(layer, (matrix * gamma).reshape(weight.shape), bias + matrix @ beta)
+
+
+def read_out(norm: nn.LayerNorm, layer: nn.Module | None) -> nn.Module:
+    """Return the linear layer behind a norm, with the norm's affine folded in; without one, the affine itself."""
+    if isinstance(layer, nn.Linear):
+        return fold_affine(linear(layer), norm.weight, norm.bias)
+    return Affine(norm.weight, norm.bias)
 
 
 def replace(model: nn.Module, kind: type[M], build: Callable[[M], nn.Module]) -> None:

@@ -5,7 +5,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cosine", "distance", "mean_iou", "pixel_agreement", "spread", "sqnr_db", "top_k_agreement"]
+__all__ = ["cosine", "distance", "mean_iou", "moved", "pixel_agreement", "spread", "sqnr_db", "top_k_agreement"]
 
 Array = NDArray[Any]
 
@@ -20,6 +20,12 @@ def distance(values: Array, reference: Array) -> float:
     """Return the largest absolute difference in standard deviations (`spread`) of the reference."""
     difference = np.abs(values.astype(np.float64) - reference.astype(np.float64)).max()
     return float(difference / spread(reference))
+
+
+def moved(first: Array, second: Array) -> float:
+    """Return how far two results are apart: root mean square in standard deviations of the wider one."""
+    a, b = first.astype(np.float64), second.astype(np.float64)
+    return float(np.sqrt(np.mean((a - b) ** 2)) / max(spread(a), spread(b), 1e-12))
 
 
 def sqnr_db(values: Array, reference: Array) -> float:

@@ -16,7 +16,7 @@ from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobile_kit.checkpoints import CANT_COMPUTE, Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
-from mobile_kit.metrics import distance, pixel_agreement, spread, sqnr_db
+from mobile_kit.metrics import distance, moved, pixel_agreement, sqnr_db
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec, group
 from mobile_kit.weights import one_line
@@ -161,8 +161,7 @@ class Oracle:
                 self._check_difference(name, first, second)
 
     def _check_difference(self, name: str, first: NDArray[Any], second: NDArray[Any]) -> None:
-        widest = max(spread(first), spread(second), 1e-12)
-        part = float(np.sqrt(np.mean((first - second) ** 2))) / widest
+        part = moved(first, second)
         if not part >= LEAST_DIFFERENCE:  # nor where it isn't a number
             raise OracleError(
                 f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "

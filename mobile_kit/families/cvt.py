@@ -19,10 +19,10 @@ from mobile_kit.layers import (
     Attend,
     Mlp,
     TokenNorm,
-    fold_affine,
     fold_batch_norm,
     linear,
     merge_heads,
+    read_out,
     split_heads,
 )
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
@@ -187,9 +187,7 @@ class Classifier(nn.Module):
     def __init__(self, norm: nn.LayerNorm, layer: nn.Module) -> None:
         super().__init__()
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
-        self.layer: nn.Module = Affine(norm.weight, norm.bias)
-        if isinstance(layer, nn.Linear):
-            self.layer = fold_affine(linear(layer), norm.weight, norm.bias)
+        self.layer = read_out(norm, layer)
 
     def forward(self, x: Tensor | None, token: Tensor | None) -> Tensor:
         """The class token, or where there is none the mean of the map's, to (1, K)."""

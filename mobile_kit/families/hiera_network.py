@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.layers import Affine, Attend, Mlp, TokenNorm, fold_affine, linear
+from mobile_kit.layers import Affine, Attend, Mlp, TokenNorm, fold_affine, linear, read_out
 from mobile_kit.spec import CommonModel, ModelSpec, group
 
 __all__ = ["Hiera", "HieraBackbone", "HieraClassifier", "Stage"]
@@ -126,9 +126,7 @@ class Pooler(nn.Module):
         norm = pooler.layernorm
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
         # Without labels a classifier gives what it takes.
-        self.read: nn.Module = Affine(norm.weight, norm.bias)
-        if isinstance(classifier, nn.Linear):
-            self.read = fold_affine(linear(classifier), norm.weight, norm.bias)
+        self.read = read_out(norm, classifier)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, D), or to logits (1, K)."""

@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, describe
-from mobile_kit.layers import MapNorm, fold_affine, fold_batch_norm, pointwise
+from mobile_kit.layers import Affine, MapNorm, fold_affine, fold_batch_norm, linear, pointwise
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
 __all__ = ["FAMILY", "MobileViTV2"]
@@ -121,9 +121,6 @@ class TransformerLayer(nn.Module):
 class MobileViTLayer(nn.Module):
     """A stage with transformer layers: local convolutions, attention among patches, projection."""
 
-    gamma: Tensor
-    beta: Tensor
-
     def __init__(self, stage: Any, size: tuple[int, int]) -> None:
         super().__init__()
         patch = stage.patch_height
@@ -139,11 +136,10 @@ class MobileViTLayer(nn.Module):
         self.norm = MapNorm(self.covered[0] * self.covered[1], norm.num_channels, norm.eps)
         projection = stage.conv_projection
         self.projection = fold_batch_norm(projection.convolution, projection.normalization)
+        # The zeros around what the patches cover come behind the affine.
+        self.affine = Affine(norm.weight, norm.bias) if self.covered != self.size else nn.Identity()
         if self.covered == self.size:
             fold_affine(self.projection, norm.weight, norm.bias)
-        else:
-            self.register_buffer("gamma", norm.weight.detach().clone(), persistent=False)
-            self.register_buffer("beta", norm.bias.detach().clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, C, H, W) to (1, C', H', W')."""
@@ -152,9 +148,7 @@ class MobileViTLayer(nn.Module):
         if self.covered != self.size:
             x = x[:, :, :height, :width]
         tokens = x.permute(0, 2, 3, 1).reshape(1, height * width, -1)
-        tokens = self.norm(self.transformer(tokens))
-        if self.covered != self.size:
-            tokens = tokens * self.gamma + self.beta
+        tokens = self.affine(self.norm(self.transformer(tokens)))
         x = tokens.reshape(1, height, width, -1).permute(0, 3, 1, 2)
         if self.covered != self.size:
             x = F.pad(x, (0, self.size[1] - width, 0, self.size[0] - height))
@@ -198,7 +192,7 @@ class MobileViTV2(CommonModel):
         if spec.head == "segmentation":
             self.segmentation_head = DeepLabV3(model.segmentation_head, sizes[-1])
         elif spec.head == "classification":
-            self.classifier = _classifier(model.classifier)
+            self.classifier = linear(model.classifier) if isinstance(model.classifier, nn.Linear) else nn.Identity()
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -301,15 +295,6 @@ def _conv_size(conv: nn.Conv2d, size: tuple[int, int]) -> tuple[int, int]:
         return (size[axis] + 2 * int(conv.padding[axis]) - reach - 1) // conv.stride[axis] + 1
 
     return along(0), along(1)
-
-
-def _classifier(layer: nn.Module) -> nn.Module:
-    """Return a copy of the classifier: a linear layer, or nothing where the config has no labels."""
-    if not isinstance(layer, nn.Linear):
-        return nn.Identity()
-    copy = nn.Linear(layer.in_features, layer.out_features)
-    copy.load_state_dict(layer.state_dict())
-    return copy
 
 
 FAMILY = Family(

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mobile_kit.families import Family, Head, describe
 from mobile_kit.families.positions import resample, unfilled
-from mobile_kit.layers import Affine, Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, split_heads
+from mobile_kit.layers import Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, read_out, split_heads
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["FAMILY", "ViTMSN"]
@@ -113,9 +113,7 @@ class ViTMSN(CommonModel):
         norm = backbone.layernorm
         self.norm = TokenNorm(norm.normalized_shape[0], norm.eps)
         # Without labels a classifier gives its token.
-        self.read: nn.Module = Affine(norm.weight, norm.bias)
-        if isinstance(getattr(model, "classifier", None), nn.Linear):
-            self.read = fold_affine(linear(model.classifier), norm.weight, norm.bias)
+        self.read = read_out(norm, getattr(model, "classifier", None))
 
     @property
     def stem(self) -> nn.Conv2d:
