@@ -38,8 +38,8 @@ class Reference:
 
 
 @functools.cache
-def checkpoint(folder: Path) -> Checkpoint:
-    return load(str(folder))
+def checkpoint(folder: Path, image_size: tuple[int, int] | None = None) -> Checkpoint:
+    return load(str(folder), image_size=image_size)
 
 
 @functools.cache
@@ -54,9 +54,17 @@ def photos(folder: Path, channels: int) -> tuple[NDArray[np.uint8], ...]:
 
 
 @functools.cache
-def reference(folder: Path, outputs: tuple[TensorSpec, ...], artifact: Path | None = None) -> Reference:
-    """Compute the reference, and prove that it sees its input. artifact: whose further inputs are the golden ones."""
-    oracle = Oracle(checkpoint(folder), outputs, further(read_manifest(artifact)) if artifact else {})
+def reference(
+    folder: Path,
+    outputs: tuple[TensorSpec, ...],
+    artifact: Path | None = None,
+    image_size: tuple[int, int] | None = None,
+) -> Reference:
+    """Compute the reference, and prove that it sees its input.
+
+    artifact: whose further inputs are the golden ones. image_size: null for the processor's.
+    """
+    oracle = Oracle(checkpoint(folder, image_size), outputs, further(read_manifest(artifact)) if artifact else {})
     pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels)]
     by_dtype = []
     for dtype in (torch.float64, torch.float32, torch.float16):
@@ -90,7 +98,9 @@ def assert_parity(exported: Export, name: str) -> None:
     """Hold an artifact against the bounds above."""
     manifest = read_manifest(exported[name])
     artifact = exported[name] if len(manifest.inputs) > 1 else None
-    truth = reference(exported.checkpoint, manifest.outputs, artifact)
+    asked = manifest.preprocess.image_size
+    own = checkpoint(exported.checkpoint).image_size
+    truth = reference(exported.checkpoint, manifest.outputs, artifact, None if asked == own else asked)
     assert_within_bounds(manifest, run(manifest, photos(exported.checkpoint, manifest.preprocess.channels)), truth)
 
 

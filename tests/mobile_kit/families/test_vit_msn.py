@@ -59,12 +59,18 @@ def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
     assert_is_hugging_face(model, ours, scenes(preprocess))
 
 
-@each_head
-def test_without_layers_there_are_no_states(head: str) -> None:
-    model, preprocess = model_for(head, num_hidden_layers=0)
-    ours = build(model, head, preprocess.image_size, ALL)
-    assert len(ours.spec.outputs) == 1
+def test_without_layers_there_are_no_states() -> None:
+    model, preprocess = model_for("base", num_hidden_layers=0)
+    ours = build(model, "base", preprocess.image_size, ALL)
+    assert [out.name for out in ours.spec.outputs] == ["last_hidden_state"]
     assert_is_hugging_face(model, ours, scenes(preprocess))
+
+
+def test_without_layers_a_class_token_is_the_same_for_any_image() -> None:
+    model, preprocess = model_for("classification", num_hidden_layers=0)
+    ours = build(model, "classification", preprocess.image_size, ALL)
+    for values in scenes(preprocess):
+        assert torch.allclose(ours(values)[0], model(values).logits, atol=1e-5)
 
 
 @each_head
