@@ -56,13 +56,13 @@ def check_geometry(manifest: Manifest) -> Check:
 
 def check_contract(manifest: Manifest, answers: Answers) -> Check:
     """What an app reads in the manifest must be what the export meant, and go together."""
-    data = manifest.data
+    data, bits = manifest.data, manifest.data["recipe"]["weight_bits"]
     declared = [
         ("model", data["model"], answers.model),
         ("preprocess", data["preprocess"], answers.preprocess),
         (data["inputs"][0]["name"], _tensor_record(data["inputs"][0]), _image_record(answers)),
         # How a target computes its activations is its own word.
-        ("recipe", _bits(data["recipe"]["weight_bits"]), _bits(recipe(data["recipe"]["name"]).weight_bits)),
+        ("recipe", {"weight_bits": bits}, {"weight_bits": recipe(data["recipe"]["name"]).weight_bits}),
     ]
     wrong = []
     for role, ours, meant in (
@@ -82,10 +82,6 @@ def check_contract(manifest: Manifest, answers: Answers) -> Check:
     ]
     wrong += _wrong_labels(manifest) + _wrong_target(data)
     return Check("contract", "failed" if wrong else "passed", "; ".join(wrong) or "the manifest is as it was exported")
-
-
-def _bits(count: int) -> dict[str, int]:
-    return {"weight_bits": count}
 
 
 def _tensor_record(record: Mapping[str, Any]) -> dict[str, Any]:

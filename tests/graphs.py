@@ -11,7 +11,8 @@ from mobile_kit.spec import CommonModel
 # What one delegate or another lacks, or computes element by element; boolean masks become these too. Names as torch,
 # Core ML, LiteRT and ExecuTorch write them: Core ML's slice_by_index is a plain slice.
 SHATTERING = re.compile(
-    r"as_strided|col2im|fold|gather|im2col|^index|non_?zero|^repeat|scatter|sort|split|^stack|^tile|top_?k|unbind|where"
+    r"as_strided|col2im|fold|gather|im2col|(?<!slice_by_)index|non_?zero|repeat|scatter|sort|split|stack|tile|top_?k"
+    r"|unbind|where"
 )
 
 
@@ -20,8 +21,8 @@ def shattering(ops: Iterable[str]) -> list[str]:
     return [op for op in ops if SHATTERING.search(op.lower())]
 
 
-def assert_plain(model: CommonModel, inputs: tuple[Tensor, ...], rank: int) -> None:
-    """Hold a common model's graph against that list, and its tensors against the most axes that they may have."""
+def assert_plain(model: CommonModel, inputs: tuple[Tensor, ...], rank: int) -> set[str]:
+    """Hold a common model's graph against that list, and its tensors against the most axes; return its operations."""
     # Core ATen, as the converters see it, where a composite could still unfold.
     program = torch.export.export(model, inputs).run_decompositions()
     calls = [node for node in program.graph.nodes if node.op == "call_function"]
@@ -31,3 +32,4 @@ def assert_plain(model: CommonModel, inputs: tuple[Tensor, ...], rank: int) -> N
     assert not shattering(ops)
     values = [node.meta.get("val") for node in calls]
     assert max(value.dim() for value in values if isinstance(value, Tensor)) <= rank
+    return ops

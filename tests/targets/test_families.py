@@ -8,7 +8,7 @@ import pytest
 
 from mobile_kit.families import families
 from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.quantization import recipe as recipes
+from mobile_kit.quantization import RECIPES
 from mobile_kit.target import Request, find_target
 from targets.coreml.mil import read_program
 from tests.exports import Export, export
@@ -32,7 +32,6 @@ class Case:
     changes: dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     asked: str = ""
-    recipes: str = "fp32,fp16"
 
 
 STATES = "hidden_states,attentions"
@@ -49,17 +48,17 @@ STAGES = {"out_features": ["stage1", "stage3", "stage4"]}
 CASES = {
     "cvt base": Case(CVT, "base", (64, 64), "hidden_states"),
     "cvt classification, gray, of another size": Case(
-        CVT, "classification", (64, 64), "hidden_states", changes=GRAY, asked="48x80", recipes="fp32"
+        CVT, "classification", (64, 64), "hidden_states", changes=GRAY, asked="48x80"
     ),
     "hiera backbone": Case(HIERA, "backbone", (64, 64), "hidden_states", changes=STAGES),
     "hiera base": Case(HIERA, "base", (64, 64), ALL_STATES),
     "hiera classification, gray, of another size": Case(
-        HIERA, "classification", (64, 64), STATES, changes=GRAY, asked="64x96", recipes="fp32"
+        HIERA, "classification", (64, 64), STATES, changes=GRAY, asked="64x96"
     ),
     "hiera pretraining": Case(HIERA, "pretraining", (64, 64), f"loss,{ALL_STATES}"),
     "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), STATES, options={"use_mask_token": True}),
     "vit_msn classification, gray, of another size": Case(
-        VIT_MSN, "classification", (32, 32), STATES, changes=GRAY, asked="40x48", recipes="fp32"
+        VIT_MSN, "classification", (32, 32), STATES, changes=GRAY, asked="40x48"
     ),
 }
 SLOW_CASES = {
@@ -89,13 +88,13 @@ def model_of(case: Case, changes: dict[str, Any]) -> Any:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     case = {**CASES, **SLOW_CASES}[request.param]
     shallow = SHALLOW[case.small.family] if request.param in CASES else {}
-    arguments = ["--recipe", case.recipes]
+    arguments = ["--recipe", ",".join(RECIPES)]
     for name, value in (("--outputs", case.outputs), ("--image-size", case.asked)):
         arguments += [name, value] if value else []
     root = tmp_path_factory.mktemp("family")
     folder = case.small.save(model_of(case, shallow), root / case.small.family)
     found = export(folder, root / "out", *arguments)
-    names = {f"{target}-{recipe}" for target in TARGETS for recipe in case.recipes.split(",")}
+    names = {f"{target}-{recipe}" for target in TARGETS for recipe in RECIPES}
     assert found.records.keys() == names
     assert {record["status"] for record in found.records.values()} == {"passed"}
     return found
@@ -140,7 +139,7 @@ def test_a_delegate_of_a_device_takes_every_head(name: str, delegate: str, recip
     case = CASES[name]
     hf_model = model_of(case, SHALLOW[case.small.family])
     model = families()[case.small.family].build(hf_model, case.head, case.image_size, ())
-    request = Request(recipes(recipe), delegate, None, CARD)
+    request = Request(RECIPES[recipe], delegate, None, CARD)
     done = find_target("executorch").lower(model, request, tmp_path / "model.pte")
     assert done.partitions >= 1
     assert not {"bmm", "convolution", "linear"} & {op.op for op in done.fallback_ops}

@@ -14,7 +14,7 @@ from targets.executorch.half import HalfRanking, decompose, gelu, silu
 from targets.executorch.norms import HalfNorm
 
 # One rounding to float16 leaves 74 dB, three 69; numbers that belong to all of a token add a little.
-THREE_ROUNDINGS_DB = 66.0
+THREE_ROUNDINGS_DB, TWO_ROUNDINGS_DB = 66.0, 68.0
 
 
 def in_xnnpack(module: nn.Module, x: Tensor) -> Tensor:
@@ -90,12 +90,10 @@ def tanh_gelu(x: Tensor) -> Tensor:
     return F.gelu(x, approximate="tanh")
 
 
-@pytest.mark.parametrize(("function", "least"), [(F.gelu, 68.0), (tanh_gelu, 68.0), (F.silu, 68.0)])
-def test_an_activation_keeps_float16_s_precision_in_the_delegate(
-    function: Callable[[Tensor], Tensor], least: float
-) -> None:
+@pytest.mark.parametrize("function", [F.gelu, tanh_gelu, F.silu])
+def test_an_activation_keeps_float16_s_precision_in_the_delegate(function: Callable[[Tensor], Tensor]) -> None:
     x = tokens(scale=3.0).half().float()
-    assert decibels(in_xnnpack(Act(function), x), function(x.double())) > least
+    assert decibels(in_xnnpack(Act(function), x), function(x.double())) > TWO_ROUNDINGS_DB
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])
