@@ -56,11 +56,11 @@ class Checkpoint:
 
 @dataclass(frozen=True)
 class _Files:
-    """Where a checkpoint's parts are: a folder on disk, or a known name's data."""
+    """What a checkpoint says of itself. folder: where it is on disk, null for a known name's data."""
 
     config: dict[str, Any]
     processor: dict[str, Any]
-    weights: Path | None
+    folder: Path | None
     revision: str | None
     license: str | None
 
@@ -73,32 +73,33 @@ def load(
     image_size: tuple[int, int] | None = None,
     random_weights: bool = False,
     allow_pickle: bool = False,
-    check_size: Callable[[int], None] | None = None,
+    check: Callable[[Head, int], None] | None = None,
 ) -> Checkpoint:
     """Load a checkpoint as the oracle.
 
     source: a Hub id, a folder as `save_pretrained` writes it, or, with random weights, a known name.
     head: overrides the one of the config's `architectures`. image_size: (height, width), null for the processor's own.
-    check_size: called with the number of parameters before weights are read or drawn.
-    Raises: CheckpointError, UnsupportedError; what check_size does.
+    check: called with the head and the number of parameters before weights are fetched, read or drawn.
+    Raises: CheckpointError, UnsupportedError; what check does.
     """
     _quieten()
-    files = _find(source, revision, random_weights, allow_pickle)
+    files = _find(source, revision, random_weights)
     family = _family(source, files.config)
     chosen = _head(source, family, files.config, head)
     config = _hf_config(source, family, files.config)
+    family.check(config, chosen.name)
     processor = _hf_processor(source, files.processor, image_size)
     preprocess = _preprocess(source, processor, config.num_channels, image_size)
     if family.fixed_size and image_size is None:
         _check_size(source, config, preprocess.image_size)
     parameters = _count_parameters(source, chosen, config)
-    if check_size is not None:
-        check_size(parameters)
+    if check is not None:
+        check(chosen, parameters)
     if random_weights:
         model = _with_random_weights(source, family, chosen, config, preprocess)
     else:
-        assert files.weights is not None
-        loaded = load_weights(source, files.weights, family, chosen, _architecture(chosen), config)
+        weights = _weights(source, files, allow_pickle)
+        loaded = load_weights(source, weights, family, chosen, _architecture(chosen), config)
         model = family.at_size(loaded.float(), chosen.name, preprocess.image_size)
     return Checkpoint(
         source=Path(source).resolve().name if os.path.isdir(source) else source,
@@ -123,18 +124,18 @@ def _quieten() -> None:
     disable_progress_bar()
 
 
-def _find(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
+def _find(source: str, revision: str | None, random_weights: bool) -> _Files:
     if os.path.isdir(source):  # unlike Path.is_dir, it takes a name that is too long for a path
         _refuse_revision(source, revision, "is a folder")
-        return _in_folder(source, Path(source), None, random_weights, allow_pickle)
+        return _in_folder(source, Path(source), None)
     known = known_checkpoints()
     if random_weights and source in known:
         record = known[source]
         _refuse_revision(source, revision, "with random weights comes with the kit")
         return _Files(record.config, record.processor, None, None, record.license)
     if HUB_ID.fullmatch(source):
-        folder = _download(source, revision, random_weights, allow_pickle)
-        return _in_folder(source, folder, folder.name, random_weights, allow_pickle)
+        folder = _download(source, revision, "config.json", PROCESSOR, "README.md")
+        return _in_folder(source, folder, folder.name)
     raise CheckpointError(
         f"model {source!r}: neither a folder nor a Hub id (owner/name). "
         f"Known with --random-weights: {', '.join(known)}."
@@ -146,19 +147,12 @@ def _refuse_revision(source: str, revision: str | None, why: str) -> None:
         raise UnsupportedError(f"revision {revision!r}: {source} {why} and has no revisions. Leave --revision out.")
 
 
-def _download(source: str, revision: str | None, random_weights: bool, allow_pickle: bool) -> Path:
-    """Fetch what is needed of a repository: safetensors, else a pickle where it may be read, else TensorFlow's."""
+def _download(source: str, revision: str | None, *patterns: str) -> Path:
+    """Fetch files of a repository; return its folder, whose name is the revision."""
     from huggingface_hub import snapshot_download
 
-    patterns = ["config.json", PROCESSOR, "README.md"]
-    if not random_weights:
-        patterns += ["model*.safetensors", "model.safetensors.index.json"]
     try:
-        folder = Path(snapshot_download(source, revision=revision, allow_patterns=patterns))
-        for file in [PICKLE, TENSORFLOW] if allow_pickle else [TENSORFLOW]:
-            if not random_weights and weights_in(folder, allow_pickle) is None:
-                folder = Path(snapshot_download(source, revision=folder.name, allow_patterns=[file]))
-        return folder
+        return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
     except Exception as exc:  # the Hub's client raises its own kinds and those of its transport
         reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__
         raise CheckpointError(
@@ -167,21 +161,36 @@ def _download(source: str, revision: str | None, random_weights: bool, allow_pic
         ) from exc
 
 
-def _in_folder(source: str, folder: Path, revision: str | None, random_weights: bool, allow_pickle: bool) -> _Files:
+def _in_folder(source: str, folder: Path, revision: str | None) -> _Files:
     config = _read_json(source, folder / "config.json")
     processor = _read_json(source, folder / PROCESSOR)
+    return _Files(config, processor, folder, revision, _license(source, folder))
+
+
+def _weights(source: str, files: _Files, allow_pickle: bool) -> Path:
+    """Return the file of the weights, fetched where the checkpoint is the Hub's.
+
+    Of a repository safetensors are wanted, else a pickle where it may be read, else TensorFlow's.
+    """
+    folder = files.folder
+    assert folder is not None
+    if files.revision is not None:
+        folder = _download(source, files.revision, "model*.safetensors", WEIGHTS[1])
+        for file in [PICKLE, TENSORFLOW] if allow_pickle else [TENSORFLOW]:
+            if weights_in(folder, allow_pickle) is None:
+                folder = _download(source, files.revision, file)
     weights = weights_in(folder, allow_pickle)
-    if not random_weights and weights is None:
-        if not (folder / PICKLE).is_file():
-            fetched = f" If its repository has a {PICKLE}, --allow-pickle fetches it." if revision else ""
-            raise CheckpointError(
-                f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().{fetched}"
-            )
+    if weights is not None:
+        return weights
+    if not (folder / PICKLE).is_file():
+        fetched = f" If its repository has a {PICKLE}, --allow-pickle fetches it." if files.revision else ""
         raise CheckpointError(
-            f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with "
-            "save_pretrained(), or add --allow-pickle to read its tensors only."
+            f"model {source!r}: no {WEIGHTS[0]}. Save the checkpoint with save_pretrained().{fetched}"
         )
-    return _Files(config, processor, weights, revision, _license(source, folder))
+    raise CheckpointError(
+        f"model {source!r}: has only {PICKLE}, and a pickle can run code. Save it again with "
+        "save_pretrained(), or add --allow-pickle to read its tensors only."
+    )
 
 
 def _read_json(source: str, path: Path) -> dict[str, Any]:
@@ -306,9 +315,10 @@ def _check_size(source: str, config: Any, given: tuple[int, int]) -> None:
     size = config.image_size
     wanted = (size, size) if isinstance(size, int) else tuple(size)
     if wanted != given:
+        own, other = (f"{height}x{width}" for height, width in (wanted, given))
         raise CheckpointError(
-            f"model {source!r}: its processor makes images of {given[0]}x{given[1]}, and its network takes "
-            f"{wanted[0]}x{wanted[1]}. Choose one with --image-size {given[0]}x{given[1]}."
+            f"model {source!r}: its processor makes images of {other}, and its network takes {own}. Add --image-size "
+            f"{own}, or {other} to resample the network's positions."
         )
 
 

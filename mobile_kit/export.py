@@ -18,18 +18,18 @@ from numpy.typing import NDArray
 
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.errors import MobileKitError, UnsupportedError
+from mobile_kit.families import Head
 from mobile_kit.golden import write_golden
 from mobile_kit.images import read_image
 from mobile_kit.manifest import MANIFEST, Manifest, model_record, read_manifest
 from mobile_kit.oracle import Oracle
 from mobile_kit.outputs import check_outputs, select_outputs
 from mobile_kit.pool import WorkerPool
-from mobile_kit.preprocess import attach
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import QuantRecipe, recipe
 from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
-from mobile_kit.spec import CommonModel
+from mobile_kit.spec import ModelSpec
 from mobile_kit.target import (
     ModelCard,
     Request,
@@ -42,7 +42,7 @@ from mobile_kit.target import (
     missing_modules,
     targets,
 )
-from mobile_kit.worker import Job, Task, hand_over
+from mobile_kit.worker import Job, write_pickle
 
 __all__ = ["ExportOptions", "ExportResult", "Exported", "export"]
 
@@ -131,8 +131,10 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
         checkpoint, photo = _checkpoint(options, plan, progress)
         slug = _slug(checkpoint.source)
         logs = options.out / "logs"
-        jobs = [_handed(options, checkpoint, choice, staging, logs / f"{slug}-{choice.name}.log") for choice in plan]
-        oracle = Oracle(checkpoint, jobs[0].outputs, further_inputs(jobs[0].inputs[1:]))
+        handed = staging / "model.pkl"
+        spec = _write_model(options, checkpoint, handed)
+        jobs = [_job(options, checkpoint, spec, choice, handed, logs / f"{slug}-{choice.name}.log") for choice in plan]
+        oracle = Oracle(checkpoint, spec.outputs, further_inputs(spec.inputs[1:]))
         _check_oracle(oracle, photo, progress)
         places = {job.name: options.out / slug / job.name for job in jobs}
         _check_places(places.values())
@@ -154,23 +156,23 @@ def _checkpoint(
         image_size=options.image_size,
         random_weights=options.random_weights,
         allow_pickle=options.allow_pickle,
-        check_size=lambda parameters: _check_size(options.model, plan, parameters),
+        check=lambda head, parameters: _check(options, plan, head, parameters),
     )
-    check_outputs(checkpoint.head, options.outputs)
     channels = checkpoint.preprocess.channels
     photo = scene(1)[:, :, :channels] if options.photo is None else read_image(options.photo, channels)
     return checkpoint, photo
 
 
-def _check_size(source: str, plan: list[_Choice], parameters: int) -> None:
-    """Raise UnsupportedError where a target's format has no room for so many parameters."""
+def _check(options: ExportOptions, plan: list[_Choice], head: Head, parameters: int) -> None:
+    """Raise UnsupportedError for an unknown output, and where a format has no room for so many parameters."""
+    check_outputs(head, options.outputs)
     full = {c.target.name: most for c in plan if (most := c.target.most_parameters) is not None and parameters > most}
     if not full:
         return
     name, most = next(iter(full.items()))
     others = ",".join(dict.fromkeys(choice.target.name for choice in plan if choice.target.name not in full))
     raise UnsupportedError(
-        f"model {source!r} for target {name!r}: has {parameters:,} parameters, and its files hold at most "
+        f"model {options.model!r} for target {name!r}: has {parameters:,} parameters, and its files hold at most "
         f"{most:,}. Choose another --target{f', such as {others}' if others else ''}."
     )
 
@@ -228,38 +230,43 @@ def _card(options: ExportOptions, checkpoint: Checkpoint) -> ModelCard:
     )
 
 
-def _handed(options: ExportOptions, checkpoint: Checkpoint, choice: _Choice, staging: Path, log: Path) -> Task:
-    """Write what a worker needs to make one file."""
-    model = _common_model(options, checkpoint)
-    if not options.pixel_values:
-        model = attach(model, checkpoint.preprocess, choice.target.entry, half=choice.recipe.weight_bits < 32)
-    folder = staging / choice.name
+def _job(
+    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec, choice: _Choice, model: Path, log: Path
+) -> Job:
+    """Write what a worker needs to make one file from the common model's pickle."""
+    folder = model.parent / choice.name
     folder.mkdir()
-    if model.spec.labels is not None:
-        (folder / "labels.txt").write_text("\n".join(model.spec.labels) + "\n", encoding="utf-8")
+    if spec.labels is not None:
+        (folder / "labels.txt").write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
     job = Job(
         name=choice.name,
         target=choice.target.name,
-        model=staging / f"{choice.name}.model.pkl",
+        model=model,
+        spec=spec,
+        entry="pixel_values" if options.pixel_values else choice.target.entry,
         request=Request(choice.recipe, choice.backend, choice.deployment_target, _card(options, checkpoint)),
         preprocess=checkpoint.preprocess,
         model_record=model_record(
-            model.spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
+            spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
         folder=folder,
         log=log,
     )
-    return hand_over(job, model)
+    write_pickle(job, job.handed)
+    return job
 
 
-def _common_model(options: ExportOptions, checkpoint: Checkpoint) -> CommonModel:
+def _write_model(options: ExportOptions, checkpoint: Checkpoint, path: Path) -> ModelSpec:
+    """Build the common model and pickle it; return its spec."""
     head = checkpoint.head
     optional = tuple(name for name in options.outputs if name in head.optional)
-    model = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
-    return select_outputs(model, head, options.outputs)
+    built = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
+    model = select_outputs(built, head, options.outputs)
+    write_pickle(model, path)
+    return model.spec
 
 
-def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> dict[str, str]:
+def _run(jobs: list[Job], oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> dict[str, str]:
     """Lower all jobs in worker processes while the oracle computes its answers here.
 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
@@ -270,9 +277,8 @@ def _run(jobs: list[Task], oracle: Oracle, photo: NDArray[np.uint8], progress: P
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             progress.stage("oracle", "Hugging Face answers for the golden photo")
-            folders, first = [job.folder for job in jobs], jobs[0]
-            half = any(job.weight_bits < 32 for job in jobs)
-            write_golden(oracle, photo, first.inputs, folders, first.model_record, half)
+            folders = {job.folder: job.half for job in jobs}
+            write_golden(oracle, photo, jobs[0].inputs, folders, jobs[0].model_record)
             progress.stage("oracle", "done", done=True)
             workers.golden.set()
             errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
@@ -326,7 +332,7 @@ def _failed(place: Path) -> Path:
     return place.with_name(f"{place.name}-failed")
 
 
-def _publish(job: Task, place: Path, staging: Path) -> Exported:
+def _publish(job: Job, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, an older one out of the way first."""
     report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
     if report["status"] == "failed":

@@ -6,7 +6,7 @@ Written at export, read by every later verification, which then needs no checkpo
 import contextlib
 import json
 import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -78,14 +78,14 @@ def write_golden(
     oracle: Oracle,
     photo: NDArray[np.uint8],
     inputs: tuple[TensorSpec, ...],
-    folders: Iterable[Path],
+    folders: Mapping[Path, bool],
     model: Mapping[str, Any],
-    half: bool,
 ) -> None:
     """Write the golden files into artifact folders.
 
-    inputs: the file's. half: whether a file of lower precision is among them. model: the manifest's.
+    inputs: the file's. folders: whether the file in each is of lower precision. model: the manifest's.
     """
+    half = any(folders.values())
     preprocess = oracle.checkpoint.preprocess
     image = inputs[0]
     in_graph = image.meaning == "image"
@@ -111,7 +111,7 @@ def write_golden(
         "model": model,
         "preprocess": preprocess_record(preprocess, in_graph),
     }
-    for folder in folders:
+    for folder, lower in folders.items():
         golden = folder / "golden"
         (golden / "inputs").mkdir(parents=True)
         (golden / "outputs").mkdir()
@@ -119,7 +119,7 @@ def write_golden(
         for name, tensor in tensors.items():
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
             (golden / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
-        if scenes:
+        if scenes and lower:
             np.savez(folder / SCENES_FILE, **scenes)
         (folder / ORACLE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 

@@ -13,6 +13,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+from mobile_kit.errors import UnsupportedError
+
 __all__ = [
     "Affine",
     "Attend",
@@ -87,10 +89,15 @@ class TokenNorm(nn.Module):
 
 
 class Mlp(nn.Module):
-    """A LayerNorm and the feed-forward network behind it, the norm's affine folded into its first layer."""
+    """A LayerNorm and the feed-forward network behind it, the norm's affine folded into its first layer.
+
+    Raises: UnsupportedError where the network has no width.
+    """
 
     def __init__(self, norm: nn.LayerNorm, expand: nn.Linear, activation: nn.Module, reduce: nn.Linear) -> None:
         super().__init__()
+        if not expand.out_features:
+            raise UnsupportedError("feed-forward network in the config: has a width of 0. Mend config.json.")
         self.norm = TokenNorm(expand.in_features, norm.eps)
         self.expand = fold_affine(linear(expand), norm.weight, norm.bias)
         self.activation = plain(activation)

@@ -14,6 +14,7 @@ from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["check_outputs", "known_outputs", "select_outputs"]
 
+STATES, LAST = "hidden_states", "last_hidden_state"
 DERIVED: dict[str, tuple[str, ...]] = {
     "classification": ("probabilities",),
     "segmentation": ("mask", "segmenter"),
@@ -79,17 +80,20 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
     """Return the model with the outputs of its file, in their order.
 
     requested: names from `known_outputs`. Optional ones (`hidden_states`) are added to the others; where none of the
-    others is named, a classifier gives probabilities and logits, any other head what Hugging Face gives.
+    others is named, a classifier gives probabilities and logits, any other head what Hugging Face gives. The last of a
+    base head's hidden states goes by the name of last_hidden_state.
     Raises: UnsupportedError for an unknown name, and for an output that the checkpoint's config leaves out.
     """
     check_outputs(head, requested)
     given = {group(spec.name) for spec in model.spec.outputs}
     for name in requested:
-        if name in head.outputs and name not in given:
+        if name in (*head.outputs, *head.optional) and name not in given:
             raise UnsupportedError(
                 f"output {name!r}: the checkpoint's config leaves it out. Known: {', '.join(sorted(given))}."
             )
     main = tuple(name for name in known_outputs(head) if name in requested and name not in head.optional)
+    if main and STATES in requested and LAST in head.outputs and LAST not in main:
+        main = (LAST, *main)
     outputs: list[TensorSpec] = []
     for name in main or _default(model.spec, head):
         raw = [spec for spec in model.spec.outputs if group(spec.name) == name]

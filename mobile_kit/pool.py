@@ -12,7 +12,7 @@ from typing import Any
 
 from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.progress import Progress
-from mobile_kit.worker import GOLDEN_READY, Task
+from mobile_kit.worker import GOLDEN_READY, Job
 
 __all__ = ["WorkerPool"]
 
@@ -31,7 +31,7 @@ class WorkerPool:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
 
-    def run(self, job: Task) -> None:
+    def run(self, job: Job) -> None:
         """Run one job to its end; its log stays only where the toolchain failed.
 
         Raises: LoweringError naming the log, or the error that the worker reports; OSError where the disk is full.
@@ -60,7 +60,7 @@ class WorkerPool:
         for process in list(self._running):
             process.kill()
 
-    def _start(self, job: Task) -> "subprocess.Popen[str]":
+    def _start(self, job: Job) -> "subprocess.Popen[str]":
         with job.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "mobile_kit.worker", str(job.handed)],
@@ -76,7 +76,7 @@ class WorkerPool:
             process.kill()
         return process
 
-    def _follow(self, job: Task, process: "subprocess.Popen[str]") -> dict[str, Any]:
+    def _follow(self, job: Job, process: "subprocess.Popen[str]") -> dict[str, Any]:
         """Pass on what a worker says; return its last message, with its exit code."""
         assert process.stdout is not None
         last: dict[str, Any] = {}

@@ -19,9 +19,9 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
 from mobile_kit.images import MAX_PIXELS
-from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
-__all__ = ["Entry", "Preprocess", "attach"]
+__all__ = ["Entry", "Preprocess", "attach", "image_input"]
 
 # ConvNext's processor keeps all of the image from this size on.
 CROPPED_BELOW_PX = 384
@@ -189,13 +189,19 @@ def attach(model: CommonModel, preprocess: Preprocess, entry: Entry, half: bool 
     flip = preprocess.channel_order == "BGR"
     stem.weight = nn.Parameter((weight.flip(1) if flip else weight).float() / kept, requires_grad=False)
     offsets = [(part.flip(0) if flip else part).float().reshape(1, -1, 1, 1) for part in (whole, rest) if part.any()]
-    height, width = model.spec.image_size
-    color = "GRAY" if preprocess.channels == 1 else "RGB"
-    if entry == "uint8_nhwc":
-        spec = TensorSpec("image", (1, height, width, preprocess.channels), "uint8", "NHWC", "image", color, (0, 255))
-    else:
-        spec = TensorSpec("image", (1, preprocess.channels, height, width), "float32", "NCHW", "image", color, (0, 255))
+    spec = image_input(model.spec, entry)
     return ImageModel(model, ImageFront(entry, offsets, kept), spec).eval()
+
+
+def image_input(spec: ModelSpec, entry: Entry) -> TensorSpec:
+    """Return a file's first input where the image enters in a certain way."""
+    if entry == "pixel_values":
+        return spec.inputs[0]
+    (height, width), channels = spec.image_size, spec.num_channels
+    color = "GRAY" if channels == 1 else "RGB"
+    if entry == "uint8_nhwc":
+        return TensorSpec("image", (1, height, width, channels), "uint8", "NHWC", "image", color, (0, 255))
+    return TensorSpec("image", (1, channels, height, width), "float32", "NCHW", "image", color, (0, 255))
 
 
 def _fold_shift(model: CommonModel, weight: Tensor, shift: Tensor) -> bool:

@@ -64,9 +64,19 @@ def _variables(source: str, path: Path) -> dict[str, np.ndarray[Any, Any]]:
 
     def visit(place: str, item: Any) -> None:
         if isinstance(item, h5py.Dataset):
+            if item.dtype.kind != "f" or item.shape is None:
+                raise CheckpointError(
+                    f"model {source!r}: {place} in {path.name} holds no floating-point numbers. "
+                    "Give a file as save_pretrained() wrote it."
+                )
             # <layer>/<model>/<name in the model>:0, or <layer>/<name>:0 for what was added outside of all layers.
             parts = place.split(":")[0].split("/")
-            found[".".join(parts[2:] or parts[1:])] = item[()]
+            name = ".".join(parts[2:] or parts[1:])
+            if name in found:
+                raise CheckpointError(
+                    f"model {source!r}: {path.name} holds {name} twice. Give a file as save_pretrained() wrote it."
+                )
+            found[name] = item[()]
 
     try:
         with h5py.File(path) as file:

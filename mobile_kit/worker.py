@@ -19,12 +19,12 @@ from torch.fx.traceback import NodeSource
 
 from mobile_kit.errors import MobileKitError
 from mobile_kit.manifest import build_manifest, write_manifest
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.preprocess import Entry, Preprocess, attach, image_input
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Request, find_target
 from mobile_kit.verify import failure, verify, write_report
 
-__all__ = ["GOLDEN_READY", "Job", "Task", "hand_over"]
+__all__ = ["GOLDEN_READY", "Job", "write_pickle"]
 
 GOLDEN_READY = "golden"
 # Toolchains allocate graphs of small objects by the million: Python's own 700 costs a tenth of the export's time.
@@ -33,44 +33,44 @@ OBJECTS_UNTIL_COLLECTION = 100_000
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make. folder: where the artifact is put together. model_record: the manifest's `model` object.
+    """One file to make.
 
-    Handed over on disk, so that the parent keeps no copy of the weights; model: the common model's pickle, which the
-    worker takes and deletes.
+    model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
+    the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
+    model_record: the manifest's `model` object.
     """
 
     name: str
     target: str
     model: Path
+    spec: ModelSpec
+    entry: Entry
     request: Request
     preprocess: Preprocess
     model_record: dict[str, Any]
     folder: Path
     log: Path
 
+    @property
+    def inputs(self) -> tuple[TensorSpec, ...]:
+        """What the file takes."""
+        return (image_input(self.spec, self.entry), *self.spec.inputs[1:])
 
-@dataclass(frozen=True)
-class Task:
-    """A job as the parent knows it: where it was handed over, and what it takes and gives."""
+    @property
+    def half(self) -> bool:
+        """Whether the file's weights are of lower precision than float32."""
+        return self.request.recipe.weight_bits < 32
 
-    name: str
-    handed: Path
-    folder: Path
-    log: Path
-    inputs: tuple[TensorSpec, ...]
-    outputs: tuple[TensorSpec, ...]
-    weight_bits: int
-    model_record: dict[str, Any]
+    @property
+    def handed(self) -> Path:
+        """Where the job is written for its worker: beside its folder, not among the artifact's files."""
+        return self.folder.with_name(f"{self.name}.pkl")
 
 
-def hand_over(job: Job, model: CommonModel) -> Task:
-    """Write a job beside its folder, not among the artifact's files: a full disk is then the output folder's."""
-    handed = job.folder.with_name(f"{job.name}.pkl")
-    for path, content in ((handed, job), (job.model, model)):
-        with path.open("wb") as stream:
-            pickle.dump(content, stream)
-    spec, bits = model.spec, job.request.recipe.weight_bits
-    return Task(job.name, handed, job.folder, job.log, spec.inputs, spec.outputs, bits, job.model_record)
+def write_pickle(content: Job | CommonModel, path: Path) -> None:
+    """Hand a job or a common model over to workers."""
+    with path.open("wb") as stream:
+        pickle.dump(content, stream)
 
 
 def work(job: Job, status: TextIO) -> None:
@@ -78,7 +78,7 @@ def work(job: Job, status: TextIO) -> None:
     target = find_target(job.target)
     _say(status, stage=f"lowering ({job.request.recipe.name})")
     # No name for the model: verification, which loads the file, needs its room.
-    lowered = target.lower(_taken(job.model), job.request, job.folder / target.model_file)
+    lowered = target.lower(_model(job), job.request, job.folder / target.model_file)
     gc.collect()
     _say(status, stage="waiting for the oracle", lowered=True)
     if sys.stdin.readline().strip() != GOLDEN_READY:
@@ -99,12 +99,10 @@ def work(job: Job, status: TextIO) -> None:
     _say(status, stage=failure(report) or "verified", done=True)
 
 
-def _taken(handed: Path) -> Any:
-    """Return what the parent process has just written, and delete the file."""
-    with handed.open("rb") as stream:
-        content = pickle.load(stream)  # noqa: S301
-    handed.unlink()
-    return content
+def _model(job: Job) -> CommonModel:
+    with job.model.open("rb") as stream:
+        model: CommonModel = pickle.load(stream)  # noqa: S301  the parent process has just written it
+    return attach(model, job.preprocess, job.entry, job.half)
 
 
 def main() -> int:
@@ -113,7 +111,7 @@ def main() -> int:
     # A node's history is never changed, and yet torch 2.13 copies the whole of it at each of a hundred passes: a sixth
     # of ExecuTorch's lowering. To go when torch shares it.
     NodeSource.__deepcopy__ = lambda source, memo: source  # type: ignore[attr-defined]
-    job: Job = _taken(Path(sys.argv[1]))
+    job: Job = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301
     status = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)

@@ -22,9 +22,10 @@ SHALLOW = {"n_attn_blocks": (1, 1, 1)}
 
 @pytest.fixture(scope="session", autouse=True)
 def _scenes_once() -> Iterator[None]:
-    """Random weights need eight scenes a model, and the same seed and size give the same bytes."""
+    """Random weights and golden files need many, and the same seed and size give the same bytes."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("mobile_kit.randomize.scene", functools.cache(scene))
+        for module in ("golden", "randomize"):
+            patch.setattr(f"mobile_kit.{module}.scene", functools.cache(scene))
         yield
 
 

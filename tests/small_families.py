@@ -44,13 +44,17 @@ class Small:
     def save(self, model: Any, folder: Path) -> Path:
         """Write a checkpoint as save_pretrained does, with its processor config beside it."""
         model.save_pretrained(folder)
-        processor = json.dumps(self._processor(model.config.num_channels))
-        (folder / "preprocessor_config.json").write_text(processor, encoding="utf-8")
+        processor = self._processor(model.config.num_channels)
+        size = getattr(model.config, "image_size", None)  # CvT's networks have none
+        if size is not None:
+            height, width = (size, size) if isinstance(size, int) else size
+            processor |= {"crop_size" if "crop_size" in processor else "size": {"height": height, "width": width}}
+        (folder / "preprocessor_config.json").write_text(json.dumps(processor), encoding="utf-8")
         return folder
 
     def _processor(self, channels: int) -> dict[str, Any]:
         gray = {"image_mean": [0.5], "image_std": [0.25]}
-        return self.processor if channels == 3 else {**self.processor, **gray}
+        return {**self.processor, **({} if channels == 3 else gray)}
 
 
 CVT = Small(

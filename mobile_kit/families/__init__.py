@@ -48,6 +48,10 @@ def _as_it_is(model: nn.Module, head: str, image_size: tuple[int, int]) -> nn.Mo
     return model
 
 
+def _takes_all(config: Any, head: str) -> None:
+    return None
+
+
 def _no_options(head: str, tensors: Collection[str]) -> dict[str, Any]:
     return {}
 
@@ -68,6 +72,7 @@ class Known:
 class Family:
     """What the pipeline needs to know of a family.
 
+    `check(config, head)` raises UnsupportedError for a Hugging Face config of which no model could be made.
     `build(hf_model, head, image_size, outputs)` returns the common model, and raises UnsupportedError for an image
     size (height, width) that the config can't take. `at_size(hf_model, head, image_size)` returns Hugging Face's model
     for another image size than its config's, with the position embeddings resampled as `interpolate_pos_encoding`
@@ -83,6 +88,7 @@ class Family:
     model_type: str
     heads: Mapping[str, Head]
     build: Callable[[nn.Module, str, tuple[int, int], tuple[str, ...]], CommonModel] = field(repr=False)
+    check: Callable[[Any, str], None] = field(default=_takes_all, repr=False)
     at_size: Callable[[nn.Module, str, tuple[int, int]], nn.Module] = field(default=_as_it_is, repr=False)
     fixed_size: bool = False
     options: Callable[[str, Collection[str]], dict[str, Any]] = field(default=_no_options, repr=False)

@@ -358,11 +358,22 @@ def tensorflow(name: str, config: Any) -> str:
     return name
 
 
+def check(config: Any, head: str) -> None:
+    """Raise UnsupportedError for a stage without heads, or with a stride of nothing."""
+    for name in ("num_heads", "patch_stride", "stride_kv", "stride_q"):
+        if not all(isinstance(value, int) and value > 0 for value in getattr(config, name)):
+            raise UnsupportedError(
+                f"{name} {getattr(config, name)} in the config: isn't a whole number from 1 on for each stage. "
+                "Mend config.json."
+            )
+
+
 FAMILY = Family(
     name="cvt",
     model_type="cvt",
     heads=HEADS,
     build=build,
+    check=check,
     at_size=at_size,
     tensorflow=tensorflow,
     data=Path(__file__).with_suffix(".json"),

@@ -18,7 +18,7 @@ from mobile_kit.families import Family, Head, describe
 from mobile_kit.families.hiera_network import Hiera, HieraBackbone, HieraClassifier
 from mobile_kit.families.hiera_pretraining import HieraPreTraining, check_pretraining, predicted, units_kept
 from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.families.positions import resample, unfilled
+from mobile_kit.families.positions import check_pairs, resample, unfilled
 from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = ["FAMILY"]
@@ -192,7 +192,7 @@ def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
     if head == "pretraining":
         raise UnsupportedError(
             f"image size {image_size[0]}x{image_size[1]}: the decoder's positions and the masks are for "
-            f"{old[0]}x{old[1]} only. Leave --image-size out."
+            f"{old[0]}x{old[1]} only. Ask for that size."
         )
     _order(config, head, image_size)
     tensors = model.state_dict()
@@ -208,11 +208,29 @@ def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
     return resized.train(model.training).requires_grad_(False)
 
 
+def check(config: Any, head: str) -> None:
+    """Raise UnsupportedError for settings that aren't pairs, and for pretraining without a decoder's."""
+    check_pairs(config, ("image_size", "masked_unit_size", "patch_size", "patch_stride", "query_stride"))
+    check_pairs(config, ("patch_padding",), least=0)
+    decoder = ("decoder_hidden_size", "decoder_depth", "decoder_num_heads")
+    if head == "pretraining" and any(getattr(config, name) is None for name in decoder):
+        raise UnsupportedError(
+            "head 'pretraining': the config describes no decoder, as those of the -mae-hf checkpoints do. "
+            "Choose another --head."
+        )
+    if not 0 <= config.num_query_pool < len(config.depths):
+        raise UnsupportedError(
+            f"num_query_pool {config.num_query_pool} in the config: isn't from 0 to {len(config.depths) - 1}, one less "
+            "than there are stages. Mend config.json."
+        )
+
+
 FAMILY = Family(
     name="hiera",
     model_type="hiera",
     heads=HEADS,
     build=build,
+    check=check,
     at_size=at_size,
     fixed_size=True,
     data=Path(__file__).with_suffix(".json"),

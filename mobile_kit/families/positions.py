@@ -1,11 +1,14 @@
 """Tables of position embeddings at another image size than the checkpoint's."""
 
+from collections.abc import Iterable
+from typing import Any
+
 import torch.nn.functional as F
 from torch import Tensor
 
 from mobile_kit.errors import UnsupportedError
 
-__all__ = ["resample", "unfilled"]
+__all__ = ["check_pairs", "resample", "unfilled"]
 
 Size = tuple[int, int]
 
@@ -20,11 +23,22 @@ def resample(table: Tensor, old: Size, new: Size, image_size: Size) -> Tensor:
     if old[0] != old[1]:
         raise UnsupportedError(
             f"image size {_text(image_size)}: the checkpoint's positions are a table of {_text(old)}, and Hugging Face "
-            "resamples square ones only. Leave --image-size out."
+            "resamples square ones only. Ask for the network's own size."
         )
     grid = table.reshape(1, *old, -1).permute(0, 3, 1, 2)
     resampled = F.interpolate(grid, size=new, mode="bicubic", align_corners=False)
     return resampled.permute(0, 2, 3, 1).reshape(1, new[0] * new[1], -1)
+
+
+def check_pairs(config: Any, names: Iterable[str], least: int = 1) -> None:
+    """Raise UnsupportedError for a setting of a config that is no (height, width) of whole numbers from `least` on."""
+    for name in names:
+        value = getattr(config, name)
+        sides = list(value) if isinstance(value, list | tuple) else [value, value]
+        if len(sides) != 2 or not all(isinstance(side, int) and side >= least for side in sides):
+            raise UnsupportedError(
+                f"{name} {value} in the config: isn't a height and a width from {least} on. Mend config.json."
+            )
 
 
 def unfilled(image_size: Size, parts: str, sides: Size) -> UnsupportedError:

@@ -13,7 +13,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.families import Family, Head, describe
-from mobile_kit.families.positions import resample, unfilled
+from mobile_kit.families.positions import check_pairs, resample, unfilled
 from mobile_kit.layers import Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, read_out, split_heads
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
@@ -196,11 +196,17 @@ def options(head: str, tensors: Collection[str]) -> dict[str, Any]:
     return {"use_mask_token": True} if masked else {}
 
 
+def check(config: Any, head: str) -> None:
+    """Raise UnsupportedError for sizes that are neither a number nor a pair."""
+    check_pairs(config, ("image_size", "patch_size"))
+
+
 FAMILY = Family(
     name="vit_msn",
     model_type="vit_msn",
     heads=HEADS,
     build=build,
+    check=check,
     at_size=at_size,
     fixed_size=True,
     options=options,

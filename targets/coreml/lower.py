@@ -13,6 +13,7 @@ import torch
 
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Lowered, ModelCard, Request, input_text
+from targets.coreml.toolchain import import_coremltools
 
 __all__ = ["lower"]
 
@@ -25,8 +26,7 @@ DATE_KEY = "com.github.apple.coremltools.conversion_date"
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .mlpackage of a common model to `path`."""
-    import coremltools as ct
-
+    ct = import_coremltools()
     deployment = request.deployment_target or "iOS17"
     # Given to both conversions: the second one would turn a float32 program into float16 by default.
     options = {

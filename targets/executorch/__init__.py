@@ -33,7 +33,7 @@ class ExecuTorchTarget:
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Return why a recipe can't be served with a backend, null where it can."""
         if backend == "vulkan" and recipe.name == "fp16":
-            return "the Vulkan delegate chooses float16 by itself on the device, from an fp32 file"
+            return "what Vulkan computes in float16 can't be measured without a device, so it isn't offered"
         return None
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:

@@ -1,6 +1,5 @@
 """Lower a common model to a .tflite: convert, cast weights, name, describe."""
 
-from collections import Counter
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
@@ -12,13 +11,12 @@ from torch import Tensor, nn
 from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Fallback, Lowered, ModelCard, Request, input_text
+from mobile_kit.target import Lowered, ModelCard, Request, input_text
+from targets.tflite.graph import read_graph
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
 from targets.tflite.quantize import to_float16_weights
 
 __all__ = ["lower"]
-
-REASON = "LiteRT's XNNPACK delegate doesn't take it; it runs on LiteRT's own kernel"
 
 
 class MeanNorm(nn.Module):
@@ -50,7 +48,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         recipe = _float16_weights(recipe)
     named = set_tensor_names(path.read_bytes(), [x.name for x in spec.inputs], [y.name for y in spec.outputs])
     path.write_bytes(attach_metadata(named, _note(spec, request.card)))
-    ops, partitions, fallback = _graph(path)
+    ops, partitions, fallback = read_graph(path)
     return Lowered(
         recipe=recipe,
         inputs=spec.inputs,
@@ -93,32 +91,3 @@ def _output_note(out: TensorSpec, spec: ModelSpec) -> TensorNote:
     return TensorNote(
         out.name, f"{out.meaning} {list(out.shape)}, {out.layout}", labels=spec.labels if labelled else None
     )
-
-
-def _graph(path: Path) -> tuple[dict[str, int], int, tuple[Fallback, ...]]:
-    """Count the file's operations, the partitions of the XNNPACK delegate, and what stays outside them."""
-    from ai_edge_litert.interpreter import Interpreter
-
-    interpreter = Interpreter(str(path), num_threads=1)
-    interpreter.allocate_tensors()
-    details = interpreter._get_ops_details()
-    ops = Counter(op["op_name"] for op in details)
-    partitions = ops.pop("DELEGATE", 0)
-    outside = _outside(details, [detail["index"] for detail in interpreter.get_output_details()])
-    return dict(ops), partitions, tuple(Fallback(op, count, REASON) for op, count in sorted(outside.items()))
-
-
-def _outside(details: list[dict[str, Any]], outputs: list[int]) -> Counter[str]:
-    """Count the operations that run, walking back from the outputs: a delegate stands before what it replaced."""
-    makers = {int(tensor): op for op in details for tensor in op["outputs"] if op["op_name"] != "DELEGATE"}
-    makers |= {int(tensor): op for op in details for tensor in op["outputs"] if op["op_name"] == "DELEGATE"}
-    todo, seen = list(outputs), set[int]()
-    found: Counter[str] = Counter()
-    while todo:
-        op = makers.get(int(todo.pop()))
-        if op is None or op["index"] in seen:
-            continue
-        seen.add(op["index"])
-        found[op["op_name"]] += op["op_name"] != "DELEGATE"
-        todo.extend(op["inputs"])
-    return +found

@@ -17,11 +17,13 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
+from targets.tflite.graph import read_graph
+
 __all__ = ["CONVERTERS"]
 
 Examples = tuple[Tensor, ...]
-Result = tuple[float, dict[str, int]]
-"""When the imports were done (perf_counter), and counts of the graph's operations."""
+Result = tuple[float, float, dict[str, int]]
+"""When the imports and the conversion were done (perf_counter), and counts of the graph's operations."""
 
 
 def coreml(module: nn.Module, examples: Examples, out: Path, precision: str) -> Result:
@@ -38,7 +40,7 @@ def coreml(module: nn.Module, examples: Examples, out: Path, precision: str) -> 
         skip_model_load=True,
     )
     package.save(str(out))
-    return start, {}
+    return start, time.perf_counter(), {}
 
 
 def executorch(module: nn.Module, examples: Examples, out: Path, precision: str) -> Result:
@@ -49,7 +51,7 @@ def executorch(module: nn.Module, examples: Examples, out: Path, precision: str)
     start = time.perf_counter()
     edge = to_edge_transform_and_lower(torch.export.export(module, examples), partitioner=[XnnpackPartitioner()])
     out.write_bytes(edge.to_executorch().buffer)
-    return start, _edge_graph(edge.exported_program().graph_module)
+    return start, time.perf_counter(), _edge_graph(edge.exported_program().graph_module)
 
 
 def onnx(module: nn.Module, examples: Examples, out: Path, precision: str) -> Result:
@@ -59,7 +61,8 @@ def onnx(module: nn.Module, examples: Examples, out: Path, precision: str) -> Re
 
     start = time.perf_counter()
     torch.onnx.export(module, examples, str(out), dynamo=True)
-    return start, dict(Counter(node.op_type for node in onnx.load(out, load_external_data=False).graph.node))
+    end = time.perf_counter()
+    return start, end, dict(Counter(node.op_type for node in onnx.load(out, load_external_data=False).graph.node))
 
 
 def tflite(module: nn.Module, examples: Examples, out: Path, precision: str) -> Result:
@@ -68,7 +71,9 @@ def tflite(module: nn.Module, examples: Examples, out: Path, precision: str) -> 
 
     start = time.perf_counter()
     litert_torch.convert(module, examples).export(str(out))
-    return start, {}
+    end = time.perf_counter()
+    ops, partitions, _ = read_graph(out)
+    return start, end, {**ops, "partitions": partitions}
 
 
 CONVERTERS: dict[str, Callable[[nn.Module, Examples, Path, str], Result]] = {
@@ -111,8 +116,8 @@ def main() -> int:
     start = time.perf_counter()
     result: dict[str, Any]
     try:
-        imported, graph = CONVERTERS[options.tool](module.eval(), examples, options.out, options.precision)
-        result = {"import_s": imported - start, "convert_s": time.perf_counter() - imported, "graph": graph}
+        imported, end, graph = CONVERTERS[options.tool](module.eval(), examples, options.out, options.precision)
+        result = {"import_s": imported - start, "convert_s": end - imported, "graph": graph}
     except Exception as exc:
         result = {"error": _error_line(exc)}
         raise

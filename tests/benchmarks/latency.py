@@ -22,7 +22,7 @@ from tests.benchmarks.timing import Plan, Timing, interleave
 __all__ = ["measure"]
 
 BASELINE = "ONNX Runtime, HF model"
-# Parts of ONNX Runtime's time.
+# Parts of ONNX Runtime's time; the engine's stock file, where there is one, is to be beaten too.
 BOUNDS = {"ExecuTorch, mobile_kit": 1.0, "LiteRT, mobile_kit": 0.95}
 
 
@@ -47,6 +47,7 @@ def measure(model: str, shop: Workshop, rounds: int) -> Section:
     reference = runs["torch eager, HF model"]()
     timing = interleave(runs, Plan(rounds=rounds, tries=5 * rounds))
     rows = [_row(name, contender, timing, reference) for name, contender in contenders.items()]
+    _judge(rows, timing.quiet)
     return Section(
         name=f"latency of {slug}",
         title=f"Latency of {slug}, fp32, pixel_values, {shop.threads} threads",
@@ -115,9 +116,17 @@ def _row(name: str, contender: _Contender, timing: Timing, reference: NDArray[An
             "error sigma": distance(contender.run().reshape(reference.shape), reference),
         }
     row |= {column: contender.graph.get(column) for column in ("partitions", "transposes", "reshapes")}
-    if name in BOUNDS:
-        row |= judged(row["ratio"] if timing.quiet else None, at_most=BOUNDS[name])
     return {**row, "note": contender.note}
+
+
+def _judge(rows: list[dict[str, Any]], quiet: bool) -> None:
+    ratios = {row["engine, model"]: row["ratio"] for row in rows}
+    for row in rows:
+        name = row["engine, model"]
+        if name in BOUNDS:
+            stock = ratios[name.replace("mobile_kit", "HF model")]
+            most = BOUNDS[name] if stock is None else min(BOUNDS[name], stock)
+            row |= judged(row["ratio"] if quiet else None, at_most=most)
 
 
 def _notes(timing: Timing) -> list[str]:
@@ -129,5 +138,6 @@ def _notes(timing: Timing) -> list[str]:
     return [
         kept,
         "Rounds in random order; 50 ms of rest and one untimed call before the timed ones of each engine. "
-        "Ratio: median to ONNX Runtime's median, which the bounds are for. Error: largest difference from torch eager.",
+        "Ratio: median to ONNX Runtime's median. Bound: of that ratio, and no more than the stock file's. "
+        "Error: largest difference from torch eager.",
     ]

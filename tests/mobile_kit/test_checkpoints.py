@@ -201,22 +201,26 @@ def test_a_folder_without_weights_loads_with_random_ones(classifier_folder: Path
 def test_a_download_asks_for_no_more_than_is_needed(
     options: dict[str, Any], small_folders: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    revision = "0123456789abcdef0123456789abcdef01234567"
-    asked: dict[str, Any] = {}
+    folder = tmp_path / "snapshots" / "0123456789abcdef0123456789abcdef01234567"
+    asked: list[dict[str, Any]] = []
+    before: list[int] = []
 
     def download(source: str, **arguments: Any) -> str:
-        asked.update(arguments, source=source)
-        return str(shutil.copytree(small_folders["classification"], tmp_path / "snapshots" / revision))
+        asked.append({**arguments, "source": source})
+        return str(shutil.copytree(small_folders["classification"], folder, dirs_exist_ok=True))
 
     monkeypatch.setattr(huggingface_hub, "snapshot_download", download)
-    checkpoint = load("someone/model", revision="v1", **options)
-    assert (asked["source"], asked["revision"]) == ("someone/model", "v1")
-    assert checkpoint.revision == revision  # the commit, not the moving name
-    patterns = set(asked["allow_patterns"])
-    assert {"config.json", "preprocessor_config.json", "README.md"} <= patterns
-    assert "pytorch_model.bin" not in patterns  # there is something better
-    assert ("model*.safetensors" in patterns) is not bool(options.get("random_weights"))
-    assert not any(pattern.endswith(".py") or pattern == "*" for pattern in patterns)
+    checkpoint = load("someone/model", revision="v1", check=lambda *_: before.append(len(asked)), **options)
+    assert {each["source"] for each in asked} == {"someone/model"}
+    assert checkpoint.revision == folder.name  # the commit, not the moving name
+    patterns = [each["allow_patterns"] for each in asked]
+    weights = [["model*.safetensors", "model.safetensors.index.json"]]  # no pickle, as there is something better
+    assert patterns == [
+        ["config.json", "preprocessor_config.json", "README.md"],
+        *([] if options.get("random_weights") else weights),
+    ]
+    assert [each["revision"] for each in asked] == ["v1", folder.name][: len(asked)]
+    assert before == [1]  # what a file can't hold is refused before its weights are fetched
 
 
 def test_a_repository_s_pickle_is_fetched_only_where_there_is_nothing_better(

@@ -1,5 +1,6 @@
 """What bad input gets: one line that names what was asked and the way out."""
 
+import re
 import shutil
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,7 @@ from mobile_kit.checkpoints import load
 from mobile_kit.errors import CheckpointError, MobileKitError, UnsupportedError
 from tests.exports import mobile_kit
 from tests.small_checkpoints import change_json, change_weights, small_model
-from tests.small_families import VIT_MSN
+from tests.small_families import CVT, HIERA, VIT_MSN, Small
 
 SMALLEST = "apple/mobilevitv2-0.5-imagenet1k-256"
 
@@ -313,6 +314,42 @@ def test_custom_code_is_ignored_and_never_run(
     assert not mark.exists()
 
 
+NO_PAIR = r"isn't a height and a width from 1 on\. Mend config\.json\.$"
+NO_STAGES = r"isn't a whole number from 1 on for each stage\. Mend config\.json\.$"
+# Settings of a config that no model could be made of.
+BROKEN: dict[str, tuple[Small, str, dict[str, Any], str]] = {
+    "vit_msn size": (VIT_MSN, "base", {"image_size": [32]}, r"image_size \[32\] .*" + NO_PAIR),
+    "vit_msn patch": (VIT_MSN, "base", {"patch_size": 0}, r"patch_size 0 .*" + NO_PAIR),
+    "hiera size": (HIERA, "base", {"image_size": []}, r"image_size \[\] .*" + NO_PAIR),
+    "hiera pools": (HIERA, "base", {"query_stride": [2]}, r"query_stride \[2\] .*" + NO_PAIR),
+    "hiera units": (HIERA, "base", {"masked_unit_size": [8, 8, 8]}, r"masked_unit_size \[8, 8, 8\] .*" + NO_PAIR),
+    "hiera stride": (HIERA, "base", {"patch_stride": [4, 0]}, r"patch_stride \[4, 0\] .*" + NO_PAIR),
+    "hiera padding": (HIERA, "base", {"patch_padding": [3]}, r"patch_padding \[3\] in the config: .* from 0 on"),
+    "hiera pooled less": (HIERA, "base", {"num_query_pool": -1}, r"num_query_pool -1 .*: isn't from 0 to 3, one less"),
+    "hiera decoder": (HIERA, "pretraining", {"decoder_depth": None}, r"describes no decoder, .* Choose another --head"),
+    "cvt heads": (CVT, "base", {"num_heads": [0, 2, 3]}, r"num_heads \[0, 2, 3\] .*" + NO_STAGES),
+    "cvt stride": (CVT, "base", {"patch_stride": [4, 2, 0]}, r"patch_stride \[4, 2, 0\] .*" + NO_STAGES),
+    "cvt keys": (CVT, "base", {"stride_kv": [2, 0, 2]}, r"stride_kv \[2, 0, 2\] .*" + NO_STAGES),
+}
+
+
+@pytest.mark.parametrize("random_weights", [False, True])
+@pytest.mark.parametrize("case", BROKEN)
+def test_a_config_without_a_model_is_refused(case: str, random_weights: bool, tmp_path: Path) -> None:
+    small, head, changes, message = BROKEN[case]
+    folder = small.save(small.model(head, (64, 64), {}), tmp_path / "model")
+    change_json(folder / "config.json", **changes)
+    assert re.search(message, refusal(folder, UnsupportedError, head=head, random_weights=random_weights))
+
+
+def test_a_processor_that_pretraining_cannot_follow_is_told_of_the_size_that_can_be(tmp_path: Path) -> None:
+    folder = HIERA.save(HIERA.model("pretraining", (64, 64), {}), tmp_path / "mae")
+    change_json(folder / "preprocessor_config.json", crop_size={"height": 96, "width": 96})
+    assert "Add --image-size 64x64, or 96x96 to resample" in refusal(folder)
+    assert "for 64x64 only. Ask for that size." in refusal(folder, UnsupportedError, image_size=(96, 96))
+    assert load(str(folder), image_size=(64, 64)).image_size == (64, 64)
+
+
 def test_transformers_own_report_stays_off_the_screen(classifier_folder: Path, tmp_path: Path) -> None:
     """In a process of its own: transformers sets its level on first use, and would set ours aside."""
     done = mobile_kit("export", classifier_folder, "--head", "segmentation", "--out", tmp_path / "out")
@@ -323,8 +360,9 @@ def test_transformers_own_report_stays_off_the_screen(classifier_folder: Path, t
 
 def test_a_processor_of_another_size_than_the_positions_is_refused(tmp_path: Path) -> None:
     model = VIT_MSN.model("base", (48, 48), {"image_size": 48})
-    folder = VIT_MSN.save(model, tmp_path / "vit")  # its processor makes images of 32 x 32
-    expected = r"makes images of 32x32, and its network takes 48x48\. Choose one with --image-size 32x32\."
+    folder = VIT_MSN.save(model, tmp_path / "vit")
+    change_json(folder / "preprocessor_config.json", size={"height": 32, "width": 32})
+    expected = r"makes images of 32x32, and its network takes 48x48\. Add --image-size 48x48, or 32x32 to resample"
     with pytest.raises(CheckpointError, match=expected):
         load(str(folder))
     assert load(str(folder), image_size=(48, 48)).image_size == (48, 48)

@@ -1,8 +1,8 @@
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
-from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -10,10 +10,11 @@ import pytest
 import torch
 import transformers
 from PIL import Image
+from torch import nn
 
 from mobile_kit.export import _slug
 from mobile_kit.manifest import read_manifest
-from mobile_kit.preprocess import attach
+from mobile_kit.outputs import select_outputs
 from tests.answers import PROGRESS, assert_refused, content, words
 from tests.conftest import Answer
 from tests.exports import DIGITS, Export, export
@@ -315,16 +316,17 @@ def test_a_log_goes_with_the_failure(model: Path, out: Path, command: Command) -
 
 
 def test_a_file_with_the_wrong_colour_order_fails(
-    tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
+    digits: Export, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    def attach_rgb(model: Any, preprocess: Any, *rest: Any, **options: Any) -> Any:
-        assert preprocess.channel_order == "BGR"
-        return attach(model, replace(preprocess, channel_order="RGB"), *rest, **options)
+    def with_red_for_blue(*arguments: Any) -> Any:
+        model = select_outputs(*arguments)
+        model.stem.weight = nn.Parameter(model.stem.weight.flip(1), requires_grad=False)
+        return model
 
-    assert command("export", DIGITS, "--out", tmp_path, "--target", "tflite").code == 0
     good = tmp_path / "mobilevitv2-digits" / "tflite-fp32"
+    shutil.copytree(digits["tflite-fp32"], good)
     before = content(good)
-    monkeypatch.setattr("mobile_kit.export.attach", attach_rgb)
+    monkeypatch.setattr("mobile_kit.export.select_outputs", with_red_for_blue)
     answer = command("export", DIGITS, "--out", tmp_path, "--target", "tflite", "--json")
     assert answer.code == 1
     (record,) = json.loads(answer.out)["artifacts"]

@@ -22,7 +22,7 @@ def written(folder: Path, classes: int, half: bool, names: tuple[str, ...] = ("l
     outputs = tuple(TensorSpec(name, shapes[name]) for name in names)
     oracle = Oracle(load(str(source)), outputs)
     artifact = folder / "artifact"
-    write_golden(oracle, scene(1), (IMAGE,), [artifact], {"image_size": [64, 64]}, half)
+    write_golden(oracle, scene(1), (IMAGE,), {artifact: half, folder / "float32": False}, {"image_size": [64, 64]})
     record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
     tensors = [
         {**record, "name": out.name, "shape": list(out.shape), "golden": f"golden/outputs/{out.name}.bin"}
@@ -45,6 +45,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert np.array_equal(golden.inputs["image"], fitted[None])
     assert np.allclose(golden.reference["logits"], oracle.run(oracle.pixel_values(scene(1)))["logits"], atol=1e-6)
     assert answers.model == {"image_size": [64, 64]}
+    plain = manifest.folder.with_name("float32")
+    assert (plain / "golden/outputs/logits.bin").read_bytes() == golden.reference["logits"].tobytes()
+    assert not (plain / "golden/scenes.npz").exists()
 
 
 @pytest.mark.parametrize(("classes", "count"), [(1, MOST_SCENES), (64, 19), (FEW_VALUES, LEAST_SCENES)])

@@ -5,7 +5,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, Ranking, fold_affine, fold_batch_norm, pointwise, reorder, replace
+from mobile_kit.errors import UnsupportedError
+from mobile_kit.layers import MapNorm, Mlp, Ranking, fold_affine, fold_batch_norm, pointwise, reorder, replace
 
 # Absolute, of values of size 1: float32 with another order of sums. Measured: 2.9e-6 at most.
 BOUND = 1e-5
@@ -86,6 +87,12 @@ def test_affine_folds_into_a_convolution() -> None:
     want = layer(x * gamma.reshape(1, -1, 1, 1) + beta.reshape(1, -1, 1, 1))
     assert fold_affine(layer, gamma, beta) is layer
     check_same(layer(x), want)
+
+
+def test_a_feed_forward_network_without_width_is_refused() -> None:
+    norm = nn.LayerNorm(4)
+    with pytest.warns(UserWarning, match="zero-element"), pytest.raises(UnsupportedError, match="has a width of 0"):
+        Mlp(norm, nn.Linear(4, 0), nn.GELU(), nn.Linear(0, 4))
 
 
 def test_replace_reaches_every_depth_and_nothing_else() -> None:

@@ -29,6 +29,11 @@ def names(model: CommonModel) -> list[str]:
 CHOICES = {
     ("base",): ["last_hidden_state", "pooler_output"],
     ("base", "pooler_output"): ["pooler_output"],
+    ("base", "pooler_output", "hidden_states"): [
+        "last_hidden_state",
+        "pooler_output",
+        *(f"hidden_states_{i}" for i in range(4)),
+    ],
     ("base", "hidden_states"): ["last_hidden_state", "pooler_output", *(f"hidden_states_{i}" for i in range(4))],
     ("classification",): ["probabilities", "logits"],
     ("classification", "logits"): ["logits"],

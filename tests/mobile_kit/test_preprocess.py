@@ -12,6 +12,7 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor
 
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
+from mobile_kit.families import known_checkpoints
 from mobile_kit.families.mobilevitv2 import build
 from mobile_kit.preprocess import Entry, ImageFront, Preprocess, attach
 from mobile_kit.scenes import scene
@@ -53,9 +54,9 @@ def hf_processor(config: dict[str, Any], folder: Path) -> Any:
 def hf_bytes(processor: Any, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
     """The processor's geometry alone, as (h, w, C) uint8."""
     picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
-    plain = processor(
-        picture, do_rescale=False, do_normalize=False, do_flip_channel_order=False, return_tensors="np"
-    ).pixel_values
+    # Not every processor has every step, and none takes a word for one that it hasn't.
+    steps = [step for step in ("do_rescale", "do_normalize", "do_flip_channel_order") if hasattr(processor, step)]
+    plain = processor(picture, **dict.fromkeys(steps, False), return_tensors="np").pixel_values
     assert np.array_equal(plain, plain.astype(np.uint8))
     return np.asarray(plain[0].transpose(1, 2, 0), dtype=np.uint8)
 
@@ -65,10 +66,17 @@ def drawn(size: tuple[int, int]) -> NDArray[np.uint8]:
     return scene(3, *size)
 
 
+# One checkpoint of each processor; ConvNext's keeps all of an image from 384 px on.
+PUBLISHED = ("microsoft/cvt-13", "microsoft/cvt-13-384", "facebook/hiera-tiny-224-hf", "facebook/vit-msn-small")
+
+
 @pytest.mark.parametrize("channels", [1, 3], ids=["gray", "color"])
-@pytest.mark.parametrize("geometry", GEOMETRIES)
+@pytest.mark.parametrize("geometry", [*GEOMETRIES, *PUBLISHED])
 def test_geometry_is_the_processors_byte_for_byte(geometry: str, channels: int, tmp_path: Path) -> None:
-    processor = hf_processor({**PROCESSOR, **GEOMETRIES[geometry]}, tmp_path)
+    own = {**PROCESSOR, **GEOMETRIES.get(geometry, {})}
+    if geometry in PUBLISHED:
+        own = {**known_checkpoints()[geometry].processor, "do_normalize": False, "do_convert_rgb": channels == 3}
+    processor = hf_processor(own, tmp_path)
     preprocess = Preprocess.from_processor(processor.to_dict(), channels)
     for size in SIZES:
         image = drawn(size)[:, :, :channels]

@@ -1,4 +1,7 @@
+from dataclasses import replace
+
 import numpy as np
+import pytest
 
 from mobile_kit.samples import further_inputs
 from mobile_kit.spec import TensorSpec
@@ -19,6 +22,11 @@ def test_a_mask_is_zeros_and_ones() -> None:
     mask = further_inputs([MASK])["bool_masked_pos"]
     assert set(np.unique(mask)) == {0, 1}
     assert 0.3 < mask.mean() < 0.5
+
+
+@pytest.mark.parametrize(("count", "masked"), [(1, 0), (2, 1), (3, 2), (10, 4)])
+def test_a_mask_leaves_something_to_be_seen(count: int, masked: int) -> None:
+    assert further_inputs([replace(MASK, shape=(1, count))])["bool_masked_pos"].sum() == masked
 
 
 def test_the_same_seed_draws_the_same() -> None:

@@ -151,6 +151,26 @@ def test_a_family_that_had_no_tensorflow_classes_is_refused(classifier_folder: P
     assert "Hugging Face had no TensorFlow classes of mobilevitv2" in refusal(classifier_folder)
 
 
+def test_a_file_that_holds_text_is_refused(folder: Path) -> None:
+    with h5py.File(folder / "tf_model.h5", "a") as file:
+        file["cvt/words:0"] = "none"
+    assert "cvt/words:0 in tf_model.h5 holds no floating-point numbers" in refusal(folder)
+
+
+def test_a_file_that_holds_nothing_under_a_name_is_refused(folder: Path) -> None:
+    with h5py.File(folder / "tf_model.h5", "a") as file:
+        file["cvt/tf/cvt/kernel:0"] = h5py.Empty("f")
+    assert "cvt/tf/cvt/kernel:0 in tf_model.h5 holds no floating-point numbers" in refusal(folder)
+
+
+def test_a_file_that_holds_a_tensor_twice_is_refused(folder: Path) -> None:
+    with h5py.File(folder / "tf_model.h5", "a") as file:
+        place = []
+        file.visit(lambda name: place.append(name) if name.endswith("classifier/kernel:0") else None)
+        file.copy(place[0], f"other/{place[0].split('/', 1)[1]}")
+    assert "tf_model.h5 holds classifier.kernel twice" in refusal(folder)
+
+
 @pytest.mark.parametrize("part", [0.0, 0.1, 0.5, 0.99])
 def test_a_truncated_file_is_refused(part: float, folder: Path) -> None:
     path = folder / "tf_model.h5"

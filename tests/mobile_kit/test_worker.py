@@ -15,11 +15,10 @@ from mobile_kit.checkpoints import Checkpoint
 from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.manifest import model_record
 from mobile_kit.pool import WorkerPool
-from mobile_kit.preprocess import attach
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import RECIPES
 from mobile_kit.target import ModelCard, Request
-from mobile_kit.worker import GOLDEN_READY, Job, Task, hand_over
+from mobile_kit.worker import GOLDEN_READY, Job, write_pickle
 from tests.exports import ROOT
 from tests.paper_target import NATIVE_CHATTER, PYTHON_CHATTER
 
@@ -28,16 +27,25 @@ pytestmark = pytest.mark.usefixtures("paper_targets")
 CARD = ModelCard("name", "description", "author", None, "source", "1")
 
 
-def task_for(target: str, checkpoint: Checkpoint, folder: Path) -> Task:
+def job_for(target: str, checkpoint: Checkpoint, folder: Path) -> Job:
     folder.mkdir()
     model = checkpoint.family.build(checkpoint.model, checkpoint.head.name, checkpoint.image_size, ())
-    model = attach(model, checkpoint.preprocess, "uint8_nhwc")
-    record = model_record(model.spec, "source", None, None, False)
-    request = Request(RECIPES["fp32"], None, None, CARD)
-    log = folder.parent / f"{target}.log"
     pickled = folder.parent / f"{target}.model.pkl"
-    job = Job(f"{target}-fp32", target, pickled, request, checkpoint.preprocess, record, folder, log)
-    return hand_over(job, model)
+    write_pickle(model, pickled)
+    job = Job(
+        name=f"{target}-fp32",
+        target=target,
+        model=pickled,
+        spec=model.spec,
+        entry="uint8_nhwc",
+        request=Request(RECIPES["fp32"], None, None, CARD),
+        preprocess=checkpoint.preprocess,
+        model_record=model_record(model.spec, "source", None, None, False),
+        folder=folder,
+        log=folder.parent / f"{target}.log",
+    )
+    write_pickle(job, job.handed)
+    return job
 
 
 @dataclass(frozen=True)
@@ -48,9 +56,9 @@ class Ended:
     said: list[dict[str, Any]]
 
 
-def work(task: Task, answer: str) -> Ended:
+def work(job: Job, answer: str) -> Ended:
     done = subprocess.run(
-        [sys.executable, "-m", "mobile_kit.worker", task.handed],
+        [sys.executable, "-m", "mobile_kit.worker", job.handed],
         input=answer,
         capture_output=True,
         text=True,
@@ -67,31 +75,31 @@ def checkpoint(small_checkpoints: dict[str, Checkpoint]) -> Checkpoint:
 
 
 def test_a_worker_whose_parent_is_gone_ends_quietly(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    task = task_for("paper", checkpoint, tmp_path / "paper")
-    ended = work(task, answer="")
+    job = job_for("paper", checkpoint, tmp_path / "paper")
+    ended = work(job, answer="")
     assert ended.code == 0
     assert [line["stage"] for line in ended.said] == ["lowering (fp32)", "waiting for the oracle"]
     assert "done" not in ended.said[-1]
-    assert [path.name for path in task.folder.iterdir()] == ["model.paper"]
-    assert sorted(task.log.read_text().splitlines()) == sorted([PYTHON_CHATTER, NATIVE_CHATTER, NATIVE_CHATTER])
+    assert [path.name for path in job.folder.iterdir()] == ["model.paper"]
+    assert sorted(job.log.read_text().splitlines()) == sorted([PYTHON_CHATTER, NATIVE_CHATTER, NATIVE_CHATTER])
 
 
 def test_a_refusal_is_said_as_it_is(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    ended = work(task_for("refusing", checkpoint, tmp_path / "refusing"), answer=f"{GOLDEN_READY}\n")
+    ended = work(job_for("refusing", checkpoint, tmp_path / "refusing"), answer=f"{GOLDEN_READY}\n")
     assert ended.code == 1
     assert ended.said[-1] == {"error": "paper: doesn't take this model. Try another --target."}
 
 
 def test_a_crash_is_said_in_one_line_and_traced_in_the_log(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    task = task_for("raising", checkpoint, tmp_path / "raising")
-    ended = work(task, answer=f"{GOLDEN_READY}\n")
+    job = job_for("raising", checkpoint, tmp_path / "raising")
+    ended = work(job, answer=f"{GOLDEN_READY}\n")
     assert ended.code == 1
     assert ended.said[-1] == {"crash": "RuntimeError: torn in two"}
-    assert "Traceback (most recent call last)" in task.log.read_text()
+    assert "Traceback (most recent call last)" in job.log.read_text()
 
 
 def test_without_golden_files_nothing_is_verified(checkpoint: Checkpoint, tmp_path: Path) -> None:
-    ended = work(task_for("paper", checkpoint, tmp_path / "paper"), answer=f"{GOLDEN_READY}\n")
+    ended = work(job_for("paper", checkpoint, tmp_path / "paper"), answer=f"{GOLDEN_READY}\n")
     assert ended.code == 1
     assert "golden/inputs/image.bin has no hash under files" in ended.said[-1]["error"]
 
@@ -104,9 +112,9 @@ def pool() -> WorkerPool:
 
 def test_the_pool_raises_what_a_worker_says(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(MobileKitError, match="doesn't take this model"):
-        pool().run(task_for("refusing", checkpoint, tmp_path / "refusing"))
+        pool().run(job_for("refusing", checkpoint, tmp_path / "refusing"))
     with pytest.raises(LoweringError, match=rf"ended with code {-signal.SIGABRT}.*{tmp_path}/dying\.log"):
-        pool().run(task_for("dying", checkpoint, tmp_path / "dying"))
+        pool().run(job_for("dying", checkpoint, tmp_path / "dying"))
     assert [path.name for path in tmp_path.glob("*.log")] == ["dying.log"]
 
 
@@ -114,7 +122,7 @@ def test_a_stopped_pool_starts_nothing(checkpoint: Checkpoint, tmp_path: Path, m
     stopped = pool()
     stopped.stop()
     monkeypatch.setattr(subprocess, "Popen", None)
-    stopped.run(task_for("paper", checkpoint, tmp_path / "paper"))
+    stopped.run(job_for("paper", checkpoint, tmp_path / "paper"))
     assert not (tmp_path / "paper.log").exists()
 
 
@@ -131,6 +139,6 @@ def test_a_worker_that_started_while_the_pool_stopped_is_killed(
         return started[-1]
 
     monkeypatch.setattr(subprocess, "Popen", start_late)
-    stopping.run(task_for("hanging", checkpoint, tmp_path / "hanging"))
+    stopping.run(job_for("hanging", checkpoint, tmp_path / "hanging"))
     assert [process.returncode for process in started] == [-signal.SIGKILL]
     assert not (tmp_path / "hanging.log").exists()

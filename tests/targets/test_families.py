@@ -23,7 +23,10 @@ MAX_RANK = 5
 
 @dataclass(frozen=True)
 class Case:
-    """One export. changes: of the config; options: further arguments of the transformers class; asked: --image-size."""
+    """One export.
+
+    changes: of the config. options: further arguments of the transformers class. asked: --image-size.
+    """
 
     small: Small
     head: str
@@ -32,6 +35,7 @@ class Case:
     changes: dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     asked: str = ""
+    recipes: tuple[str, ...] = tuple(RECIPES)
 
 
 STATES = "hidden_states,attentions"
@@ -44,16 +48,16 @@ SHALLOW: dict[str, dict[str, Any]] = {
     "vit_msn": {"num_hidden_layers": 2},
 }
 STAGES = {"out_features": ["stage1", "stage3", "stage4"]}
-# The shipped classifiers are exported in float16, with a class token alone at their end, by the demo's tests.
+# The demo's tests export the shipped classifiers in float16, and with a class token alone at their end.
 CASES = {
     "cvt base": Case(CVT, "base", (64, 64), "hidden_states"),
     "cvt classification, gray, of another size": Case(
-        CVT, "classification", (64, 64), "hidden_states", changes=GRAY, asked="48x80"
+        CVT, "classification", (64, 64), "hidden_states", changes=GRAY, asked="48x80", recipes=("fp32",)
     ),
     "hiera backbone": Case(HIERA, "backbone", (64, 64), "hidden_states", changes=STAGES),
     "hiera base": Case(HIERA, "base", (64, 64), ALL_STATES),
     "hiera classification, gray, of another size": Case(
-        HIERA, "classification", (64, 64), STATES, changes=GRAY, asked="64x96"
+        HIERA, "classification", (64, 64), STATES, changes=GRAY, asked="64x96", recipes=("fp32",)
     ),
     "hiera pretraining": Case(HIERA, "pretraining", (64, 64), f"loss,{ALL_STATES}"),
     "vit_msn base with masks": Case(VIT_MSN, "base", (32, 32), STATES, options={"use_mask_token": True}),
@@ -88,13 +92,13 @@ def model_of(case: Case, changes: dict[str, Any]) -> Any:
 def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
     case = {**CASES, **SLOW_CASES}[request.param]
     shallow = SHALLOW[case.small.family] if request.param in CASES else {}
-    arguments = ["--recipe", ",".join(RECIPES)]
+    arguments = ["--recipe", ",".join(case.recipes)]
     for name, value in (("--outputs", case.outputs), ("--image-size", case.asked)):
         arguments += [name, value] if value else []
     root = tmp_path_factory.mktemp("family")
     folder = case.small.save(model_of(case, shallow), root / case.small.family)
     found = export(folder, root / "out", *arguments)
-    names = {f"{target}-{recipe}" for target in TARGETS for recipe in RECIPES}
+    names = {f"{target}-{recipe}" for target in TARGETS for recipe in case.recipes}
     assert found.records.keys() == names
     assert {record["status"] for record in found.records.values()} == {"passed"}
     return found
@@ -123,7 +127,7 @@ def ranks_of(manifest: Manifest) -> list[int]:
 
 
 def test_no_tensor_has_more_axes_than_a_phone_takes(exported: Export) -> None:
-    for name in ("coreml-fp32", "tflite-fp32"):
+    for name in (name for name in exported.records if not name.startswith("executorch")):
         ranks = ranks_of(read_manifest(exported[name]))
         assert len(ranks) > 50
         assert max(ranks) <= MAX_RANK
@@ -142,7 +146,10 @@ def test_a_delegate_of_a_device_takes_every_head(name: str, delegate: str, recip
     request = Request(RECIPES[recipe], delegate, None, CARD)
     done = find_target("executorch").lower(model, request, tmp_path / "model.pte")
     assert done.partitions >= 1
-    assert not {"bmm", "convolution", "linear"} & {op.op for op in done.fallback_ops}
+    left = {op.op: op.count for op in done.fallback_ops}
+    # In float16 the ranking of the noise stays outside, in float32.
+    assert left.pop("mm", 0) == (1 if (case.head, recipe, delegate) == ("pretraining", "fp16", "coreml") else 0)
+    assert not {"addmm", "bmm", "convolution", "linear"} & left.keys()
 
 
 @pytest.mark.slow

@@ -180,7 +180,7 @@ def test_a_classifier_of_a_stage_that_isn_t_there_is_refused(changes: dict[str, 
         FAMILY.at_size(model, "classification", (64, 64))(torch.zeros(1, 3, 64, 64))
 
 
-# As the paper prints them (tables 2 and 3 of https://arxiv.org/abs/2103.15808).
+# In millions, as the paper prints them beside its results (table 3 of https://arxiv.org/abs/2103.15808).
 PUBLISHED = {"13": "20", "21": "32", "w24": "277"}
 
 

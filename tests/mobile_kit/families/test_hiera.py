@@ -199,7 +199,7 @@ def test_a_loss_over_nothing_is_refused() -> None:
 
 
 def test_pretraining_at_another_size_is_refused() -> None:
-    with pytest.raises(UnsupportedError, match=r"64x64 only\. Leave --image-size out"):
+    with pytest.raises(UnsupportedError, match=r"64x64 only\. Ask for that size"):
         FAMILY.at_size(small_model("pretraining"), "pretraining", (96, 96))
 
 
@@ -254,7 +254,7 @@ def test_a_size_that_mask_units_do_not_fill_is_refused(image_size: tuple[int, in
 
 
 def test_positions_that_are_not_square_are_not_resampled() -> None:
-    with pytest.raises(UnsupportedError, match=r"table of 16x24.*Leave --image-size out"):
+    with pytest.raises(UnsupportedError, match=r"table of 16x24.*Ask for the network's own size"):
         FAMILY.at_size(small_model("base", image_size=[64, 96]), "base", (96, 96))
 
 
@@ -292,7 +292,7 @@ def test_the_graph_is_plain(head: str) -> None:
 PUBLISHED = {"tiny": 28, "small": 35, "base": 52, "base-plus": 70, "large": 214, "huge": 673}
 
 
-@pytest.mark.parametrize("ending", ["-hf", "-in1k-hf"])
+@pytest.mark.parametrize("ending", ["-hf", "-in1k-hf", "-mae-hf"])
 @pytest.mark.parametrize("size", PUBLISHED)
 def test_known_checkpoints_have_the_published_number_of_parameters(size: str, ending: str) -> None:
     known = known_checkpoints()[f"facebook/hiera-{size}-224{ending}"]

@@ -130,7 +130,7 @@ def test_another_size_is_hugging_face_s_own_interpolation(head: str, image_size:
         ((33, 32), {}, r"33x32: patches of 8x8 .* nearest .* 32x32"),
         ((36, 29), {"patch_size": [8, 4]}, r"36x29: patches of 8x4 .* nearest .* 32x28"),
         ((3, 8), {}, r"3x8: .* nearest .* 8x8"),
-        ((48, 48), {"image_size": [32, 48]}, r"48x48: .*4x6.* Leave --image-size out"),
+        ((48, 48), {"image_size": [32, 48]}, r"48x48: .*4x6.* Ask for the network's own size"),
     ],
 )
 def test_sizes_that_cant_be_are_refused(

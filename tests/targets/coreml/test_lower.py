@@ -8,12 +8,16 @@ import coremltools as ct
 import numpy as np
 import pytest
 
+from mobile_kit import quantization
+from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.families.mobilevitv2 import build
 from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.target import Request, find_target
 from sample_apps.checkpoints.digits import LABELS
 from targets.coreml.mil import Program, read_program
 from tests.exports import Export, export
 from tests.graphs import shattering
-from tests.noise_model import lowered, order_of
+from tests.noise_model import CARD, lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
 
 RECIPES = ("fp32", "fp16")
@@ -132,12 +136,20 @@ def test_fp16_computes_in_float16(digits: Export) -> None:
     assert digits.records["coreml-fp16"]["bytes"] < 0.6 * digits.records["coreml-fp32"]["bytes"]
 
 
+def test_the_asked_deployment_target_is_in_the_manifest(model: Path, tmp_path: Path) -> None:
+    exported = export(model, tmp_path, "--target", "coreml", "--deployment-target", "iOS18")
+    assert manifest_of(exported).data["deployment_target"] == "iOS18"
+    assert program_of(exported).spec_version == SPECIFICATIONS["iOS18"]
+
+
 @pytest.mark.parametrize("system", ["iOS16", "iOS18"])
-def test_the_deployment_target_is_the_asked_one(system: str, segmentation_folder: Path, tmp_path: Path) -> None:
-    exported = export(segmentation_folder, tmp_path, "--target", "coreml", "--deployment-target", system)
-    manifest = manifest_of(exported)
-    assert manifest.data["deployment_target"] == system
-    program = read_program(manifest.model_path)
+def test_a_package_is_for_the_asked_system(
+    system: str, small_checkpoints: dict[str, Checkpoint], tmp_path: Path
+) -> None:
+    model = build(small_checkpoints["segmentation"].model, "segmentation", (64, 64), ())
+    path, request = tmp_path / "model.mlpackage", Request(quantization.recipe("fp32"), None, system, CARD)
+    assert find_target("coreml").lower(model, request, path).deployment_target == system
+    program = read_program(path)
     assert program.spec_version == SPECIFICATIONS[system]
     assert program.opset == f"CoreML{SPECIFICATIONS[system] - 1}"
 
