@@ -8,10 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, TokenNorm, replace
+from mobile_kit.layers import Attend, MapNorm, TokenNorm, replace
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Lowered, ModelCard, Request, input_text
+from targets.tflite.attention import SplitAttend
 from targets.tflite.graph import read_graph
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
 from targets.tflite.quantize import to_float16_weights
@@ -40,6 +41,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     spec = model.spec
     replace(model, MapNorm, MeanNorm)
     replace(model, TokenNorm, MeanNorm)
+    replace(model, Attend, SplitAttend)
     examples = tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
     litert_torch.convert(model.eval(), examples).export(str(path))
     recipe = request.recipe

@@ -111,7 +111,10 @@ def test_a_file_computes_what_hugging_face_computes(exported: Export) -> None:
 
 def test_no_graph_is_shattered(exported: Export) -> None:
     for name in exported.records:
-        assert not shattering(read_manifest(exported[name]).data["graph"]["ops"])
+        graph = read_manifest(exported[name]).data["graph"]
+        assert not shattering(graph["ops"])
+        left = {record["op"] for record in graph["fallback_ops"]}
+        assert not {"addmm", "bmm", "convolution", "linear", "BATCH_MATMUL", "CONV_2D", "FULLY_CONNECTED"} & left
 
 
 def ranks_of(manifest: Manifest) -> list[int]:

@@ -1,0 +1,141 @@
+"""Time of each kernel of a .tflite, by the profiler of LiteRT's C interface, which its Python classes don't have.
+
+The interface isn't stable: this is for the library of ai-edge-litert 2.3.
+"""
+
+import ctypes
+from collections import defaultdict
+from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
+from importlib.metadata import version
+from importlib.util import find_spec
+from pathlib import Path
+from typing import Any
+
+__all__ = ["kernel_times_ms"]
+
+TESTED = "2.3."
+CPU = 1
+# LiteRtElementType.
+ELEMENTS = {"float32": 1, "int32": 2, "uint8": 3}
+# Events of LiteRT itself, which contain those of the kernels.
+AROUND = {"Invoke", "AllocateTensors"}
+
+
+class _Layout(Structure):
+    _fields_ = (
+        ("rank", c_uint32, 7),
+        ("has_strides", c_uint32, 1),
+        ("dimensions", c_int32 * 8),
+        ("strides", c_uint32 * 8),
+    )
+
+
+class _RankedTensorType(Structure):
+    _fields_ = (("element", c_int), ("layout", _Layout))
+
+
+class _Event(Structure):
+    _fields_ = (
+        ("tag", c_char_p),
+        ("kind", c_int),
+        ("start_us", c_uint64),
+        ("elapsed_us", c_uint64),
+        ("memory", c_size_t * 6),
+        ("metadata", c_uint64 * 2),
+        ("source", c_int),
+    )
+
+
+def kernel_times_ms(path: Path, threads: int, runs: int) -> dict[str, tuple[float, int]]:
+    """Return the time of one inference in ms and the number of calls, by kernel, the mean of some runs.
+
+    Raises: RuntimeError where the installed library is another one, or says no.
+    """
+    if not version("ai-edge-litert").startswith(TESTED):
+        raise RuntimeError(f"ai-edge-litert {version('ai-edge-litert')}: its profiler is known for {TESTED}x only")
+    spec = find_spec("ai_edge_litert")
+    assert spec is not None
+    assert spec.origin is not None
+    library = ctypes.CDLL(str(Path(spec.origin).parent / "libLiteRt.so"))
+    model = _Compiled(library, path, threads)
+    model.run()
+    total: dict[str, list[int]] = defaultdict(lambda: [0, 0])
+    for _ in range(runs):
+        for name, elapsed_us in model.profiled_run():
+            total[name][0] += elapsed_us
+            total[name][1] += 1
+    return {name: (us / 1e3 / runs, count // runs) for name, (us, count) in total.items()}
+
+
+class _Compiled:
+    """A loaded model with its buffers. Everything lives as long as the process."""
+
+    def __init__(self, library: ctypes.CDLL, path: Path, threads: int) -> None:
+        self._library = library
+        self._environment, model, options, self._model = (c_void_p() for _ in range(4))
+        self._call("LiteRtCreateEnvironment", 0, None, byref(self._environment))
+        self._call("LiteRtCreateModelFromFile", self._environment, str(path).encode(), byref(model))
+        self._call("LiteRtCreateOptions", byref(options))
+        self._call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
+        self._texts = [
+            self._set(options, "runtime_options_string", "enable_profiling = true\n"),
+            self._set(options, "xnnpack", f"num_threads = {threads}\n"),
+        ]
+        self._call("LiteRtCreateCompiledModel", self._environment, model, options, byref(self._model))
+        self._profiler = c_void_p()
+        self._call("LiteRtCompiledModelGetProfiler", self._model, byref(self._profiler))
+        self._inputs, self._outputs = self._buffers(path)
+
+    def _call(self, name: str, *arguments: Any) -> None:
+        status = getattr(self._library, name)(*arguments)
+        if status:
+            raise RuntimeError(f"{name}: ended with {status}")
+
+    def _set(self, options: c_void_p, identifier: str, text: str) -> tuple[Any, ...]:
+        """Add options as text; return what must stay alive."""
+        nothing = ctypes.CFUNCTYPE(None, c_void_p)(lambda _: None)
+        payload, opaque = ctypes.create_string_buffer(text.encode()), c_void_p()
+        pointer = ctypes.cast(payload, c_void_p)
+        self._call("LiteRtCreateOpaqueOptions", identifier.encode(), pointer, nothing, byref(opaque))
+        self._call("LiteRtAddOpaqueOptions", options, opaque)
+        return nothing, payload
+
+    def _buffers(self, path: Path) -> tuple[Any, Any]:
+        from ai_edge_litert.interpreter import Interpreter
+
+        details = Interpreter(str(path))
+        return (
+            self._made(details.get_input_details(), "LiteRtGetCompiledModelInputBufferRequirements"),
+            self._made(details.get_output_details(), "LiteRtGetCompiledModelOutputBufferRequirements"),
+        )
+
+    def _made(self, details: list[dict[str, Any]], requirements_of: str) -> Any:
+        made = (c_void_p * len(details))()
+        for index, detail in enumerate(details):
+            requirements, buffer, kind = c_void_p(), c_void_p(), _RankedTensorType()
+            self._call(requirements_of, self._model, c_size_t(0), c_size_t(index), byref(requirements))
+            kind.element = ELEMENTS[detail["dtype"].__name__]
+            kind.layout.rank = len(detail["shape"])
+            kind.layout.dimensions[: kind.layout.rank] = [int(side) for side in detail["shape"]]
+            create = "LiteRtCreateManagedTensorBufferFromRequirements"
+            self._call(create, self._environment, byref(kind), requirements, byref(buffer))
+            made[index] = buffer
+        return made
+
+    def run(self) -> None:
+        """Compute once."""
+        inputs, outputs = c_size_t(len(self._inputs)), c_size_t(len(self._outputs))
+        self._call("LiteRtRunCompiledModel", self._model, c_size_t(0), inputs, self._inputs, outputs, self._outputs)
+
+    def profiled_run(self) -> list[tuple[str, int]]:
+        """Compute once; return the name and microseconds of each kernel's call."""
+        count = c_int()
+        self._call("LiteRtStartProfiler", self._profiler)
+        self.run()
+        self._call("LiteRtStopProfiler", self._profiler)
+        self._call("LiteRtGetNumProfilerEvents", self._profiler, byref(count))
+        events = (_Event * count.value)()
+        self._call("LiteRtGetProfilerEvents", self._profiler, count, ctypes.cast(events, POINTER(_Event)))
+        found = [(event.tag.decode(), event.elapsed_us) for event in events]
+        self._call("LiteRtResetProfiler", self._profiler)
+        return [(tag, us) for tag, us in found if tag not in AROUND and not tag.startswith("LiteRT::")]
