@@ -19,6 +19,7 @@ from mobile_kit.layers import (
     Attend,
     Mlp,
     TokenNorm,
+    fold_affine,
     fold_batch_norm,
     linear,
     merge_heads,
@@ -89,8 +90,11 @@ def _split(norm: nn.LayerNorm) -> tuple[nn.Module, Tensor]:
 class Projection(nn.Module):
     """A depthwise convolution with its batch norm, then a linear layer; the class token takes the second only.
 
-    gain: (D,), what the map is still to be multiplied by; the class token has been.
+    gain: (D,), what the map is still to be multiplied by; the class token has been. The convolution's bias is the
+    linear layer's: XNNPACK adds the taps up in the number type of the weights, and from nothing on they round less.
     """
+
+    bias: Tensor
 
     def __init__(self, projection: Any, layer: nn.Linear, gain: Tensor, scale: float = 1.0) -> None:
         super().__init__()
@@ -98,12 +102,16 @@ class Projection(nn.Module):
         self.depthwise = fold_batch_norm(depthwise.convolution, depthwise.normalization)
         weight = self.depthwise.weight.double() * gain.double().reshape(-1, 1, 1, 1)
         self.depthwise.weight = nn.Parameter(weight.float(), requires_grad=False)
-        self.linear = linear(layer, scale=scale)
+        assert self.depthwise.bias is not None
+        bias = self.depthwise.bias.detach()
+        self.depthwise.bias = nn.Parameter(torch.zeros_like(bias), requires_grad=False)
+        self.linear = fold_affine(linear(layer, scale=scale), torch.ones_like(bias), bias)
+        self.register_buffer("bias", bias.clone(), persistent=False)
 
     def forward(self, patches: Tensor, token: Tensor | None) -> Tensor:
         """A map (1, D, H, W) and a class token (1, 1, D) to (1, T, D)."""
         x = _as_tokens(self.depthwise(patches))
-        return self.linear(x if token is None else torch.cat([token, x], dim=1))
+        return self.linear(x if token is None else torch.cat([token - self.bias, x], dim=1))
 
 
 class Attention(nn.Module):
