@@ -67,11 +67,12 @@ def digits(tmp_path_factory: pytest.TempPathFactory) -> Export:
 
 @pytest.fixture(scope="session")
 def delegates(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """The shipped classifier for ExecuTorch's delegates that run on a device only."""
+    """A shallow classifier for ExecuTorch's delegates that run on a device only."""
+    folder = save(small_model("classification", **SHALLOW), tmp_path_factory.mktemp("checkpoint") / "shallow")
     out = tmp_path_factory.mktemp("delegates")
-    coreml = export(DIGITS, out, "--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16")
-    vulkan = export(DIGITS, out, "--target", "executorch", "--backend", "vulkan")
-    return Export(DIGITS, {**coreml.records, **vulkan.records}, out, coreml.stderr)
+    coreml = export(folder, out, "--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16")
+    vulkan = export(folder, out, "--target", "executorch", "--backend", "vulkan")
+    return Export(folder, {**coreml.records, **vulkan.records}, out, coreml.stderr)
 
 
 @pytest.fixture(scope="session")
