@@ -25,6 +25,7 @@ FLOAT16_MARGIN_DB = 3.0
 DIGITS_FLOAT16_DB = 45.0
 MASK_CHANGED, MASK_FACTOR = 1e-3, 2.0
 SIGHT = 0.1
+SCENES = 32
 
 
 @dataclass(frozen=True)
@@ -43,14 +44,14 @@ def checkpoint(folder: Path, image_size: tuple[int, int] | None = None) -> Check
 
 
 @functools.cache
-def photos(folder: Path, channels: int) -> tuple[NDArray[np.uint8], ...]:
+def photos(folder: Path, channels: int, count: int = SCENES) -> tuple[NDArray[np.uint8], ...]:
     """Four unseen digits for the checkpoint that was trained on such; scenes of odd sizes for the others.
 
     Of scenes there are many, as the decibels of a few values for one or two of them are a matter of luck.
     """
     if folder == DIGITS:
         return tuple(image for image, _ in held_out_views(4, seed=11))
-    return tuple(scene(seed, 427 + seed, 613)[:, :, :channels] for seed in range(21, 53))
+    return tuple(scene(seed, 427 + seed, 613)[:, :, :channels] for seed in range(21, 21 + count))
 
 
 @functools.cache
@@ -59,13 +60,14 @@ def reference(
     outputs: tuple[TensorSpec, ...],
     artifact: Path | None = None,
     image_size: tuple[int, int] | None = None,
+    count: int = SCENES,
 ) -> Reference:
     """Compute the reference, and prove that it sees its input.
 
-    artifact: whose further inputs are the golden ones. image_size: null for the processor's.
+    artifact: whose further inputs are the golden ones. image_size: null for the processor's. count: of photos.
     """
     oracle = Oracle(checkpoint(folder, image_size), outputs, further(read_manifest(artifact)) if artifact else {})
-    pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels)]
+    pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels, count)]
     by_dtype = []
     for dtype in (torch.float64, torch.float32, torch.float16):
         runs = [oracle.run(values, dtype) for values in pixels]
@@ -94,14 +96,15 @@ def run(manifest: Manifest, images: tuple[NDArray[np.uint8], ...]) -> Outputs:
     return {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in manifest.outputs}
 
 
-def assert_parity(exported: Export, name: str) -> None:
-    """Hold an artifact against the bounds above."""
+def assert_parity(exported: Export, name: str, count: int = SCENES) -> None:
+    """Hold an artifact against the bounds above on some photos."""
     manifest = read_manifest(exported[name])
     artifact = exported[name] if len(manifest.inputs) > 1 else None
     asked = manifest.preprocess.image_size
     own = checkpoint(exported.checkpoint).image_size
-    truth = reference(exported.checkpoint, manifest.outputs, artifact, None if asked == own else asked)
-    assert_within_bounds(manifest, run(manifest, photos(exported.checkpoint, manifest.preprocess.channels)), truth)
+    truth = reference(exported.checkpoint, manifest.outputs, artifact, None if asked == own else asked, count)
+    images = photos(exported.checkpoint, manifest.preprocess.channels, count)
+    assert_within_bounds(manifest, run(manifest, images), truth)
 
 
 def assert_within_bounds(manifest: Manifest, found: Outputs, truth: Reference) -> None:

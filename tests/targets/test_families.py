@@ -14,7 +14,7 @@ from targets.coreml.mil import read_program
 from tests.exports import Export, export
 from tests.graphs import shattering
 from tests.noise_model import CARD
-from tests.parity import assert_parity
+from tests.parity import SCENES, assert_parity
 from tests.small_families import CVT, HIERA, HUGGING_FACE, VIT_MSN, Small
 
 TARGETS = ("coreml", "executorch-xnnpack", "tflite")
@@ -25,7 +25,8 @@ MAX_RANK = 5
 class Case:
     """One export.
 
-    changes: of the config. options: further arguments of the transformers class. asked: --image-size.
+    changes: of the config. options: further arguments of the transformers class. asked: --image-size. photos: how many
+    to judge by.
     """
 
     small: Small
@@ -36,6 +37,7 @@ class Case:
     options: dict[str, Any] | None = None
     asked: str = ""
     recipes: tuple[str, ...] = tuple(RECIPES)
+    photos: int = SCENES
 
 
 STATES = "hidden_states,attentions"
@@ -65,8 +67,12 @@ CASES = {
         VIT_MSN, "classification", (32, 32), STATES, changes=GRAY, asked="40x48"
     ),
 }
+# Over 32 photos, the decibels of Hugging Face's own float16 of five classes behind 13 layers scatter by 2.
+DEEP_SCENES = 128
 SLOW_CASES = {
-    f"{small.family} {head}, as in Hugging Face's tests": Case(small, head, size, changes=HUGGING_FACE[small.family])
+    f"{small.family} {head}, as in Hugging Face's tests": Case(
+        small, head, size, changes=HUGGING_FACE[small.family], photos=DEEP_SCENES
+    )
     for small, size in ((CVT, (64, 64)), (HIERA, (64, 64)), (VIT_MSN, (30, 30)))
     for head in families()[small.family].heads
 }
@@ -92,9 +98,13 @@ def model_of(case: Case, changes: dict[str, Any]) -> Any:
 
 
 @pytest.fixture(scope="module", params=PARAMETERS)
-def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    case = {**CASES, **SLOW_CASES}[request.param]
-    shallow = SHALLOW[case.small.family] if request.param in CASES else {}
+def case(request: pytest.FixtureRequest) -> Case:
+    return {**CASES, **SLOW_CASES}[request.param]
+
+
+@pytest.fixture(scope="module")
+def exported(case: Case, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    shallow = SHALLOW[case.small.family] if case in CASES.values() else {}
     arguments = ["--recipe", ",".join(case.recipes)]
     for name, value in (("--outputs", case.outputs), ("--image-size", case.asked)):
         arguments += [name, value] if value else []
@@ -107,9 +117,9 @@ def exported(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFa
     return found
 
 
-def test_a_file_computes_what_hugging_face_computes(exported: Export) -> None:
+def test_a_file_computes_what_hugging_face_computes(case: Case, exported: Export) -> None:
     for name in exported.records:
-        assert_parity(exported, name)
+        assert_parity(exported, name, case.photos)
 
 
 def test_no_graph_is_shattered(exported: Export) -> None:
