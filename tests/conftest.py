@@ -70,7 +70,8 @@ def delegates(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """A shallow classifier for ExecuTorch's delegates that run on a device only."""
     folder = save(small_model("classification", **SHALLOW), tmp_path_factory.mktemp("checkpoint") / "shallow")
     out = tmp_path_factory.mktemp("delegates")
-    coreml = export(folder, out, "--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16")
+    system = ("--deployment-target", "iOS18")
+    coreml = export(folder, out, "--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16", *system)
     vulkan = export(folder, out, "--target", "executorch", "--backend", "vulkan")
     return Export(folder, {**coreml.records, **vulkan.records}, out, coreml.stderr)
 

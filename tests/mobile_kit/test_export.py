@@ -51,7 +51,7 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "recipe of a backend": (
         ["--target", "executorch", "--backend", "vulkan", "--recipe", "fp16"],
-        ("recipe 'fp16'", "vulkan", "on the device"),
+        ("recipe 'fp16'", "vulkan", "without a device"),
     ),
     "recipe of a target": (["--target", "paper", "--recipe", "fp16"], ("recipe 'fp16'", "'paper'", "Known: fp32")),
     "image size": (["--target", "paper", "--image-size", "32"], ("image size 32x32", "patch of 2", "--image-size")),

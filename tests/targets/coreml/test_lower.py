@@ -15,7 +15,7 @@ from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.target import Request, find_target
 from sample_apps.checkpoints.digits import LABELS
 from targets.coreml.mil import Program, read_program
-from tests.exports import Export, export
+from tests.exports import Export
 from tests.graphs import shattering
 from tests.noise_model import CARD, lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
@@ -134,12 +134,6 @@ def test_fp16_computes_in_float16(digits: Export) -> None:
     assert dtypes["fp32"].keys() == {"float32"}
     assert dtypes["fp16"].keys() == {"float16"}
     assert digits.records["coreml-fp16"]["bytes"] < 0.6 * digits.records["coreml-fp32"]["bytes"]
-
-
-def test_the_asked_deployment_target_is_in_the_manifest(model: Path, tmp_path: Path) -> None:
-    exported = export(model, tmp_path, "--target", "coreml", "--deployment-target", "iOS18")
-    assert manifest_of(exported).data["deployment_target"] == "iOS18"
-    assert program_of(exported).spec_version == SPECIFICATIONS["iOS18"]
 
 
 @pytest.mark.parametrize("system", ["iOS16", "iOS18"])
