@@ -91,7 +91,7 @@ class Projection(nn.Module):
     """A depthwise convolution with its batch norm, then a linear layer; the class token takes the second only.
 
     gain: (D,), what the map is still to be multiplied by; the class token has been. The convolution's bias is the
-    linear layer's: XNNPACK adds the taps up in the number type of the weights, and from nothing on they round less.
+    linear layer's: a kernel that adds its taps up in float16 rounds less where it begins at nothing.
     """
 
     bias: Tensor
