@@ -7,6 +7,7 @@ import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
+from importlib import resources
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +16,14 @@ from mobile_kit.errors import MobileKitError
 
 __all__ = ["main"]
 
-# The families of the trained digit checkpoints in sample_apps.
-SHIPPED = ("mobilevitv2", "cvt", "hiera", "vit_msn")
+# The families of the trained digit checkpoints.
+SHIPPED = tuple(
+    sorted(
+        folder.name.removesuffix("-digits")
+        for folder in resources.files("sample_apps.checkpoints").iterdir()
+        if folder.name.endswith("-digits")
+    )
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -136,13 +143,15 @@ def _export(options: argparse.Namespace) -> int:
         {"artifact": str(item.manifest.folder), "bytes": item.bytes, "status": item.status, "detail": item.detail}
         for item in result.artifacts
     ]
+    licence = result.artifacts[0].manifest.data["model"]["license"] if result.artifacts else None
     if options.json:
-        _print_json({"artifacts": records, "failures": result.failures, "skipped": result.skipped})
+        found = {"artifacts": records, "failures": result.failures, "skipped": result.skipped, "license": licence}
+        _print_json(found)
     else:
         rows = [(r["artifact"], _megabytes(r["bytes"]), r["status"], r["detail"]) for r in records]
         _print_table(("artifact", "size", "verified", ""), rows)
         if result.artifacts:
-            print(f"licence of the weights: {result.artifacts[0].manifest.data['model']['license'] or 'unknown'}")
+            print(f"licence of the weights: {licence or 'unknown'}")
     for line in (*result.failures, *result.skipped):
         print(f"mobile-kit: {line}", file=sys.stderr)
     return int(bool(result.failures) or any(r["status"] == "failed" for r in records))

@@ -86,7 +86,8 @@ def _order(config: Any, head: str, image_size: tuple[int, int]) -> TokenOrder:
     filled = filled and not any(tokens % side for tokens, side in zip(grid, block, strict=True))
     if not filled or math.prod(grid) % math.prod(unit) or not all(grid):
         sides = (unit[0] * config.patch_stride[0], unit[1] * config.patch_stride[1])
-        raise unfilled(image_size, "mask units", sides)
+        step = (block[0] * config.patch_stride[0], block[1] * config.patch_stride[1])
+        raise unfilled(image_size, "mask units", sides, step)
     return TokenOrder(
         cells=(grid[0] // block[0], grid[1] // block[1]),
         stride=(config.query_stride[0], config.query_stride[1]),

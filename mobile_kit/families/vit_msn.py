@@ -176,7 +176,7 @@ def at_size(model: Any, head: str, image_size: tuple[int, int]) -> Any:
         return model
     patch = _pair(embeddings.patch_size)
     if any(size % side for size, side in zip(image_size, patch, strict=True)):
-        raise unfilled(image_size, "patches", patch)
+        raise unfilled(image_size, "patches", patch, patch)
     table = embeddings.position_embeddings.detach()
     old, new = ((size[0] // patch[0], size[1] // patch[1]) for size in (embeddings.image_size, image_size))
     tokens = resample(table[:, 1:], old, new, image_size)

@@ -113,6 +113,12 @@ def test_is_hugging_face_for_every_config(head: str, case: str) -> None:
         check(head, **CASES[case])
 
 
+def test_outputs_have_types_that_phones_have() -> None:
+    spec = build(small_model("pretraining"), "pretraining", (64, 64), ()).spec
+    outputs = {out.name: out.dtype for out in spec.outputs}
+    assert outputs == {"logits": "float32", "bool_masked_pos": "float32", "ids_restore": "int32"}
+
+
 def check_refused(case: str) -> None:
     """Hugging Face can't pretrain so either."""
     model = small_model("pretraining", **CASES[case])
@@ -253,7 +259,24 @@ def test_a_size_that_mask_units_do_not_fill_is_refused(image_size: tuple[int, in
         model(torch.zeros(1, 3, *image_size), interpolate_pos_encoding=True)
 
 
-def test_positions_that_are_not_square_are_not_resampled() -> None:
+def test_the_nearest_size_is_the_nearest_that_is_taken() -> None:
+    model = small_model("classification", masked_unit_size=[16, 16])
+    with pytest.raises(UnsupportedError, match="The nearest that they fill is 32x128"):
+        FAMILY.at_size(model, "classification", (32, 100))
+    assert FAMILY.at_size(model, "classification", (32, 128)) is not model
+
+
+def test_a_table_that_makes_a_square_is_resampled_as_one() -> None:
+    model = small_model("base", image_size=[32, 128])
+    resized = FAMILY.at_size(model, "base", (64, 64))
+    values = pixel_values((64, 64))[0]
+    with torch.no_grad():
+        want = model(values, interpolate_pos_encoding=True).last_hidden_state
+        got = build(resized, "base", (64, 64), ())(values)[0]
+    assert distance(got.numpy(), want.numpy()) <= BOUND
+
+
+def test_positions_that_make_no_square_are_not_resampled() -> None:
     with pytest.raises(UnsupportedError, match=r"table of 16x24.*Ask for the network's own size"):
         FAMILY.at_size(small_model("base", image_size=[64, 96]), "base", (96, 96))
 

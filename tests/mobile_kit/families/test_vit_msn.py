@@ -141,6 +141,14 @@ def test_sizes_that_cant_be_are_refused(
         at_size(model, head, image_size)
 
 
+def test_a_table_that_makes_a_square_is_resampled_as_one() -> None:
+    model, _ = model_for("base", image_size=[16, 64])
+    values = scenes(VIT_MSN.preprocess((48, 48)))[0]
+    with torch.no_grad():
+        wanted = model(values, interpolate_pos_encoding=True)[0]
+        assert torch.equal(at_size(model, "base", (48, 48))(values)[0], wanted)
+
+
 @pytest.mark.parametrize("head", ["base", "classification"])
 def test_does_not_change_the_oracle(head: str) -> None:
     model, preprocess = model_for(head)
