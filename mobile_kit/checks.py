@@ -27,6 +27,7 @@ __all__ = [
     "check_interface",
     "check_labels",
     "check_sight",
+    "essential",
     "not_finite",
 ]
 
@@ -176,7 +177,7 @@ def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Map
     other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
     inputs = {**golden.inputs, manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
     distances = moved(manifest, first, runtime.run(inputs))
-    speaking = _speaking(manifest)
+    speaking = essential(manifest)
     if not speaking:
         return Check("sight", "not run", "no output but indices, which may be the same for any photo")
     least = min(distances[name] for name in speaking)
@@ -184,8 +185,8 @@ def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Map
     return Check("sight", status, f"another photo moves the outputs by at least {least:.2g} standard deviations")
 
 
-def _speaking(manifest: Manifest) -> list[str]:
-    """Return the outputs that must move with the image."""
+def essential(manifest: Manifest) -> list[str]:
+    """Return the outputs that the head is there for: they must move with the image, and be right where quantized."""
     model = manifest.data["model"]
     own = families()[model["family"]].heads[model["head"]].outputs
     # An attention over a single token is 1 for any photo, and probabilities may well be the same for two photos of one

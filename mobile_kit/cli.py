@@ -69,7 +69,14 @@ def _add_export(commands: Any) -> None:
     parser.add_argument("--head", help="base, classification, ... (see list); default: the checkpoint's own")
     parser.add_argument("--target", type=_names, default=(), metavar="T,..", help="default: all that are installed")
     parser.add_argument("--backend", help="of ExecuTorch: xnnpack (default), coreml, vulkan")
-    parser.add_argument("--recipe", type=_names, default=("fp32",), metavar="R,..", help="fp32 (default), fp16")
+    parser.add_argument(
+        "--recipe", type=_names, default=("fp32",), metavar="R,..", help="fp32 (default), fp16, int8, ... (see list)"
+    )
+    parser.add_argument("--calibration", type=Path, metavar="DIR", help="images that a static recipe is measured on")
+    parser.add_argument(
+        "--calibration-samples", type=_positive, default=128, metavar="N", help="how many of them; default %(default)s"
+    )
+    parser.add_argument("--min-sqnr", type=float, metavar="DB", help="what quantized files keep; default: by recipe")
     parser.add_argument("--deployment-target", metavar="iOSN", help="oldest system of a Core ML model; default iOS17")
     parser.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels; default: the processor's own")
     parser.add_argument("--input", choices=("image", "pixel_values"), default="image", help="what the file takes")
@@ -136,6 +143,9 @@ def _export(options: argparse.Namespace) -> int:
         random_weights=options.random_weights,
         allow_pickle=options.allow_pickle,
         photo=options.photo,
+        calibration=options.calibration,
+        calibration_samples=options.calibration_samples,
+        min_sqnr=options.min_sqnr,
     )
     with Progress() as progress:
         result = export(request, progress)

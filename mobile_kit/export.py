@@ -1,27 +1,25 @@
 """The pipeline: a checkpoint in, verified artifacts out."""
 
-import contextlib
-import errno
 import json
 import os
 import re
-import shutil
-import tempfile
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from mobile_kit.calibration import Calibration, read_calibration
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.families import Head
-from mobile_kit.golden import write_golden
+from mobile_kit.golden import Golden, write_golden
 from mobile_kit.images import read_image
-from mobile_kit.manifest import MANIFEST, Manifest, model_record, read_manifest
+from mobile_kit.manifest import Manifest, model_record, read_manifest
 from mobile_kit.oracle import Oracle
 from mobile_kit.outputs import check_outputs, select_outputs
 from mobile_kit.pool import WorkerPool
@@ -30,6 +28,7 @@ from mobile_kit.quantization import QuantRecipe, recipe
 from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
 from mobile_kit.spec import ModelSpec
+from mobile_kit.staging import check_places, failed, move_to_place, staging_folder
 from mobile_kit.target import (
     ModelCard,
     Request,
@@ -57,6 +56,8 @@ class ExportOptions:
 
     targets: names, all installed ones where empty. outputs: names as `outputs.known_outputs` has them.
     pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.
+    calibration: a folder of images, for static recipes; what is judged in lower precision is judged on them.
+    min_sqnr: decibels that every quantized file must keep, in place of its recipe's own bound.
     """
 
     model: str
@@ -73,6 +74,9 @@ class ExportOptions:
     random_weights: bool = False
     allow_pickle: bool = False
     photo: Path | None = None
+    calibration: Path | None = None
+    calibration_samples: int = 128
+    min_sqnr: float | None = None
 
 
 @dataclass(frozen=True)
@@ -127,29 +131,29 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
     """
     plan = _plan(options)
     progress = progress or Progress(quiet=True)
-    with _staging(options.out) as staging:
-        checkpoint, photo = _checkpoint(options, plan, progress)
+    with staging_folder(options.out) as staging:
+        checkpoint = _checkpoint(options, plan, progress)
+        calibration = _calibration(options, checkpoint, progress)
+        golden = _golden(options, checkpoint, calibration)
         slug = _slug(checkpoint.source)
         logs = options.out / "logs"
         handed = staging / "model.pkl"
         spec = _write_model(options, checkpoint, handed)
-        jobs = [_job(options, checkpoint, spec, choice, handed, logs / f"{slug}-{choice.name}.log") for choice in plan]
+        job = partial(_job, options, checkpoint, spec, handed, _write_calibration(calibration, staging))
+        jobs = [job(choice, logs / f"{slug}-{choice.name}.log") for choice in plan]
         oracle = Oracle(checkpoint, spec.outputs, further_inputs(spec.inputs[1:]))
-        _check_oracle(oracle, photo, progress)
+        _check_oracle(oracle, golden.photo, progress)
         places = {job.name: options.out / slug / job.name for job in jobs}
-        _check_places(places.values())
-        failures = _run(jobs, oracle, photo, progress)
+        check_places(places.values())
+        failures = _run(jobs, oracle, golden, progress)
         done = [job for job in jobs if job.name not in failures]
         artifacts = tuple(_publish(job, places[job.name], staging) for job in done)
         return ExportResult(artifacts, tuple(failures.values()), () if options.targets else _skipped())
 
 
-def _checkpoint(
-    options: ExportOptions, plan: list[_Choice], progress: Progress
-) -> tuple[Checkpoint, NDArray[np.uint8]]:
-    """Load the checkpoint and the golden photo, (H, W, C) uint8."""
+def _checkpoint(options: ExportOptions, plan: list[_Choice], progress: Progress) -> Checkpoint:
     progress.stage("checkpoint", f"loading {options.model}")
-    checkpoint = load(
+    return load(
         options.model,
         head=options.head,
         revision=options.revision,
@@ -158,9 +162,37 @@ def _checkpoint(
         allow_pickle=options.allow_pickle,
         check=lambda head, parameters: _check(options, plan, head, parameters),
     )
+
+
+def _calibration(options: ExportOptions, checkpoint: Checkpoint, progress: Progress) -> Calibration | None:
+    """Read the calibration images; null where none are given."""
+    if options.calibration is None:
+        return None
+    progress.stage("calibration", f"reading images from {options.calibration}")
+    found = read_calibration(options.calibration, checkpoint.preprocess, options.calibration_samples)
+    if found.unreadable:
+        progress.note(f"calibration: {len(found.unreadable)} files can't be decoded: {', '.join(found.unreadable)}")
+    progress.stage("calibration", f"{len(found.images)} images", done=True)
+    return found
+
+
+def _write_calibration(calibration: Calibration | None, folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Leave calibration images in a file for the workers; return it, and what the manifest says of them."""
+    if calibration is None:
+        return None
+    path = folder / "calibration.npy"
+    np.save(path, calibration.images)
+    return path, calibration.record
+
+
+def _golden(options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None) -> Golden:
+    """Return what the files are judged on; the photo is what was asked for, or a calibration image, or a scene."""
     channels = checkpoint.preprocess.channels
-    photo = scene(1)[:, :, :channels] if options.photo is None else read_image(options.photo, channels)
-    return checkpoint, photo
+    if options.photo is not None:
+        photo = read_image(options.photo, channels)
+    else:
+        photo = scene(1)[:, :, :channels] if calibration is None else calibration.photo
+    return Golden(photo, None if calibration is None else calibration.images, options.min_sqnr)
 
 
 def _check(options: ExportOptions, plan: list[_Choice], head: Head, parameters: int) -> None:
@@ -196,10 +228,20 @@ def _plan(options: ExportOptions) -> list[_Choice]:
     plan = []
     for (target, backend), offered in zip(backends, systems, strict=True):
         system = _own(options.deployment_target, offered, systems)
-        for name in options.recipes:
-            check_request(target, recipe(name), backend, system)
-            plan.append(_Choice(target, recipe(name), backend, system))
+        # An alias may stand beside what it means.
+        for used in dict.fromkeys(recipe(name) for name in options.recipes):
+            check_request(target, used, backend, system)
+            _check_calibration(options, used)
+            plan.append(_Choice(target, used, backend, system))
     return plan
+
+
+def _check_calibration(options: ExportOptions, used: QuantRecipe) -> None:
+    if used.calibrated and options.calibration is None:
+        raise UnsupportedError(
+            f"recipe {used.name!r}: measures the activations' ranges on images, and none were given. Add --calibration "
+            "with a folder of at least 8, better 100, such as the app will see."
+        )
 
 
 def _own(asked: str | None, offered: tuple[str, ...], everywhere: Iterable[tuple[str, ...]]) -> str | None:
@@ -231,7 +273,13 @@ def _card(options: ExportOptions, checkpoint: Checkpoint) -> ModelCard:
 
 
 def _job(
-    options: ExportOptions, checkpoint: Checkpoint, spec: ModelSpec, choice: _Choice, model: Path, log: Path
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    spec: ModelSpec,
+    model: Path,
+    calibration: tuple[Path, dict[str, Any]] | None,
+    choice: _Choice,
+    log: Path,
 ) -> Job:
     """Write what a worker needs to make one file from the common model's pickle."""
     folder = model.parent / choice.name
@@ -251,6 +299,7 @@ def _job(
         ),
         folder=folder,
         log=log,
+        calibration=calibration if choice.recipe.calibrated else None,
     )
     write_pickle(job, job.handed)
     return job
@@ -266,7 +315,7 @@ def _write_model(options: ExportOptions, checkpoint: Checkpoint, path: Path) -> 
     return model.spec
 
 
-def _run(jobs: list[Job], oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> dict[str, str]:
+def _run(jobs: list[Job], oracle: Oracle, golden: Golden, progress: Progress) -> dict[str, str]:
     """Lower all jobs in worker processes while the oracle computes its answers here.
 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
@@ -277,8 +326,8 @@ def _run(jobs: list[Job], oracle: Oracle, photo: NDArray[np.uint8], progress: Pr
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             progress.stage("oracle", "Hugging Face answers for the golden photo")
-            folders = {job.folder: job.half for job in jobs}
-            write_golden(oracle, photo, jobs[0].inputs, folders, jobs[0].model_record)
+            folders = {job.folder: job.request.recipe for job in jobs}
+            write_golden(oracle, golden, jobs[0].inputs, folders, jobs[0].model_record)
             progress.stage("oracle", "done", done=True)
             workers.golden.set()
             errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
@@ -291,62 +340,12 @@ def _run(jobs: list[Job], oracle: Oracle, photo: NDArray[np.uint8], progress: Pr
     return {name: str(error) for name, error in errors.items()}
 
 
-@contextlib.contextmanager
-def _staging(out: Path) -> Iterator[Path]:
-    """Give a folder beside the artifacts' places, removed at the end whatever happens."""
-    made = [path for path in (out, *out.parents) if not path.exists()]
-    staging = None
-    try:
-        out.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
-        yield staging
-    except OSError as exc:
-        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
-            raise MobileKitError(
-                f"output folder {out}: the disk is full. Free some space, or choose another --out."
-            ) from exc
-        if staging is None or exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
-            raise MobileKitError(
-                f"output folder {out}: can't be written ({exc.strerror}). Choose another --out."
-            ) from exc
-        raise
-    finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
-        for path in (out / "logs", *made):
-            with contextlib.suppress(OSError):
-                path.rmdir()  # what stayed empty
-
-
-def _check_places(places: Iterable[Path]) -> None:
-    """Raise UnsupportedError where something else than an artifact would be replaced."""
-    for place in (path for asked in places for path in (asked, _failed(asked))):
-        if place.exists() and not (place / MANIFEST).is_file():
-            raise UnsupportedError(
-                f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
-            )
-
-
-def _failed(place: Path) -> Path:
-    """Return where an artifact goes that fails its verification."""
-    return place.with_name(f"{place.name}-failed")
-
-
 def _publish(job: Job, place: Path, staging: Path) -> Exported:
-    """Move a finished artifact to its place, an older one out of the way first."""
+    """Move a finished artifact to its place, or beside it where it failed its verification."""
     report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
     if report["status"] == "failed":
-        place = _failed(place)
-    place.parent.mkdir(parents=True, exist_ok=True)
-    old = staging / f"old-{job.name}"
-    if place.exists():
-        place.rename(old)
-    try:
-        job.folder.rename(place)
-    except BaseException:
-        if old.exists():
-            old.rename(place)
-        raise
+        place = failed(place)
+    move_to_place(job.folder, place, staging)
     return Exported(read_manifest(place), report["status"], report["failure"] or "")
 
 

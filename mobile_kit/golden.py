@@ -19,11 +19,12 @@ from PIL import Image
 from mobile_kit.errors import ArtifactError
 from mobile_kit.manifest import Manifest, input_record, output_record, preprocess_record
 from mobile_kit.oracle import Oracle, Yardstick
+from mobile_kit.quantization import QuantRecipe
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array
 
-__all__ = ["ORACLE_FILE", "Answers", "Sample", "read_answers", "read_golden", "write_golden"]
+__all__ = ["ORACLE_FILE", "Answers", "Golden", "Sample", "read_answers", "read_golden", "write_golden"]
 
 ORACLE_FILE = "golden/oracle.json"
 SCENES_FILE = "golden/scenes.npz"
@@ -31,7 +32,23 @@ SCENES_FILE = "golden/scenes.npz"
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
 FEW_VALUES, LARGE = 1280, 2**14
 LEAST_SCENES, MOST_SCENES = 7, 63
+# Calibration images lie in the artifact, as scenes need not.
+MOST_STORED = 31
+IMAGE = "image"
 FIRST_SCENE = 100
+
+
+@dataclass(frozen=True)
+class Golden:
+    """What files are judged on: a photo (H, W, C) and, for lower precision, calibration images (N, h, w, C).
+
+    calibration: null for drawn scenes in their place. least_sqnr_db: what quantized files must reach, null for what
+    their recipes say.
+    """
+
+    photo: NDArray[np.uint8]
+    calibration: NDArray[np.uint8] | None = None
+    least_sqnr_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -51,11 +68,15 @@ class Answers:
     """What the oracle said at export.
 
     yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of all but large outputs.
+    images: in place of scenes, calibration images at the network's size, by the same numbers. least_sqnr_db: what a
+    quantized file must reach, null where its recipe's own bound holds.
     model, preprocess, inputs, outputs: what the manifest must have under these names; inputs: those behind the image.
     """
 
     yardsticks: Mapping[str, Yardstick]
     scenes: Mapping[int, Mapping[str, Array]]
+    images: Mapping[int, Array]
+    least_sqnr_db: float | None
     model: Mapping[str, Any]
     preprocess: Mapping[str, Any]
     inputs: tuple[Mapping[str, Any], ...]
@@ -68,7 +89,9 @@ class Answers:
         preprocess, name = manifest.preprocess, manifest.inputs[0].name
         samples = []
         for number, reference in self.scenes.items():
-            fitted = preprocess.geometry(_scene(number, preprocess.channels))
+            fitted = self.images.get(number)
+            if fitted is None:
+                fitted = preprocess.geometry(_scene(number, preprocess.channels))
             entering = preprocess.entering(fitted, manifest.in_graph)
             samples.append(Sample({**golden.inputs, name: entering}, reference))
         return samples
@@ -76,22 +99,26 @@ class Answers:
 
 def write_golden(
     oracle: Oracle,
-    photo: NDArray[np.uint8],
+    golden: Golden,
     inputs: tuple[TensorSpec, ...],
-    folders: Mapping[Path, bool],
+    folders: Mapping[Path, QuantRecipe],
     model: Mapping[str, Any],
 ) -> None:
     """Write the golden files into artifact folders.
 
-    inputs: the file's. folders: whether the file in each is of lower precision. model: the manifest's.
+    inputs: the file's. folders: the recipe of the file in each. model: the manifest's.
     """
-    half = any(folders.values())
+    photo = golden.photo
     preprocess = oracle.checkpoint.preprocess
     image = inputs[0]
     in_graph = image.meaning == "image"
-    numbers, photo_only = _scenes(oracle, half)
-    images = [photo, *(_scene(number, preprocess.channels) for number in numbers)]
-    values = np.concatenate([oracle.pixel_values(each) for each in images])
+    count, photo_only = _further_photos(oracle, list(folders.values()))
+    stored = {} if golden.calibration is None else _evenly(golden.calibration, min(count, MOST_STORED))
+    numbers = list(stored) or list(range(FIRST_SCENE, FIRST_SCENE + count))
+    others = [preprocess.arithmetic(fitted) for fitted in stored.values()]
+    others = others or [oracle.pixel_values(_scene(number, preprocess.channels)) for number in numbers]
+    values = np.concatenate([oracle.pixel_values(photo), *others])
+    half = any(recipe.weight_bits == 16 for recipe in folders.values())
     yardsticks, answers = oracle.measure(values, half, photo_only)
     tensors = {f"outputs/{out.name}": answers[out.name][:1].astype(out.dtype) for out in oracle.outputs}
     tensors[f"inputs/{image.name}"] = preprocess.entering(preprocess.geometry(photo), in_graph)
@@ -103,6 +130,7 @@ def write_golden(
         for place, number in enumerate(numbers, start=1)
         if name not in photo_only
     }
+    scenes |= {f"{IMAGE} {number}": fitted for number, fitted in stored.items()}
     record = {
         "oracle": "Hugging Face transformers, eager, float32",
         "yardsticks": {name: asdict(yardstick) for name, yardstick in yardsticks.items()},
@@ -110,16 +138,17 @@ def write_golden(
         "outputs": [output_record(spec) for spec in oracle.outputs],
         "model": model,
         "preprocess": preprocess_record(preprocess, in_graph),
+        "least_sqnr_db": golden.least_sqnr_db,
     }
-    for folder, lower in folders.items():
-        golden = folder / "golden"
-        (golden / "inputs").mkdir(parents=True)
-        (golden / "outputs").mkdir()
-        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(golden / "photo.png")
+    for folder, recipe in folders.items():
+        place = folder / "golden"
+        (place / "inputs").mkdir(parents=True)
+        (place / "outputs").mkdir()
+        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(place / "photo.png")
         for name, tensor in tensors.items():
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
-            (golden / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
-        if scenes and lower:
+            (place / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+        if scenes and recipe.weight_bits < 32:
             np.savez(folder / SCENES_FILE, **scenes)
         (folder / ORACLE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
 
@@ -136,31 +165,42 @@ def read_answers(manifest: Manifest) -> Answers:
     """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
     path, reading = manifest.folder / SCENES_FILE, SCENES_FILE
     scenes: dict[int, dict[str, Array]] = {}
+    images: dict[int, Array] = {}
     try:
         with np.load(path) if path.is_file() else contextlib.nullcontext({}) as stored:
             for key in stored:
                 number, _, name = key.partition(" ")
-                scenes.setdefault(int(number), {})[name] = stored[key]
+                if number == IMAGE:
+                    images[int(name)] = stored[key]
+                else:
+                    scenes.setdefault(int(number), {})[name] = stored[key]
         reading = ORACLE_FILE
         record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
         yardsticks = {name: Yardstick(**values) for name, values in record["yardsticks"].items()}
         inputs, outputs = (tuple(map(dict, record[role])) for role in ("inputs", "outputs"))
-        return Answers(yardsticks, scenes, dict(record["model"]), dict(record["preprocess"]), inputs, outputs)
+        least = record["least_sqnr_db"]
+        model, preprocess = dict(record["model"]), dict(record["preprocess"])
+        return Answers(yardsticks, scenes, images, least, model, preprocess, inputs, outputs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
             f"artifact {manifest.folder}: {reading} can't be read ({exc}). Export the model again."
         ) from exc
 
 
-def _scenes(oracle: Oracle, half: bool) -> tuple[list[int], set[str]]:
-    """Return the numbers of the scenes to judge on, and the names of the outputs that the photo alone judges."""
+def _further_photos(oracle: Oracle, recipes: list[QuantRecipe]) -> tuple[int, set[str]]:
+    """Return how many photos to judge on beside the golden one, and the outputs that the golden one alone judges."""
     judged = [out for out in oracle.outputs if out.meaning not in DISCRETE and math.prod(out.shape) < LARGE]
-    if not judged or not half:
-        return [], set()
+    if not judged or all(recipe.weight_bits >= 32 for recipe in recipes):
+        return 0, set()
     fewest = min(math.prod(out.shape) for out in judged)
     count = min(max(math.ceil(FEW_VALUES / fewest) - 1, LEAST_SCENES), MOST_SCENES)
-    numbers = list(range(FIRST_SCENE, FIRST_SCENE + count))
-    return numbers, {out.name for out in oracle.outputs if out not in judged}
+    return count, {out.name for out in oracle.outputs if out not in judged}
+
+
+def _evenly(images: NDArray[np.uint8], count: int) -> dict[int, Array]:
+    """Return up to so many of some images, by their places."""
+    places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
+    return {place: images[place] for place in places}
 
 
 def _scene(number: int, channels: int) -> NDArray[np.uint8]:

@@ -1,13 +1,13 @@
 """The few building blocks that all families share.
 
 They are canonical: plain torch modules whose graph every target can read. What one target lowers badly is replaced
-there, module by module (`replace`), so that no family knows of a target.
+there, module by module (`replace`), so that no family knows of a target. `part` says what kind of a part a block is.
 """
 
 import itertools
 import math
 from collections.abc import Callable, Sequence
-from typing import TypeVar
+from typing import ClassVar, TypeVar
 
 import torch
 import torch.nn.functional as F
@@ -21,6 +21,7 @@ __all__ = [
     "MapNorm",
     "Mlp",
     "Ranking",
+    "Residual",
     "Softmax",
     "TokenNorm",
     "fold_affine",
@@ -43,6 +44,7 @@ MAX_RANK = 5
 class Affine(nn.Module):
     """`x * gamma + beta` over the last axis: a norm's affine that no projection can take."""
 
+    part: ClassVar[str] = "norms"
     gamma: Tensor
     beta: Tensor
 
@@ -62,6 +64,8 @@ class MapNorm(nn.Module):
     The affine part belongs into the projection that follows (`fold_affine`).
     """
 
+    part: ClassVar[str] = "norms"
+
     def __init__(self, tokens: int, width: int, eps: float) -> None:
         super().__init__()
         self.shape = (tokens, width)
@@ -78,6 +82,8 @@ class TokenNorm(nn.Module):
     The affine part belongs into the projections that follow (`fold_affine`).
     """
 
+    part: ClassVar[str] = "norms"
+
     def __init__(self, width: int, eps: float) -> None:
         super().__init__()
         self.width = width
@@ -86,6 +92,16 @@ class TokenNorm(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D), each token of mean 0 and variance 1."""
         return F.layer_norm(x, (self.width,), eps=self.eps)
+
+
+class Residual(nn.Module):
+    """The sum of a branch and what it branched off from."""
+
+    part: ClassVar[str] = "residual adds"
+
+    def forward(self, x: Tensor, branch: Tensor) -> Tensor:
+        """Two tensors of one shape to their sum."""
+        return x + branch
 
 
 class Mlp(nn.Module):
@@ -114,6 +130,8 @@ class Softmax(nn.Module):
     shown: the result is an output of the file; a target whose own softmax is rough has to compute this one well.
     """
 
+    part: ClassVar[str] = "softmax"
+
     def __init__(self, shown: bool) -> None:
         super().__init__()
         self.shown = shown
@@ -128,6 +146,8 @@ class Attend(nn.Module):
 
     shown: the probabilities are an output of the file.
     """
+
+    part: ClassVar[str] = "attention products"
 
     def __init__(self, shown: bool) -> None:
         super().__init__()
@@ -145,6 +165,7 @@ class Ranking(nn.Module):
     Its arithmetic must stay in float32: rounded numbers tie, and the ranks of all behind them are wrong.
     """
 
+    part: ClassVar[str] = "always float"
     before: Tensor
     places: Tensor
 

@@ -44,11 +44,13 @@ def served(target: Target, backend: str) -> list[str]:
 
 
 def to_markdown() -> str:
-    """Return the support matrix: a row a family and head, a column a target and backend, the recipes in the cells."""
+    """Return the support matrix: the recipes of each target and backend, and the families' heads, which all take."""
     columns = [(target, backend) for target in targets().values() for backend in target.backends or ("",)]
     titles = [f"{target.name} ({backend})" if backend else target.name for target, backend in columns]
-    lines = ["| family | head | " + " | ".join(titles) + " |", "|---" * (len(columns) + 2) + "|"]
-    cells = " | ".join(", ".join(served(target, backend)) for target, backend in columns)
-    for member in families().values():
-        lines += [f"| {member.name} | {head} | {cells} |" for head in member.heads]
+    lines = ["| recipe | " + " | ".join(titles) + " |", "|---" * (len(columns) + 1) + "|"]
+    for name in RECIPES:
+        cells = ("yes" if name in served(target, backend) else "" for target, backend in columns)
+        lines.append(f"| {name} | " + " | ".join(cells) + " |")
+    lines += ["", "| family | heads, each for every target and recipe |", "|---|---|"]
+    lines += [f"| {member.name} | {', '.join(member.heads)} |" for member in families().values()]
     return "\n".join(lines) + "\n"

@@ -109,8 +109,12 @@ def build_manifest(
     preprocess: Preprocess,
     lowered: Lowered,
     folder: Path,
+    calibration: Mapping[str, Any] | None = None,
 ) -> dict[str, Any]:
-    """Return the manifest of the files in a folder; see manifest.schema.json for every key."""
+    """Return the manifest of the files in a folder; see manifest.schema.json for every key.
+
+    calibration: its own record, of a recipe that was calibrated.
+    """
     in_graph = lowered.inputs[0].meaning == "image"
     return {
         "schema_version": SCHEMA_VERSION,
@@ -120,7 +124,11 @@ def build_manifest(
         "backend": backend,
         "deployment_target": lowered.deployment_target,
         "model_file": model_file,
-        "recipe": {**asdict(lowered.recipe), "float_ops": [], "calibration": None},
+        "recipe": {
+            **asdict(lowered.recipe),
+            "float_ops": [asdict(part) for part in lowered.float_parts],
+            "calibration": None if calibration is None else dict(calibration),
+        },
         "preprocess": preprocess_record(preprocess, in_graph),
         "inputs": [input_record(spec) for spec in lowered.inputs],
         "outputs": [output_record(spec) for spec in lowered.outputs],

@@ -81,6 +81,12 @@ class Preprocess:
         """(h, w, C) uint8 at the network's size to what enters a file: the bytes (1, h, w, C), or pixel_values."""
         return np.array(image[None], order="C") if in_graph else self.arithmetic(image)
 
+    def as_example(self, image: NDArray[np.uint8], entry: "Entry") -> NDArray[Any]:
+        """(h, w, C) uint8 at the network's size to the first input of a graph that it enters in a certain way."""
+        if entry == "rgb_nchw":
+            return np.ascontiguousarray(image.transpose(2, 0, 1)[None], dtype=np.float32)
+        return self.entering(image, entry == "uint8_nhwc")
+
     @classmethod
     def from_processor(cls, config: Mapping[str, Any], channels: int) -> "Preprocess":
         """Read the attributes of a Hugging Face image processor (`to_dict()`).

@@ -7,7 +7,7 @@ attributes; nothing in the kit asks for a target by name.
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -20,12 +20,13 @@ from numpy.typing import NDArray
 
 from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
 from mobile_kit.preprocess import Entry
-from mobile_kit.quantization import QuantRecipe
+from mobile_kit.quantization import RECIPES, QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = [
     "Array",
     "Fallback",
+    "FloatPart",
     "Lowered",
     "ModelCard",
     "Request",
@@ -68,12 +69,16 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Request:
-    """What to lower to: one file of a target."""
+    """What to lower to: one file of a target.
+
+    samples: for a calibrated recipe, the model's inputs by name, one mapping a calibration image.
+    """
 
     recipe: QuantRecipe
     backend: str | None
     deployment_target: str | None
     card: ModelCard
+    samples: Sequence[Mapping[str, Array]] = ()
 
 
 @dataclass(frozen=True)
@@ -83,6 +88,17 @@ class Fallback:
     op: str
     count: int
     reason: str
+
+
+@dataclass(frozen=True)
+class FloatPart:
+    """A part that a quantized file computes in float; the decibels that its quantization would cost, null if unknown.
+
+    part: a name as `parts.Part` has them.
+    """
+
+    part: str
+    cost_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -97,6 +113,7 @@ class Lowered:
     fallback_ops: tuple[Fallback, ...] = ()
     tools: Mapping[str, str] = field(default_factory=dict)
     deployment_target: str | None = None
+    float_parts: tuple[FloatPart, ...] = ()
 
 
 class Runtime(Protocol):
@@ -142,7 +159,11 @@ class Target(Protocol):
         ...
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        """Return why one of its recipes can't be served with a backend, null where it can."""
+        """Return why a recipe can't be served with a backend, null where it can."""
+        ...
+
+    def has_halves(self, recipe: QuantRecipe) -> bool:
+        """Whether a recipe's files hold or compute anything in float16, so that the image must stay in its range."""
         ...
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
@@ -205,7 +226,8 @@ def check_installed(target: Target) -> None:
 
 def refusal(target: Target, recipe: QuantRecipe, backend: str | None) -> str | None:
     """Return why a target can't serve a recipe, null where it can."""
-    return target.refusal(recipe, backend) if recipe.name in target.recipes else "not served by this target"
+    reason = target.refusal(recipe, backend)
+    return reason if reason or recipe.name in target.recipes else "not served by this target"
 
 
 def check_request(target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None) -> None:
@@ -220,7 +242,8 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
         raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {place}. Known: {known}.")
     reason = refusal(target, recipe, backend)
     if reason is not None:
-        raise UnsupportedError(f"recipe {recipe.name!r} for {place}: {reason}. Known: {', '.join(target.recipes)}.")
+        served = (name for name in target.recipes if target.refusal(RECIPES[name], backend) is None)
+        raise UnsupportedError(f"recipe {recipe.name!r} for {place}: {reason}. Known: {', '.join(served)}.")
 
 
 def input_text(spec: TensorSpec) -> str:

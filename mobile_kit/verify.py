@@ -26,13 +26,15 @@ from mobile_kit.checks import (
     check_interface,
     check_labels,
     check_sight,
+    essential,
     not_finite,
 )
 from mobile_kit.errors import ArtifactError, CheckpointError
-from mobile_kit.golden import ORACLE_FILE, Sample, read_answers, read_golden
+from mobile_kit.golden import ORACLE_FILE, Answers, Sample, read_answers, read_golden
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.oracle import Oracle, Yardstick
+from mobile_kit.quantization import LEAST_SQNR_DB, recipe
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
@@ -46,6 +48,8 @@ FLOAT16_MARGIN_DB = 3.0
 FLOAT16_CEILING_DB = 65.0
 # Class maps: pixels at a boundary flip with any rounding; this part, or the factor times Hugging Face's own.
 MASK_BOUND, MASK_FACTOR = 1e-3, 2.0
+# Class maps of a quantized file: the part of the pixels whose class may change.
+QUANTIZED_MASK_BOUND = 0.02
 # Float32 on another machine, in standard deviations (masks: part of the pixels); another checkpoint is off by about 1.
 SAME_CHECKPOINT = 1e-2
 
@@ -55,7 +59,8 @@ class OutputParity:
     """Distance of one output from the oracle's, over all images; what doesn't apply to an output is null.
 
     max_error: largest difference in standard deviations of the reference. bound: what max_error (float32) or sqnr_db
-    (lower precision) or pixel_agreement (masks) was held against.
+    (lower precision) or pixel_agreement (masks) was held against; of a quantized file's outputs, those are judged that
+    its head is there for.
     """
 
     name: str
@@ -130,15 +135,15 @@ def verify(
         return report
     if oracle is not None and images is not None:
         yardsticks, others = _on_images(manifest, oracle, images)
-        return _compared(report, manifest, runtime, yardsticks, [golden, *others])
-    return _compared(report, manifest, runtime, answers.yardsticks, [golden, *answers.samples(manifest, golden)])
+        return _compared(report, manifest, runtime, replace(answers, yardsticks=yardsticks), [golden, *others])
+    return _compared(report, manifest, runtime, answers, [golden, *answers.samples(manifest, golden)])
 
 
 def _compared(
     report: VerifyReport,
     manifest: Manifest,
     runtime: Runtime,
-    yardsticks: Mapping[str, Yardstick],
+    answers: Answers,
     samples: list[Sample],
 ) -> VerifyReport:
     """Run the file on all samples, the golden one first, and add to the report what was found."""
@@ -158,7 +163,7 @@ def _compared(
         judged = [(r, s) for r, s in zip(results, samples, strict=True) if spec.name in s.reference]
         got = np.concatenate([result[spec.name] for result, _ in judged])
         want = np.concatenate([sample.reference[spec.name] for _, sample in judged])
-        parity.append(_parity(spec, manifest, yardsticks[spec.name], got, want))
+        parity.append(_parity(spec, manifest, answers, got, want))
     return replace(
         report,
         checks=(*report.checks, check_sight(manifest, runtime, samples[0], first)),
@@ -233,7 +238,7 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
         photo = read_image(path, manifest.preprocess.channels)
         pixel_values.append(oracle.pixel_values(photo))
         entering.append(manifest.preprocess.entering(manifest.preprocess.geometry(photo), manifest.in_graph))
-    yardsticks, answers = oracle.measure(np.concatenate(pixel_values), manifest.data["recipe"]["weight_bits"] < 32)
+    yardsticks, answers = oracle.measure(np.concatenate(pixel_values), manifest.data["recipe"]["weight_bits"] == 16)
     samples = [
         Sample(
             {**oracle.further, manifest.inputs[0].name: image},
@@ -244,7 +249,8 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
     return yardsticks, samples[1:]
 
 
-def _parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array) -> OutputParity:
+def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
+    yardstick = answers.yardsticks[spec.name]
     if spec.meaning in DISCRETE:
         return _discrete_parity(spec, manifest, yardstick, got, want)
     error, noise = metrics.distance(got, want), metrics.sqnr_db(got, want)
@@ -255,12 +261,8 @@ def _parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Arr
         limit = max(FLOAT32_BOUND, FLOAT32_FACTOR * yardstick.float32_error)
         bound, passed = f"max error <= {limit:.2g} sigma", error <= limit
     else:
-        if yardstick.float16_sqnr_db is None:
-            raise ArtifactError(
-                f"artifact {manifest.folder}: {ORACLE_FILE} lacks the float16 yardstick. Export the model again."
-            )
-        floor = min(yardstick.float16_sqnr_db - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB)
-        bound, passed = f"SQNR >= {floor:.1f} dB", noise >= floor
+        floor = _least_sqnr_db(spec, manifest, answers)
+        bound, passed = ("not judged", True) if floor is None else (f"SQNR >= {floor:.1f} dB", noise >= floor)
     return OutputParity(
         name=spec.name,
         max_error=error,
@@ -275,13 +277,25 @@ def _parity(spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Arr
     )
 
 
+def _least_sqnr_db(spec: TensorSpec, manifest: Manifest, answers: Answers) -> float | None:
+    """Return what an output of lower precision must reach, null where it isn't judged."""
+    used = recipe(manifest.data["recipe"]["name"])
+    if used.quantized:
+        asked = LEAST_SQNR_DB[used.name] if answers.least_sqnr_db is None else answers.least_sqnr_db
+        return asked if spec.name in essential(manifest) else None
+    own = answers.yardsticks[spec.name].float16_sqnr_db
+    if own is None:
+        raise ArtifactError(
+            f"artifact {manifest.folder}: {ORACLE_FILE} lacks the float16 yardstick. Export the model again."
+        )
+    return min(own - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB)
+
+
 def _discrete_parity(
     spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array
 ) -> OutputParity:
-    half = manifest.data["recipe"]["weight_bits"] < 32
-    own = yardstick.float16_changed if half else yardstick.float32_error
-    limit = max(MASK_BOUND, MASK_FACTOR * (own or 0.0)) if spec.meaning == "mask" else 0.0
     agreement = metrics.pixel_agreement(got, want)
+    limit = _most_changed(manifest, yardstick) if spec.meaning == "mask" else 0.0
     return OutputParity(
         name=spec.name,
         max_error=None,
@@ -294,6 +308,15 @@ def _discrete_parity(
         bound=f"pixel agreement >= {1 - limit:.4f}",
         passed=agreement >= 1 - limit,
     )
+
+
+def _most_changed(manifest: Manifest, yardstick: Yardstick) -> float:
+    """Return the part of a class map's pixels that may change."""
+    bits = manifest.data["recipe"]["weight_bits"]
+    if bits < 16:
+        return QUANTIZED_MASK_BOUND
+    own = yardstick.float16_changed if bits == 16 else yardstick.float32_error
+    return max(MASK_BOUND, MASK_FACTOR * (own or 0.0))
 
 
 def failure(report: VerifyReport) -> str | None:

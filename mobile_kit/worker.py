@@ -10,18 +10,22 @@ import json
 import os
 import pickle
 import sys
+import time
 import traceback
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TextIO
 
+import numpy as np
 from torch.fx.traceback import NodeSource
 
+from mobile_kit.calibration import Samples
 from mobile_kit.errors import MobileKitError
 from mobile_kit.manifest import build_manifest, write_manifest
 from mobile_kit.preprocess import Entry, Preprocess, attach, image_input
+from mobile_kit.samples import further_inputs
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Request, find_target
+from mobile_kit.target import Array, Request, Target, find_target
 from mobile_kit.verify import failure, verify, write_report
 
 __all__ = ["GOLDEN_READY", "Job", "write_pickle"]
@@ -29,6 +33,7 @@ __all__ = ["GOLDEN_READY", "Job", "write_pickle"]
 GOLDEN_READY = "golden"
 # Toolchains allocate graphs of small objects by the million: Python's own 700 costs a tenth of the export's time.
 OBJECTS_UNTIL_COLLECTION = 100_000
+SHOW_EVERY_S = 2.0
 
 
 @dataclass(frozen=True)
@@ -37,7 +42,8 @@ class Job:
 
     model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
     the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
-    model_record: the manifest's `model` object.
+    model_record: the manifest's `model` object. calibration: the file of a calibrated recipe's images, and what the
+    manifest says of them.
     """
 
     name: str
@@ -50,16 +56,12 @@ class Job:
     model_record: dict[str, Any]
     folder: Path
     log: Path
+    calibration: tuple[Path, dict[str, Any]] | None = None
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
         """What the file takes."""
         return (image_input(self.spec, self.entry), *self.spec.inputs[1:])
-
-    @property
-    def half(self) -> bool:
-        """Whether the file's weights are of lower precision than float32."""
-        return self.request.recipe.weight_bits < 32
 
     @property
     def handed(self) -> Path:
@@ -78,7 +80,8 @@ def work(job: Job, status: TextIO) -> None:
     target = find_target(job.target)
     _say(status, stage=f"lowering ({job.request.recipe.name})")
     # No name for the model: verification, which loads the file, needs its room.
-    lowered = target.lower(_model(job), job.request, job.folder / target.model_file)
+    request = job.request if job.calibration is None else replace(job.request, samples=_samples(job, status))
+    lowered = target.lower(_model(job, target), request, job.folder / target.model_file)
     gc.collect()
     _say(status, stage="waiting for the oracle", lowered=True)
     if sys.stdin.readline().strip() != GOLDEN_READY:
@@ -90,6 +93,7 @@ def work(job: Job, status: TextIO) -> None:
         model_file=target.model_file,
         preprocess=job.preprocess,
         lowered=lowered,
+        calibration=None if job.calibration is None else job.calibration[1],
         folder=job.folder,
     )
     write_manifest(job.folder, manifest)
@@ -99,10 +103,29 @@ def work(job: Job, status: TextIO) -> None:
     _say(status, stage=failure(report) or "verified", done=True)
 
 
-def _model(job: Job) -> CommonModel:
+def _samples(job: Job, status: TextIO) -> Samples:
+    """Return the calibration images as the model's inputs, one of its stages each time that one is taken."""
+    assert job.calibration is not None
+    images = np.load(job.calibration[0], mmap_mode="r")
+    first, *others = job.inputs
+    shown = time.monotonic()
+
+    def seen(number: int) -> None:
+        nonlocal shown
+        if time.monotonic() - shown > SHOW_EVERY_S:
+            shown = time.monotonic()
+            _say(status, stage=f"calibrating, image {number} of {len(images)}")
+
+    def enter(image: Array) -> Array:
+        return job.preprocess.as_example(image, job.entry)
+
+    return Samples(images, first.name, enter, further_inputs(others), seen)
+
+
+def _model(job: Job, target: Target) -> CommonModel:
     with job.model.open("rb") as stream:
         model: CommonModel = pickle.load(stream)  # noqa: S301  the parent process has just written it
-    return attach(model, job.preprocess, job.entry, job.half)
+    return attach(model, job.preprocess, job.entry, target.has_halves(job.request.recipe))
 
 
 def main() -> int:

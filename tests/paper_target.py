@@ -64,6 +64,9 @@ class PaperTarget:
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         return None if recipe.name in self.recipes else "paper has no halves"
 
+    def has_halves(self, recipe: QuantRecipe) -> bool:
+        return recipe.weight_bits == 16
+
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         print(PYTHON_CHATTER, flush=True)
         for descriptor in (1, 2):

@@ -7,7 +7,7 @@ the convolutions lets them; where only the class token is read, the last layer c
 
 import copy
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -18,6 +18,7 @@ from mobile_kit.layers import (
     Affine,
     Attend,
     Mlp,
+    Residual,
     TokenNorm,
     fold_affine,
     fold_batch_norm,
@@ -62,6 +63,7 @@ def _affine_norm(norm: nn.LayerNorm) -> nn.Sequential:
 class ShiftNorm(nn.Module):
     """Normalise each token and add a shift a channel; a gain is left to whatever comes next."""
 
+    part: ClassVar[str] = "norms"
     shift: Tensor
 
     def __init__(self, width: int, eps: float, shift: Tensor) -> None:
@@ -155,13 +157,14 @@ class Layer(nn.Module):
         self.attention = Attention(layer.attention, layer.layernorm_before, size, only_token)
         feed = layer.intermediate
         self.mlp = Mlp(layer.layernorm_after, feed.dense, feed.activation, layer.output.dense)
+        self.attention_residual, self.residual = Residual(), Residual()
         self.only_token = only_token
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D), or to (1, 1, D) for the class token only."""
         # Hugging Face too takes a single query for all tokens, where its map is one pixel.
-        x = self.attention(x) + (x[:, :1] if self.only_token else x)
-        return x + self.mlp(x)
+        x = self.attention_residual(x[:, :1] if self.only_token else x, self.attention(x))
+        return self.residual(x, self.mlp(x))
 
 
 class Stage(nn.Module):

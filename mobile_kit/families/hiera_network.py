@@ -11,7 +11,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.layers import Affine, Attend, Mlp, TokenNorm, fold_affine, linear, read_out
+from mobile_kit.layers import Affine, Attend, Mlp, Residual, TokenNorm, fold_affine, linear, read_out
 from mobile_kit.spec import CommonModel, ModelSpec, group
 
 __all__ = ["Hiera", "HieraBackbone", "HieraClassifier", "Stage"]
@@ -75,17 +75,20 @@ class Layer(nn.Module):
         norm = layer.layernorm_before
         self.norm = TokenNorm(layer.hidden_size, norm.eps)
         self.attention = Attention(layer.attn, norm, shown)
-        self.residual: nn.Linear | None = None
+        # Where the width changes, what the attention is added to has to change too.
+        self.beside: nn.Linear | None = None
         if layer.hidden_size != layer.hidden_size_output:
-            self.residual = fold_affine(linear(layer.proj), norm.weight, norm.bias)
+            self.beside = fold_affine(linear(layer.proj), norm.weight, norm.bias)
         self.mlp = Mlp(layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2)
+        self.attention_residual, self.residual = Residual(), Residual()
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(1, T, D) to (1, T / stride, E) and the attention's probabilities."""
         normal = self.norm(x)
         context, probabilities = self.attention(normal)
-        x = context + (x if self.residual is None else pooled(self.residual(normal), self.attention.stride))
-        return x + self.mlp(x), probabilities
+        beside = x if self.beside is None else pooled(self.beside(normal), self.attention.stride)
+        x = self.attention_residual(beside, context)
+        return self.residual(x, self.mlp(x)), probabilities
 
 
 class Stage(nn.Module):

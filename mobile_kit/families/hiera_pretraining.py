@@ -4,7 +4,7 @@ A whole unit is selected by one product with a matrix of zeros and ones, and put
 """
 
 import math
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
@@ -162,6 +162,8 @@ class Decoder(nn.Module):
 
 class PixelLoss(nn.Module):
     """The mean squared error of the predicted pixels, over the tokens that were masked."""
+
+    part: ClassVar[str] = "always float"
 
     def __init__(self, config: Any, image_size: tuple[int, int], masked: int) -> None:
         super().__init__()

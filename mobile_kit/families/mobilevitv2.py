@@ -8,7 +8,7 @@ Nothing is unfolded, folded, gathered or split, and the only permutes are one in
 """
 
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 import torch.nn.functional as F
@@ -16,7 +16,7 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.families import Family, Head, describe
-from mobile_kit.layers import Affine, MapNorm, fold_affine, fold_batch_norm, linear, pointwise
+from mobile_kit.layers import Affine, MapNorm, Residual, fold_affine, fold_batch_norm, linear, pointwise
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 
 __all__ = ["FAMILY", "MobileViTV2"]
@@ -50,17 +50,18 @@ class InvertedResidual(nn.Module):
     def __init__(self, block: Any) -> None:
         super().__init__()
         self.layers = nn.Sequential(ConvLayer(block.expand_1x1), ConvLayer(block.conv_3x3), ConvLayer(block.reduce_1x1))
-        self.use_residual = block.use_residual
+        self.residual = Residual() if block.use_residual else None
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, C, H, W) to (1, C', H', W')."""
         y = self.layers(x)
-        return x + y if self.use_residual else y
+        return y if self.residual is None else self.residual(x, y)
 
 
 class PatchSoftmax(nn.Module):
     """Softmax over the pixels that share a position in their patch, for all P = p * p positions at once."""
 
+    part: ClassVar[str] = "softmax"
     mask: Tensor
 
     def __init__(self, height: int, width: int, patch: int) -> None:
@@ -77,6 +78,8 @@ class PatchSoftmax(nn.Module):
 
 class SeparableAttention(nn.Module):
     """Separable self-attention with linear complexity (section 3.2 of the paper)."""
+
+    part: ClassVar[str] = "attention products"
 
     def __init__(self, attention: Any, norm: nn.GroupNorm, size: tuple[int, int], patch: int) -> None:
         super().__init__()
@@ -111,11 +114,12 @@ class TransformerLayer(nn.Module):
         self.expand = fold_affine(pointwise(layer.ffn.conv1.convolution), after.weight, after.bias)
         self.activation = layer.ffn.conv1.activation
         self.reduce = pointwise(layer.ffn.conv2.convolution)
+        self.attention_residual, self.residual = Residual(), Residual()
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
-        x = x + self.attention(self.norm_before(x))
-        return x + self.reduce(self.activation(self.expand(self.norm_after(x))))
+        x = self.attention_residual(x, self.attention(self.norm_before(x)))
+        return self.residual(x, self.reduce(self.activation(self.expand(self.norm_after(x)))))
 
 
 class MobileViTLayer(nn.Module):

@@ -14,7 +14,7 @@ from torch import Tensor, nn
 
 from mobile_kit.families import Family, Head, describe
 from mobile_kit.families.positions import check_pairs, resample, unfilled
-from mobile_kit.layers import Attend, Mlp, TokenNorm, fold_affine, linear, merge_heads, read_out, split_heads
+from mobile_kit.layers import Attend, Mlp, Residual, TokenNorm, fold_affine, linear, merge_heads, read_out, split_heads
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["FAMILY", "ViTMSN"]
@@ -62,13 +62,14 @@ class Layer(nn.Module):
         super().__init__()
         self.attention = Attention(layer.attention, layer.layernorm_before, read, shown)
         self.mlp = Mlp(layer.layernorm_after, layer.mlp.fc1, layer.mlp.activation_fn, layer.mlp.fc2)
+        self.attention_residual, self.residual = Residual(), Residual()
         self.read = read
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:
         """(1, T, D) to (1, R, D) and the probabilities (H, R, T)."""
         context, probabilities = self.attention(x)
-        x = context + (x if self.read is None else x[:, : self.read])
-        return x + self.mlp(x), probabilities
+        x = self.attention_residual(x if self.read is None else x[:, : self.read], context)
+        return self.residual(x, self.mlp(x)), probabilities
 
 
 class Embeddings(nn.Module):

@@ -35,6 +35,10 @@ class CoreMLTarget:
         """Refuse nothing: every recipe is served."""
         return None
 
+    def has_halves(self, recipe: QuantRecipe) -> bool:
+        """Return whether a recipe computes in float16: all but float32, those of int8 beside it."""
+        return recipe.weight_bits < 32
+
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         """Write the .mlpackage."""
         from targets.coreml.lower import lower

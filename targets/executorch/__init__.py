@@ -36,6 +36,10 @@ class ExecuTorchTarget:
             return "what Vulkan computes in float16 can't be measured without a device, so it isn't offered"
         return None
 
+    def has_halves(self, recipe: QuantRecipe) -> bool:
+        """Return whether a recipe computes in float16."""
+        return recipe.weight_bits == 16
+
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         """Write the .pte."""
         from targets.executorch.lower import lower

@@ -1,5 +1,7 @@
 """Norms as operations that XNNPACK takes."""
 
+from typing import ClassVar
+
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
@@ -16,6 +18,7 @@ class LinearNorm(nn.Module):
     slower and loses 20 times the precision of these two linear layers.
     """
 
+    part: ClassVar[str] = "norms"
     over_width: Tensor
     over_tokens: Tensor | None
 

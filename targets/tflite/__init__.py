@@ -19,7 +19,7 @@ class TFLiteTarget:
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
-    recipes = ("fp32", "fp16")
+    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8")
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
     most_parameters: int | None = 2**29 - 2**20
 
@@ -34,6 +34,10 @@ class TFLiteTarget:
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Refuse nothing: every recipe is served."""
         return None
+
+    def has_halves(self, recipe: QuantRecipe) -> bool:
+        """Return whether a recipe's weights are float16; its arithmetic never is."""
+        return recipe.weight_bits == 16
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         """Write the .tflite."""

@@ -1,5 +1,7 @@
 """Attention of a single head as LiteRT's delegate takes it."""
 
+from typing import ClassVar
+
 import torch
 from torch import Tensor, nn
 
@@ -14,6 +16,8 @@ class SplitAttend(nn.Module):
     Of a product of one batch litert-torch makes a FULLY_CONNECTED, which XNNPACK takes with constant weights only:
     LiteRT's own kernel would compute it, between two delegates.
     """
+
+    part: ClassVar[str] = "attention products"
 
     def __init__(self, attend: Attend) -> None:
         super().__init__()

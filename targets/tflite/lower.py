@@ -3,25 +3,48 @@
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mobile_kit.layers import Attend, MapNorm, TokenNorm, replace
-from mobile_kit.quantization import QuantRecipe
+from mobile_kit.parts import KINDS
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Lowered, ModelCard, Request, input_text
+from mobile_kit.target import FloatPart, Lowered, ModelCard, Request, input_text
 from targets.tflite.attention import SplitAttend
 from targets.tflite.graph import read_graph
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
-from targets.tflite.quantize import to_float16_weights
+from targets.tflite.operations import read_operations, scopes
+from targets.tflite.quantize import (
+    choose_int8,
+    measure_ranges,
+    to_dynamic,
+    to_float16_weights,
+    to_int8,
+    to_int8_weights,
+)
 
 __all__ = ["lower"]
+
+ONE_STEP = {
+    "dynamic_wi8_afp32": to_dynamic,
+    "fp16": to_float16_weights,
+    "weight_only_wi8_afp32": to_int8_weights,
+}
+# What a recipe is carried out as.
+CHANGES: dict[str, dict[str, Any]] = {
+    "dynamic_wi8_afp32": {"scheme": "int8 weights; linear layers and convolutions scale their inputs at each run"},
+    "fp16": {"scheme": "float16 weights, float32 arithmetic", "activation_bits": 32},
+    "static_wi8_ai8": {"scheme": "int8 weights a channel, int8 activations a tensor, affine, min-max"},
+    "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float32 arithmetic"},
+}
 
 
 class MeanNorm(nn.Module):
     """MapNorm or TokenNorm as means: litert-torch wraps each layer_norm in three reshapes."""
+
+    part: ClassVar[str] = "norms"
 
     def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__()
@@ -42,28 +65,39 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     replace(model, MapNorm, MeanNorm)
     replace(model, TokenNorm, MeanNorm)
     replace(model, Attend, SplitAttend)
-    examples = tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
-    litert_torch.convert(model.eval(), examples).export(str(path))
     recipe = request.recipe
-    if recipe.name == "fp16":
-        path.write_bytes(to_float16_weights(path))
-        recipe = _float16_weights(recipe)
+    # Bytes that are to be quantized numbers must be numbers first.
+    dtypes = ["float32" if recipe.calibrated else x.dtype for x in spec.inputs]
+    examples = tuple(torch.zeros(x.shape, dtype=getattr(torch, t)) for x, t in zip(spec.inputs, dtypes, strict=True))
+    litert_torch.convert(model.eval(), examples).export(str(path))
+    float_parts: tuple[FloatPart, ...] = ()
+    if recipe.calibrated:
+        float_parts = _to_int8(path, model, request)
+    elif recipe.name in ONE_STEP:
+        path.write_bytes(ONE_STEP[recipe.name](path))
     named = set_tensor_names(path.read_bytes(), [x.name for x in spec.inputs], [y.name for y in spec.outputs])
     path.write_bytes(attach_metadata(named, _note(spec, request.card)))
     ops, partitions, fallback = read_graph(path)
     return Lowered(
-        recipe=recipe,
+        recipe=with_changes(recipe, **CHANGES.get(recipe.name, {})),
         inputs=spec.inputs,
         outputs=spec.outputs,
         ops=ops,
         partitions=partitions,
         fallback_ops=fallback,
+        float_parts=float_parts,
         tools={name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer", "litert-torch", "torch")},
     )
 
 
-def _float16_weights(recipe: QuantRecipe) -> QuantRecipe:
-    return with_changes(recipe, scheme="float16 weights, float32 arithmetic", activation_bits=32)
+def _to_int8(path: Path, model: CommonModel, request: Request) -> tuple[FloatPart, ...]:
+    """Quantize a file's activations too, in place; return what stays in float."""
+    operations = read_operations(path, scopes(model))
+    int8 = choose_int8(operations, ())
+    ranges = measure_ranges(path, request.samples, model.spec.inputs)
+    path.write_bytes(to_int8(path, int8, operations, ranges, model.spec.inputs[0].meaning == "image"))
+    left = {op.part.kind for op in operations if op.name not in int8 and not op.is_layout}
+    return tuple(FloatPart(kind) for kind in KINDS if kind in left)
 
 
 def _note(spec: ModelSpec, card: ModelCard) -> ModelNote:

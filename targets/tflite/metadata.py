@@ -115,7 +115,8 @@ def read_metadata(model: bytes) -> ModelNote:
 def set_tensor_names(model: bytes, inputs: Sequence[str], outputs: Sequence[str]) -> bytes:
     """Return the .tflite file with these names, in the file's order, on its tensors and as its signatures' keys.
 
-    litert-torch 0.10 calls its tensors `serving_default_args_0` and the like, and the keys `args_0` and `output_0`.
+    litert-torch 0.10 calls its tensors `serving_default_args_0` and the like, and the keys `args_0` and `output_0`, by
+    their places. Where another operation reads an output too, ai-edge-quantizer 0.10 leaves its key with the integers.
 
     Raises: LoweringError where the numbers of names and tensors differ, or one tensor would get two names.
     """
@@ -128,8 +129,11 @@ def set_tensor_names(model: bytes, inputs: Sequence[str], outputs: Sequence[str]
         graph.tensors[index].name = name
     for signature in container.model.signatureDefs or []:
         if signature.subgraphIndex == 0:
-            for tensor in (*signature.inputs, *signature.outputs):
-                tensor.name = names[tensor.tensorIndex]
+            for tensors, indices in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs)):
+                for tensor in tensors:
+                    if tensor.tensorIndex not in names:
+                        tensor.tensorIndex = indices[int(bytes(tensor.name).rpartition(b"_")[2])]
+                    tensor.name = names[tensor.tensorIndex]
     return pack(container)
 
 

@@ -1,0 +1,132 @@
+"""Calibration: from a folder of images to what a static recipe measures the ranges of activations on."""
+
+import hashlib
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import overload
+
+import numpy as np
+from numpy.typing import NDArray
+
+from mobile_kit.errors import ImageError
+from mobile_kit.images import find_images, read_image
+from mobile_kit.preprocess import Preprocess
+from mobile_kit.target import Array
+
+__all__ = ["LEAST_IMAGES", "Calibration", "Samples", "read_calibration"]
+
+LEAST_IMAGES = 8
+# A photo has colours where at least this part of its pixels has channels that are more than so many levels apart.
+COLORED_PART, COLORED_LEVELS = 1e-3, 8
+
+
+@dataclass(frozen=True)
+class Calibration:
+    """Images at the network's size, (N, h, w, C) uint8, and the photo that the first of them was, (H, W, C).
+
+    unreadable: the files that couldn't be decoded.
+    """
+
+    images: NDArray[np.uint8] = field(repr=False)
+    photo: NDArray[np.uint8] = field(repr=False)
+    unreadable: tuple[str, ...] = ()
+
+    @property
+    def record(self) -> dict[str, int | str]:
+        """What the manifest says of the images: how many, and the SHA-256 of their pixels."""
+        return {"images": len(self.images), "sha256": hashlib.sha256(self.images.tobytes()).hexdigest()}
+
+
+def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibration:
+    """Read up to `most` images of a folder and those below it, evenly chosen in the order of their paths.
+
+    Where one can't be read, another takes its place.
+    Raises: ImageError where the folder has fewer than 8 that can be read, where all are the same, or where they are of
+        another kind than the processor takes.
+    """
+    fitted: list[NDArray[np.uint8]] = []
+    unreadable: list[str] = []
+    colored = 0
+    first: NDArray[np.uint8] | None = None
+    for path in _evenly(find_images(folder), most):
+        if len(fitted) == most:
+            break
+        try:
+            photo = read_image(path)
+            colored += _colored(photo)
+            photo = photo if preprocess.channels == 3 else read_image(path, preprocess.channels)
+            fitted.append(preprocess.geometry(photo))
+        except ImageError:
+            unreadable.append(path.relative_to(folder).as_posix())
+            continue
+        first = photo if first is None else first
+    if first is None or len(fitted) < LEAST_IMAGES:
+        named = f"; {len(unreadable)} can't be decoded: {', '.join(unreadable[:5])}" if unreadable else ""
+        raise ImageError(
+            f"calibration {folder}: {len(fitted)} images can be read{named}. Give at least {LEAST_IMAGES}, better 100."
+        )
+    images = np.stack(fitted)
+    _check_kind(folder, preprocess.channels, colored, len(images))
+    if (images == images[0]).all():
+        raise ImageError(f"calibration {folder}: all {len(images)} images are the same. Give photos of many scenes.")
+    return Calibration(images, first, tuple(unreadable))
+
+
+class Samples(Sequence[Mapping[str, Array]]):
+    """Calibration images as the inputs of a model, one mapping by name an image.
+
+    enter: what makes an image (h, w, C) uint8 the model's first input. seen: told the number of each that is taken.
+    """
+
+    def __init__(
+        self,
+        images: NDArray[np.uint8],
+        name: str,
+        enter: Callable[[NDArray[np.uint8]], Array],
+        further: Mapping[str, Array],
+        seen: Callable[[int], None],
+    ) -> None:
+        self._images, self._name, self._enter, self._further, self._seen = images, name, enter, further, seen
+
+    def __len__(self) -> int:
+        return len(self._images)
+
+    @overload
+    def __getitem__(self, place: int) -> Mapping[str, Array]: ...
+
+    @overload
+    def __getitem__(self, place: slice) -> "Samples": ...
+
+    def __getitem__(self, place: int | slice) -> "Mapping[str, Array] | Samples":
+        if isinstance(place, slice):
+            return Samples(self._images[place], self._name, self._enter, self._further, self._seen)
+        image = self._images[place]
+        self._seen(place + 1)
+        return {self._name: self._enter(np.asarray(image)), **self._further}
+
+
+def _evenly(paths: list[Path], count: int) -> Iterator[Path]:
+    """Yield paths: first so many at even distances, then the others in their order."""
+    places = np.unique(np.linspace(0, len(paths) - 1, min(count, len(paths))).round().astype(int)).tolist()
+    yield from (paths[place] for place in places)
+    chosen = set(places)
+    yield from (path for place, path in enumerate(paths) if place not in chosen)
+
+
+def _colored(photo: NDArray[np.uint8]) -> bool:
+    apart = photo.max(axis=2).astype(np.int16) - photo.min(axis=2)
+    return bool(np.mean(apart > COLORED_LEVELS) >= COLORED_PART)
+
+
+def _check_kind(folder: Path, channels: int, colored: int, count: int) -> None:
+    if channels == 3 and not colored:
+        raise ImageError(
+            f"calibration {folder}: all {count} images are gray, and the model reads colours. Give photos as the app "
+            "will see them."
+        )
+    if channels == 1 and colored == count:
+        raise ImageError(
+            f"calibration {folder}: all {count} images have colours, and the model reads gray ones. Give images as the "
+            "app will see them."
+        )

@@ -1,0 +1,68 @@
+"""Where artifacts are put together, and how they come to their places: whole, or not at all."""
+
+import contextlib
+import errno
+import shutil
+import tempfile
+from collections.abc import Iterable, Iterator
+from pathlib import Path
+
+from mobile_kit.errors import MobileKitError, UnsupportedError
+from mobile_kit.manifest import MANIFEST
+
+__all__ = ["check_places", "failed", "move_to_place", "staging_folder"]
+
+
+@contextlib.contextmanager
+def staging_folder(out: Path) -> Iterator[Path]:
+    """Give a folder beside the artifacts' places, removed at the end whatever happens."""
+    made = [path for path in (out, *out.parents) if not path.exists()]
+    staging = None
+    try:
+        out.mkdir(parents=True, exist_ok=True)
+        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
+        yield staging
+    except OSError as exc:
+        if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
+            raise MobileKitError(
+                f"output folder {out}: the disk is full. Free some space, or choose another --out."
+            ) from exc
+        if staging is None or exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+            raise MobileKitError(
+                f"output folder {out}: can't be written ({exc.strerror}). Choose another --out."
+            ) from exc
+        raise
+    finally:
+        if staging is not None:
+            shutil.rmtree(staging, ignore_errors=True)
+        for path in (out / "logs", *made):
+            with contextlib.suppress(OSError):
+                path.rmdir()  # what stayed empty
+
+
+def check_places(places: Iterable[Path]) -> None:
+    """Raise UnsupportedError where something else than an artifact would be replaced."""
+    for place in (path for asked in places for path in (asked, failed(asked))):
+        if place.exists() and not (place / MANIFEST).is_file():
+            raise UnsupportedError(
+                f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
+            )
+
+
+def failed(place: Path) -> Path:
+    """Return where an artifact goes that fails its verification."""
+    return place.with_name(f"{place.name}-failed")
+
+
+def move_to_place(artifact: Path, place: Path, staging: Path) -> None:
+    """Move a finished artifact to its place, an older one out of the way first."""
+    place.parent.mkdir(parents=True, exist_ok=True)
+    old = staging / f"old-{artifact.name}"
+    if place.exists():
+        place.rename(old)
+    try:
+        artifact.rename(place)
+    except BaseException:
+        if old.exists():
+            old.rename(place)
+        raise
