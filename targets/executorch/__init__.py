@@ -19,7 +19,7 @@ class ExecuTorchTarget:
     modules = ("executorch",)
     entry: Entry = "uint8_nhwc"
     backends = ("xnnpack", "coreml", "vulkan")
-    recipes = ("fp32", "fp16")
+    recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8")
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
@@ -32,8 +32,12 @@ class ExecuTorchTarget:
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
         """Return why a recipe can't be served with a backend, null where it can."""
-        if backend == "vulkan" and recipe.name == "fp16":
-            return "what Vulkan computes in float16 can't be measured without a device, so it isn't offered"
+        if backend == "vulkan" and recipe.weight_bits < 32:
+            return "what Vulkan computes in it can't be measured without a device, so it isn't offered"
+        if backend == "coreml" and recipe.quantized:
+            return "is the Core ML target's: its .mlpackage can be measured here, and the delegate's can't"
+        if recipe.name == "weight_only_wi8_afp32":
+            return "XNNPACK in ExecuTorch has no float layer with int8 weights, and would unpack them at each run"
         return None
 
     def has_halves(self, recipe: QuantRecipe) -> bool:

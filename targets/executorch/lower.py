@@ -2,6 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable
+from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -11,13 +12,18 @@ from torch import nn
 
 from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.spec import CommonModel, ModelSpec
-from mobile_kit.target import Fallback, Lowered, Request
+from mobile_kit.target import Fallback, FloatPart, Lowered, Request
 from targets.executorch.half import HalfModel, decompose
 from targets.executorch.norms import HalfNorm, LinearNorm
+from targets.executorch.quantize import quantized
 
 __all__ = ["lower"]
 
 CASTS = ("dim_order_ops._to_dim_order_copy.default", "aten._to_copy.default")
+SCHEMES = {
+    "dynamic_wi8_afp32": "int8 weights a channel of linear layers, which scale their inputs at each run",
+    "static_wi8_ai8": "int8 weights a channel, int8 activations a tensor, affine, min-max",
+}
 CAST_REASON = "a conversion between number types is no operation of the delegate"
 REASONS = {
     "_to_copy": CAST_REASON,
@@ -33,15 +39,18 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     backend = request.backend or "xnnpack"
     spec = model.spec
     inputs = tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
-    module: nn.Module = model
+    module: nn.Module = model.eval()
     half = request.recipe.name == "fp16" and backend == "xnnpack"
     if backend != "coreml":
         norm = HalfNorm if half else LinearNorm
         replace(module, MapNorm, norm)
         replace(module, TokenNorm, norm)
+    float_parts: tuple[FloatPart, ...] = ()
     if half:
         module = HalfModel(model)
-    program = torch.export.export(module.eval(), inputs)
+    elif request.recipe.quantized:
+        module, float_parts = quantized(model, inputs, request.samples)
+    program = torch.export.export(module, inputs)
     if half:
         program = decompose(program)
     edge = to_edge_transform_and_lower(
@@ -52,7 +61,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     ops, partitions, fallback = _graph(edge.exported_program())
     path.write_bytes(edge.to_executorch().buffer)
     return Lowered(
-        recipe=request.recipe,
+        recipe=with_changes(request.recipe, scheme=SCHEMES.get(request.recipe.name, request.recipe.scheme)),
         inputs=spec.inputs,
         outputs=spec.outputs,
         ops=ops,
@@ -60,6 +69,7 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         fallback_ops=fallback,
         tools={name: version(name) for name in ("executorch", "torch")},
         deployment_target=_deployment_target(request) if backend == "coreml" else None,
+        float_parts=float_parts,
     )
 
 
