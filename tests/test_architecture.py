@@ -28,7 +28,8 @@ LAYERS = (
     "weights",
     "tf_weights",
     "families",
-    "randomize target",
+    "pt2e randomize",
+    "target",
     "layers parts preprocess",
     "images metrics progress quantization samples scenes",
     "spec",
@@ -43,7 +44,6 @@ TOOLCHAINS = {
     "executorch": "executorch",
     "litert_torch": "tflite",
     "tflite_runtime": "tflite",
-    "torchao": "executorch",
 }
 # Where the Hub and its libraries may be imported.
 HUB = {"huggingface_hub": ("checkpoints",), "transformers": ("checkpoints", "families")}

@@ -20,7 +20,7 @@ class CoreMLTarget:
     modules = ("coremltools",)
     entry: Entry = "rgb_nchw"
     backends: tuple[str, ...] = ()
-    recipes = ("fp32", "fp16")
+    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "static_wi8_ai8")
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
@@ -32,7 +32,9 @@ class CoreMLTarget:
         return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        """Refuse nothing: every recipe is served."""
+        """Return why a recipe can't be served, null where it can."""
+        if recipe.name == "dynamic_wi8_afp32":
+            return "Core ML takes its scales from the file, and has none that are measured at each run"
         return None
 
     def has_halves(self, recipe: QuantRecipe) -> bool:

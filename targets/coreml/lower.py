@@ -2,7 +2,7 @@
 
 import json
 from collections import Counter
-from dataclasses import replace
+from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -10,9 +10,11 @@ from uuid import NAMESPACE_URL, uuid5
 
 import numpy as np
 import torch
+from torch import Tensor, nn
 
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Lowered, ModelCard, Request, input_text
+from mobile_kit.target import FloatPart, Lowered, ModelCard, Request, input_text
+from targets.coreml.quantize import quantize_weights, quantized
 from targets.coreml.toolchain import import_coremltools
 
 __all__ = ["lower"]
@@ -20,6 +22,11 @@ __all__ = ["lower"]
 PREVIEW = "com.apple.coreml.model.preview"
 # What the dictionary `probabilities` is made of.
 PROBABILITIES_VECTOR = "probabilities_vector"
+# What a recipe is carried out as.
+CHANGES: dict[str, dict[str, Any]] = {
+    "static_wi8_ai8": {"scheme": "int8 weights a channel, int8 inputs of their layers, affine, min-max"},
+    "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float16 arithmetic", "activation_bits": 16},
+}
 # Written by coremltools; a date would make two exports of one model differ.
 DATE_KEY = "com.github.apple.coremltools.conversion_date"
 
@@ -34,7 +41,14 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         "compute_precision": _precision(model.spec, request),
     }
     classes = _classes(model.spec)
-    program = _program(model, options, bool(classes))
+    examples = tuple(torch.zeros(spec.shape) for spec in model.spec.inputs)
+    module: nn.Module = model
+    float_parts: tuple[FloatPart, ...] = ()
+    if request.recipe.calibrated:
+        module, float_parts = quantized(model, examples, request.samples)
+    program = _program(module, examples, model.spec, options, bool(classes))
+    if request.recipe.name == "weight_only_wi8_afp32":
+        quantize_weights(program)
     if classes:
         # A classifier must have no declared outputs: coremltools 9.0 raises IndexError where it has two.
         program.functions["main"].output_types = None
@@ -47,12 +61,13 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     _make_reproducible(path, type(described.get_spec()))
     operations = program.functions["main"].operations
     return Lowered(
-        recipe=request.recipe,
+        recipe=with_changes(request.recipe, **CHANGES.get(request.recipe.name, {})),
         inputs=tuple(_as_pixel_buffer(spec) for spec in model.spec.inputs),
         outputs=model.spec.outputs,
         ops=Counter(op.op_type for op in operations if op.op_type != "const"),
         tools={name: version(name) for name in ("coremltools", "torch")},
         deployment_target=deployment,
+        float_parts=float_parts,
     )
 
 
@@ -102,17 +117,18 @@ def _make_reproducible(path: Path, proto: Any) -> None:
     manifest.write_text(json.dumps(content, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _program(model: CommonModel, options: dict[str, Any], classifier: bool) -> Any:
+def _program(
+    module: nn.Module, examples: tuple[Tensor, ...], spec: ModelSpec, options: dict[str, Any], classifier: bool
+) -> Any:
     import coremltools as ct
 
-    examples = tuple(torch.zeros(spec.shape) for spec in model.spec.inputs)
-    exported = torch.export.export(model, examples).run_decompositions({})
+    exported = torch.export.export(module, examples).run_decompositions({})
     return ct.convert(
         exported,
-        inputs=[_input_type(spec) for spec in model.spec.inputs],
+        inputs=[_input_type(x) for x in spec.inputs],
         outputs=[
-            ct.TensorType(name=_inner_name(spec, classifier), dtype=np.dtype(spec.dtype).type)
-            for spec in model.spec.outputs
+            ct.TensorType(name=_inner_name(output, classifier), dtype=np.dtype(output.dtype).type)
+            for output in spec.outputs
         ],
         convert_to="milinternal",
         **options,
@@ -138,7 +154,7 @@ def _as_pixel_buffer(spec: TensorSpec) -> TensorSpec:
     if spec.meaning != "image":
         return spec
     batch, channels, height, width = spec.shape
-    return replace(spec, shape=(batch, height, width, channels), dtype="uint8", layout="NHWC")
+    return with_changes(spec, shape=(batch, height, width, channels), dtype="uint8", layout="NHWC")
 
 
 def _classes(spec: ModelSpec) -> tuple[str, ...]:
