@@ -121,6 +121,13 @@ def _add_demo(commands: Any) -> None:
     parser.add_argument("--family", choices=SHIPPED, help="default: all of them, one after the other")
     parser.add_argument("--out", type=Path, default=Path("mobile-kit-demo"), metavar="DIR", help="default %(default)s")
     parser.add_argument("--target", type=_names, default=(), metavar="T,..", help="default: all targets")
+    parser.add_argument(
+        "--recipe",
+        type=_names,
+        default=("fp32", "fp16"),
+        metavar="R,..",
+        help="default fp32,fp16; int8, ... (see list)",
+    )
     parser.add_argument("--views", type=_positive, default=200, metavar="N", help="unseen digits; default %(default)s")
 
 
@@ -253,19 +260,21 @@ def _doctor(options: argparse.Namespace) -> int:
 
 
 def _demo(options: argparse.Namespace) -> int:
-    from mobile_kit.demo import demo
+    from mobile_kit.demo import DemoOptions, demo
     from mobile_kit.progress import Progress
 
     families = (options.family,) if options.family else SHIPPED
+    asked = DemoOptions(options.out, families, options.target, options.recipe, options.views)
     with Progress() as progress:
-        rows = demo(options.out, families, options.target, options.views, progress)
+        rows = demo(asked, progress)
     if options.json:
         _print_json([asdict(row) for row in rows])
     else:
-        header = ("file", "size", "parity", "verified", "accuracy", "red and blue swapped")
+        header = ("file", "size", "parity", "verified", "accuracy", "checkpoint's", "red and blue swapped")
+        accuracies = [(row.accuracy, row.checkpoint_accuracy, row.swapped_accuracy) for row in rows]
         shown = [
-            (r.file, _megabytes(r.bytes), r.parity, r.status, f"{r.accuracy:.1%}", f"{r.swapped_accuracy:.1%}")
-            for r in rows
+            (row.file, _megabytes(row.bytes), row.parity, row.status, *(f"{part:.1%}" for part in parts))
+            for row, parts in zip(rows, accuracies, strict=True)
         ]
         _print_table(header, shown)
     return int(any(row.status != "passed" for row in rows))

@@ -12,22 +12,28 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mobile_kit.checkpoints import load
 from mobile_kit.errors import LoweringError
 from mobile_kit.export import Exported, ExportOptions, export
+from mobile_kit.oracle import Oracle
 from mobile_kit.predict import Predictor
 from mobile_kit.progress import Progress
+from mobile_kit.quantization import recipe
+from mobile_kit.spec import TensorSpec
 
-__all__ = ["DemoRow", "demo"]
+__all__ = ["DemoOptions", "DemoRow", "demo"]
 
-RECIPES = ("fp32", "fp16")
 VIEWS_SEED = 1
+# Views of the scans that were trained on, for static recipes.
+CALIBRATION_VIEWS, CALIBRATION_SEED = 128, 2
 
 
 @dataclass(frozen=True)
 class DemoRow:
     """One file: its size, its distance from the checkpoint, and its accuracy on unseen digits.
 
-    swapped_accuracy: with red and blue swapped, as an app with a colour mistake would have it.
+    checkpoint_accuracy: Hugging Face's own on the same digits. swapped_accuracy: with red and blue swapped, as an app
+    with a colour mistake would have it.
     """
 
     file: str
@@ -35,41 +41,83 @@ class DemoRow:
     parity: str
     status: str
     accuracy: float
+    checkpoint_accuracy: float
     swapped_accuracy: float
 
 
-def demo(
-    out: Path, families: tuple[str, ...], targets: tuple[str, ...], views: int, progress: Progress
-) -> list[DemoRow]:
-    """Export shipped checkpoints to targets (all where none is named) and measure each file on unseen digits.
+@dataclass(frozen=True)
+class DemoOptions:
+    """What to show. families: those whose trained checkpoint FAMILY-digits is shipped. targets: empty for all.
 
-    families: those whose trained checkpoint FAMILY-digits is shipped.
+    views: how many unseen digits each file is measured on.
+    """
+
+    out: Path
+    families: tuple[str, ...]
+    targets: tuple[str, ...]
+    recipes: tuple[str, ...]
+    views: int
+
+
+def demo(options: DemoOptions, progress: Progress) -> list[DemoRow]:
+    """Export shipped checkpoints and measure each file on unseen digits.
+
     Raises: LoweringError where a target failed; what the others raise.
     """
-    return [row for family in families for row in _rows(family, out, targets, views, progress)]
+    return [row for family in options.families for row in _rows(family, options, progress)]
 
 
-def _rows(family: str, out: Path, targets: tuple[str, ...], views: int, progress: Progress) -> list[DemoRow]:
+def _rows(family: str, options: DemoOptions, progress: Progress) -> list[DemoRow]:
     progress.note(family)
     shipped = resources.files("sample_apps.checkpoints") / f"{family}-digits"
     with resources.as_file(shipped) as checkpoint, tempfile.TemporaryDirectory() as folder:
         photo = Path(folder, "digit.png")
         Image.fromarray(next(_views(1))[0]).save(photo)
-        options = ExportOptions(str(checkpoint), out, targets, recipes=RECIPES, photo=photo)
-        result = export(options, progress)
+        asked = ExportOptions(
+            model=str(checkpoint),
+            out=options.out,
+            targets=options.targets,
+            recipes=options.recipes,
+            photo=photo,
+            calibration=_calibration(Path(folder, "digits")) if _calibrated(options.recipes) else None,
+        )
+        result = export(asked, progress)
+        own = _checkpoint_accuracy(checkpoint, options.views)
     for line in result.skipped:
         progress.note(line)
     if result.failures:
         raise LoweringError(" ".join(result.failures))
     rows = []
     for item in result.artifacts:
-        progress.stage("accuracy", f"{item.manifest.folder.name}: {views} unseen digits")
-        rows.append(_row(item, views))
+        progress.stage("accuracy", f"{item.manifest.folder.name}: {options.views} unseen digits")
+        rows.append(_row(item, options.views, own))
     progress.stage("accuracy", "done", done=True)
     return rows
 
 
-def _row(item: Exported, views: int) -> DemoRow:
+def _calibrated(recipes: tuple[str, ...]) -> bool:
+    return any(recipe(name).calibrated for name in recipes)
+
+
+def _calibration(folder: Path) -> Path:
+    """Draw digits that were trained on into a folder."""
+    from sample_apps.checkpoints.digits import training_views
+
+    folder.mkdir()
+    for number, (image, _) in enumerate(training_views(CALIBRATION_VIEWS, CALIBRATION_SEED)):
+        Image.fromarray(image).save(folder / f"{number:03}.png")
+    return folder
+
+
+def _checkpoint_accuracy(folder: Path, views: int) -> float:
+    """Return which part of the unseen digits Hugging Face's own model gets right."""
+    checkpoint = load(str(folder))
+    oracle = Oracle(checkpoint, (TensorSpec("logits", ()),))
+    right = [int(oracle.run(oracle.pixel_values(image))["logits"].argmax()) == label for image, label in _views(views)]
+    return float(np.mean(right))
+
+
+def _row(item: Exported, views: int, checkpoint_accuracy: float) -> DemoRow:
     predictor = Predictor(item.manifest.folder)
     right = swapped = 0
     for image, label in _views(views):
@@ -81,6 +129,7 @@ def _row(item: Exported, views: int) -> DemoRow:
         parity=_parity(item),
         status=item.status,
         accuracy=right / views,
+        checkpoint_accuracy=checkpoint_accuracy,
         swapped_accuracy=swapped / views,
     )
 

@@ -35,11 +35,11 @@ class QuantRecipe:
 RECIPES: dict[str, QuantRecipe] = {
     recipe.name: recipe
     for recipe in (
-        QuantRecipe("dynamic_wi8_afp32", "int8 weights, activations scaled at each run", 8, 32),
-        QuantRecipe("fp16", "float", 16, 16),
         QuantRecipe("fp32", "float", 32, 32),
-        QuantRecipe("static_wi8_ai8", "int8 weights and activations", 8, 8),
+        QuantRecipe("fp16", "float", 16, 16),
         QuantRecipe("weight_only_wi8_afp32", "int8 weights", 8, 32),
+        QuantRecipe("dynamic_wi8_afp32", "int8 weights, activations scaled at each run", 8, 32),
+        QuantRecipe("static_wi8_ai8", "int8 weights and activations", 8, 8),
     )
 }
 ALIASES = {

@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-DIGITS = ROOT / "sample_apps" / "checkpoints" / "mobilevitv2-digits"
+CHECKPOINTS = ROOT / "sample_apps" / "checkpoints"
+DIGITS = CHECKPOINTS / "mobilevitv2-digits"
 TIMEOUT_S = 900
 
 

@@ -17,7 +17,7 @@ class CoreMLTarget:
     name = "coreml"
     model_file = "model.mlpackage"
     extra = "coreml"
-    modules = ("coremltools",)
+    modules = ("coremltools", "torchao")
     entry: Entry = "rgb_nchw"
     backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "static_wi8_ai8")

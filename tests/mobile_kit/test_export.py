@@ -29,7 +29,7 @@ pytestmark = pytest.mark.usefixtures("paper_targets")
 REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "head": (["--head", "nose"], ("head 'nose'", "Known: base, classification, segmentation")),
     "target": (["--target", "toaster"], ("target 'toaster'", "Known: coreml,")),
-    "recipe": (["--recipe", "fp12"], ("recipe 'fp12'", "Known: fp16, fp32")),
+    "recipe": (["--recipe", "fp12"], ("recipe 'fp12'", "fp16, fp32, int8")),
     "output": (
         ["--target", "paper", "--outputs", "smell"],
         ("output 'smell'", "Known: probabilities, logits, hidden_states"),

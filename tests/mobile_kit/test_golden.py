@@ -3,12 +3,23 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
 from mobile_kit.checkpoints import load
-from mobile_kit.golden import FEW_VALUES, LEAST_SCENES, MOST_SCENES, Answers, read_answers, read_golden, write_golden
+from mobile_kit.golden import (
+    FEW_VALUES,
+    LEAST_SCENES,
+    MOST_SCENES,
+    Answers,
+    Golden,
+    read_answers,
+    read_golden,
+    write_golden,
+)
 from mobile_kit.manifest import Manifest
 from mobile_kit.metrics import sqnr_db
 from mobile_kit.oracle import Oracle
+from mobile_kit.quantization import RECIPES
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
 from tests.small_checkpoints import save, small_model
@@ -16,13 +27,21 @@ from tests.small_checkpoints import save, small_model
 IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))
 
 
-def written(folder: Path, classes: int, half: bool, names: tuple[str, ...] = ("logits",)) -> tuple[Manifest, Oracle]:
+def written(
+    folder: Path,
+    classes: int,
+    half: bool,
+    names: tuple[str, ...] = ("logits",),
+    calibration: NDArray[np.uint8] | None = None,
+) -> tuple[Manifest, Oracle]:
     source = save(small_model("classification", num_labels=classes), folder / "checkpoint")
     shapes = {"logits": (1, classes), "hidden_states_0": (1, 16, 32, 32)}
     outputs = tuple(TensorSpec(name, shapes[name]) for name in names)
     oracle = Oracle(load(str(source)), outputs)
     artifact = folder / "artifact"
-    write_golden(oracle, scene(1), (IMAGE,), {artifact: half, folder / "float32": False}, {"image_size": [64, 64]})
+    recipes = {artifact: RECIPES["fp16" if half else "fp32"], folder / "float32": RECIPES["fp32"]}
+    golden = Golden(scene(1), calibration, least_sqnr_db=12.5)
+    write_golden(oracle, golden, (IMAGE,), recipes, {"image_size": [64, 64]})
     record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
     tensors = [
         {**record, "name": out.name, "shape": list(out.shape), "golden": f"golden/outputs/{out.name}.bin"}
@@ -45,6 +64,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert np.array_equal(golden.inputs["image"], fitted[None])
     assert np.allclose(golden.reference["logits"], oracle.run(oracle.pixel_values(scene(1)))["logits"], atol=1e-6)
     assert answers.model == {"image_size": [64, 64]}
+    assert answers.least_sqnr_db == 12.5
     plain = manifest.folder.with_name("float32")
     assert (plain / "golden/outputs/logits.bin").read_bytes() == golden.reference["logits"].tobytes()
     assert not (plain / "golden/scenes.npz").exists()
@@ -62,6 +82,18 @@ def test_an_output_of_few_values_is_judged_on_more_scenes(classes: int, count: i
     assert np.allclose(np.concatenate(again), np.concatenate(stored), atol=1e-6)
     yardstick = oracle.measure(np.concatenate(values), half=True)[0]["logits"]
     assert answers.yardsticks["logits"].float16_sqnr_db == pytest.approx(yardstick.float16_sqnr_db, abs=1.0)
+
+
+def test_calibration_images_stand_in_for_scenes(tmp_path: Path) -> None:
+    images = np.stack([scene(seed, 64, 64) for seed in range(20)])
+    manifest, oracle = written(tmp_path, 64, half=True, calibration=images)
+    golden, answers = read_golden(manifest), read_answers(manifest)
+    samples = answers.samples(manifest, golden)
+    assert len(samples) == 19
+    for number, sample in zip(answers.scenes, samples, strict=True):
+        assert np.array_equal(sample.inputs["image"][0], images[number])
+        again = oracle.run(oracle.checkpoint.preprocess.arithmetic(images[number]))["logits"]
+        assert np.allclose(again, sample.reference["logits"], atol=1e-6)
 
 
 def test_a_large_output_is_judged_on_the_photo_alone(tmp_path: Path) -> None:

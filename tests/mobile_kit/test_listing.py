@@ -5,6 +5,7 @@ import pytest
 
 from mobile_kit.families import families
 from mobile_kit.listing import listing, to_markdown
+from mobile_kit.quantization import RECIPES
 from tests.conftest import Answer
 from tests.exports import ROOT
 
@@ -21,24 +22,18 @@ def test_the_readme_has_the_printed_matrix(command: Command) -> None:
     assert matrix == answer.out
 
 
-def test_the_matrix_has_a_row_a_head_and_a_column_a_backend() -> None:
-    header, rule, *rows = to_markdown().splitlines()
-    assert [cell.strip() for cell in header.strip("|").split("|")] == [
-        "family",
-        "head",
-        "coreml",
-        "executorch (xnnpack)",
-        "executorch (coreml)",
-        "executorch (vulkan)",
-        "tflite",
-    ]
-    assert rule == "|---" * 7 + "|"
-    assert {row.count("|") for row in (header, *rows)} == {8}
-    vulkan = {row.split("|")[6].strip() for row in rows}
-    assert vulkan == {"fp32"}
-    assert {tuple(cell.strip() for cell in row.split("|")[1:3]) for row in rows} == {
-        (name, head) for name, family in families().items() for head in family.heads
-    }
+def test_the_matrix_has_a_row_a_recipe_and_a_column_a_backend() -> None:
+    recipes, _, heads = to_markdown().partition("\n\n")
+    header, rule, *rows = ([cell.strip() for cell in line.strip("|").split("|")] for line in recipes.splitlines())
+    backends = ["coreml", "executorch (xnnpack)", "executorch (coreml)", "executorch (vulkan)", "tflite"]
+    assert header == ["recipe", *backends]
+    assert rule == ["---"] * 6
+    found = {row[0]: {title for title, cell in zip(backends, row[1:], strict=True) if cell == "yes"} for row in rows}
+    assert list(found) == list(RECIPES)
+    assert found["fp32"] == set(backends)
+    assert found["static_wi8_ai8"] == {"coreml", "executorch (xnnpack)", "tflite"}
+    assert found["dynamic_wi8_afp32"] == {"executorch (xnnpack)", "tflite"}
+    assert heads.splitlines()[2:] == [f"| {name} | {', '.join(family.heads)} |" for name, family in families().items()]
     assert set(families()) == {"cvt", "hiera", "mobilevitv2", "vit_msn"}
 
 
@@ -52,10 +47,10 @@ def test_json_has_all_that_can_be_asked_for(command: Command) -> None:
     assert family["heads"]["segmentation"]["outputs"] == ["mask", "segmenter", "logits", "hidden_states"]
     assert len(family["known_checkpoints"]) == 8
     assert "apple/mobilevitv2-1.0-voc-deeplabv3" in family["known_checkpoints"]
-    assert found["recipes"] == ["fp16", "fp32"]
+    assert found["recipes"] == list(RECIPES)
     assert found["targets"]["executorch"]["recipes"] == {
-        "xnnpack": ["fp16", "fp32"],
-        "coreml": ["fp16", "fp32"],
+        "xnnpack": ["fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8"],
+        "coreml": ["fp32", "fp16"],
         "vulkan": ["fp32"],
     }
     assert found["targets"]["coreml"]["deployment_targets"][""][0] == "iOS17"

@@ -116,7 +116,7 @@ REQUESTS = {
         "fp16",
         "gpu",
         None,
-        "recipe 'fp16' for target 'fake' with gpu: fp16 is slower there. Known: fp32, fp16.",
+        "recipe 'fp16' for target 'fake' with gpu: fp16 is slower there. Known: fp32.",
     ),
 }
 

@@ -1,0 +1,102 @@
+import hashlib
+from pathlib import Path
+
+import numpy as np
+import pytest
+from numpy.typing import NDArray
+from PIL import Image
+
+from mobile_kit.calibration import LEAST_IMAGES, Samples, read_calibration
+from mobile_kit.errors import ImageError
+from mobile_kit.preprocess import Preprocess
+from mobile_kit.scenes import scene
+
+PREPROCESS = Preprocess({"height": 16, "width": 24}, None, "bilinear", "RGB", 1 / 255, (0.5,) * 3, (0.5,) * 3)
+GRAY = Preprocess({"height": 16, "width": 24}, None, "bilinear", "GRAY", 1 / 255, (0.5,), (0.5,))
+
+
+def photo(number: int) -> NDArray[np.uint8]:
+    return scene(number, 40, 50)
+
+
+@pytest.fixture
+def folder(tmp_path: Path) -> Path:
+    """Twenty scenes, half of them in a folder below."""
+    (tmp_path / "below").mkdir()
+    for number in range(20):
+        place = tmp_path if number % 2 else tmp_path / "below"
+        Image.fromarray(photo(number)).save(place / f"{number:02}.png")
+    return tmp_path
+
+
+def paths(folder: Path) -> list[Path]:
+    return sorted(folder.rglob("*.png"))
+
+
+def test_images_are_chosen_evenly_and_always_the_same(folder: Path) -> None:
+    found = read_calibration(folder, PREPROCESS, 10)
+    assert found.images.shape == (10, 16, 24, 3)
+    chosen = [paths(folder)[place] for place in np.linspace(0, 19, 10).round().astype(int)]
+    for image, path in zip(found.images, chosen, strict=True):
+        assert np.array_equal(image, PREPROCESS.geometry(np.asarray(Image.open(path))))
+    assert np.array_equal(found.photo, np.asarray(Image.open(chosen[0])))
+    assert np.array_equal(read_calibration(folder, PREPROCESS, 10).images, found.images)
+
+
+def test_no_more_than_there_are(folder: Path) -> None:
+    found = read_calibration(folder, PREPROCESS, 128)
+    assert found.record == {"images": 20, "sha256": hashlib.sha256(found.images.tobytes()).hexdigest()}
+
+
+def test_what_cannot_be_read_is_named_and_replaced(folder: Path) -> None:
+    broken = paths(folder)[0]
+    broken.write_bytes(b"no image")
+    found = read_calibration(folder, PREPROCESS, 10)
+    assert found.unreadable == (broken.relative_to(folder).as_posix(),)
+    assert len(found.images) == 10
+
+
+def test_too_few_images_are_refused(folder: Path) -> None:
+    for path in paths(folder)[LEAST_IMAGES - 1 :]:
+        path.write_bytes(b"no image")
+    with pytest.raises(ImageError, match=r"7 images can be read; 13 can't be decoded: .*\. Give at least 8"):
+        read_calibration(folder, PREPROCESS, 128)
+
+
+def test_the_same_image_again_and_again_is_refused(folder: Path) -> None:
+    for path in paths(folder):
+        Image.fromarray(photo(1)).save(path)
+    with pytest.raises(ImageError, match="all 20 images are the same"):
+        read_calibration(folder, PREPROCESS, 128)
+
+
+def test_images_of_another_kind_are_refused(folder: Path) -> None:
+    with pytest.raises(ImageError, match="have colours, and the model reads gray ones"):
+        read_calibration(folder, GRAY, 128)
+    for number, path in enumerate(paths(folder)):
+        Image.fromarray(photo(number)).convert("L").save(path)
+    with pytest.raises(ImageError, match="are gray, and the model reads colours"):
+        read_calibration(folder, PREPROCESS, 128)
+    assert read_calibration(folder, GRAY, 128).images.shape == (20, 16, 24, 1)
+
+
+def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
+    with pytest.raises(ImageError, match="not a folder"):
+        read_calibration(tmp_path / "nowhere", PREPROCESS, 128)
+
+
+def test_samples_are_what_enters_a_graph() -> None:
+    images = np.stack([photo(number)[:16, :24] for number in range(3)])
+    noise, seen = np.ones((1, 4), np.float32), list[int]()
+
+    def enter(image: NDArray[np.uint8]) -> NDArray[np.float32]:
+        return PREPROCESS.as_example(image, "rgb_nchw")
+
+    samples = Samples(images, "image", enter, {"noise": noise}, seen.append)
+    assert len(samples) == 3
+    for image, sample in zip(images, samples, strict=True):
+        assert list(sample) == ["image", "noise"]
+        assert sample["image"].dtype == np.float32
+        assert np.array_equal(sample["image"][0], image.transpose(2, 0, 1))
+    assert seen == [1, 2, 3]
+    assert len(samples[1:]) == 2
