@@ -7,11 +7,11 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from mobile_kit.parts import Part
 from mobile_kit.spec import CommonModel
-from mobile_kit.target import Array
 
 __all__ = ["annotate", "int8_activations", "int8_weights", "is_annotated", "part_of", "quantize"]
 
@@ -21,7 +21,7 @@ ANNOTATION = "quantization_annotation"
 
 
 def quantize(
-    model: CommonModel, inputs: tuple[Tensor, ...], samples: Sequence[Mapping[str, Array]], quantizer: Any
+    model: CommonModel, inputs: tuple[Tensor, ...], samples: Sequence[Mapping[str, NDArray[Any]]], quantizer: Any
 ) -> nn.Module:
     """Return a model with what a quantizer annotates in integers.
 

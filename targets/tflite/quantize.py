@@ -68,7 +68,7 @@ def choose_int8(operations: Sequence[Operation], float_parts: Iterable[str]) -> 
     wanted = _wanted(operations, chosen)
     for op in (op for op in operations if op.is_layout):
         sources = [tensor for tensor in op.inputs if tensor in makers]
-        if sources and (all(tensor in int8 for tensor in sources) or op.outputs <= wanted):
+        if (sources and all(tensor in int8 for tensor in sources)) or op.outputs <= wanted:
             chosen.add(op.name)
             int8 |= op.outputs
     return frozenset(chosen)

@@ -3,12 +3,12 @@ import pytest
 from mobile_kit.families import families
 from mobile_kit.parts import FIRST, KINDS, LAST, Part, parts_of
 from mobile_kit.spec import CommonModel
-from tests.small_families import CVT, HIERA, VIT_MSN, SmallFamily
+from tests.small_families import CVT, HIERA, VIT_MSN, Small
 
 FAMILIES = {small.family: small for small in (CVT, HIERA, VIT_MSN)}
 
 
-def model(small: SmallFamily) -> CommonModel:
+def model(small: Small) -> CommonModel:
     return families()[small.family].build(small.model("classification", (64, 64), {}), "classification", (64, 64), ())
 
 
