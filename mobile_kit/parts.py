@@ -11,7 +11,7 @@ from torch import nn
 
 from mobile_kit.spec import CommonModel
 
-__all__ = ["FIRST", "KINDS", "LAST", "Part", "parts_of"]
+__all__ = ["FIRST", "KINDS", "LAST", "OTHER", "Part", "parts_of"]
 
 # Kinds by torch's own classes; the building blocks of `layers` and of the families name their kind themselves.
 TORCH_KINDS: tuple[tuple[type[nn.Module], str], ...] = ((nn.Conv2d, "convolutions"), (nn.Linear, "linear layers"))

@@ -255,7 +255,7 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
 def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
     yardstick = answers.yardsticks[spec.name]
     if spec.meaning in DISCRETE:
-        return _discrete_parity(spec, manifest, yardstick, got, want)
+        return _discrete_parity(spec, manifest, answers, got, want)
     error, noise = metrics.distance(got, want), metrics.sqnr_db(got, want)
     classes = spec.layout == "NK"
     maps = spec.meaning == "logits" and not classes
@@ -294,11 +294,9 @@ def _least_sqnr_db(spec: TensorSpec, manifest: Manifest, answers: Answers) -> fl
     return min(own - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB)
 
 
-def _discrete_parity(
-    spec: TensorSpec, manifest: Manifest, yardstick: Yardstick, got: Array, want: Array
-) -> OutputParity:
+def _discrete_parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
     agreement = metrics.pixel_agreement(got, want)
-    limit = _most_changed(manifest, yardstick) if spec.meaning == "mask" else 0.0
+    limit = _most_changed(spec, manifest, answers)
     return OutputParity(
         name=spec.name,
         max_error=None,
@@ -308,16 +306,19 @@ def _discrete_parity(
         top5=None,
         pixel_agreement=agreement,
         mean_iou=metrics.mean_iou(got, want) if spec.meaning == "mask" else None,
-        bound=f"pixel agreement >= {1 - limit:.4f}",
-        passed=agreement >= 1 - limit,
+        bound="not judged" if limit is None else f"pixel agreement >= {1 - limit:.4f}",
+        passed=limit is None or agreement >= 1 - limit,
     )
 
 
-def _most_changed(manifest: Manifest, yardstick: Yardstick) -> float:
-    """Return the part of a class map's pixels that may change."""
-    bits = manifest.data["recipe"]["weight_bits"]
+def _most_changed(spec: TensorSpec, manifest: Manifest, answers: Answers) -> float | None:
+    """Return the part of an output's integers that may change, null where they aren't judged."""
+    if spec.meaning != "mask":
+        return 0.0
+    bits, yardstick = manifest.data["recipe"]["weight_bits"], answers.yardsticks[spec.name]
     if bits < 16:
-        return QUANTIZED_MASK_BOUND
+        # With decibels of the user's own, classes may change as they do.
+        return QUANTIZED_MASK_BOUND if answers.least_sqnr_db is None else None
     own = yardstick.float16_changed if bits == 16 else yardstick.float32_error
     return max(MASK_BOUND, MASK_FACTOR * (own or 0.0))
 

@@ -66,6 +66,9 @@ def _quantizer(parts: Mapping[str, Part], left: Collection[str], dynamic: bool) 
                 if not dynamic and node.target is aten.mean.dim and wanted(node):
                     # A scale of its own: that of what it is the mean of is far too coarse.
                     annotate(node, {node.args[0]: int8_activations()}, int8_activations())
+                if node.target is aten.upsample_bilinear2d.vec:
+                    # ExecuTorch 1.4 mixes up the axes of a map that becomes integers and floats again before it.
+                    node.args[0].meta.pop("quantization_annotation", None)
             propagate_annotation(model)
             while sum(_shared(node) for node in computing if node.target is aten.slice.Tensor):
                 propagate_annotation(model)

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mobile_kit.parts import LAST, Part, parts_of
+from mobile_kit.parts import LAST, OTHER, Part, parts_of
 from mobile_kit.spec import CommonModel
 
 __all__ = ["Operation", "read_operations", "scopes"]
@@ -19,13 +19,17 @@ LAST_KINDS = {"CONV_2D": "convolutions", "FULLY_CONNECTED": "linear layers", "SO
 
 @dataclass(frozen=True)
 class Operation:
-    """One operation. name: of its first output, as the quantizer knows it. inputs, outputs: tensors by number."""
+    """One operation. name: of its first output, as the quantizer knows it. inputs, outputs: tensors by number.
+
+    reads_entry: whether it reads an input of the file.
+    """
 
     kind: str
     name: str
     part: Part
     inputs: frozenset[int]
     outputs: frozenset[int]
+    reads_entry: bool
 
     @property
     def is_layout(self) -> bool:
@@ -45,6 +49,8 @@ def scopes(model: CommonModel) -> dict[str, Part]:
         listed = isinstance(module, nn.ModuleList)
         scope_of[path] = scope_of[outer] if listed else f"{scope_of[outer]}/{kind}_{attribute}" if path else kind
         found.setdefault(scope_of[path], parts[path])
+        # Of what is around a module, only what is called too is in the names.
+        found.setdefault(f"{kind}_{attribute}", parts[path])
     return found
 
 
@@ -55,14 +61,18 @@ def read_operations(path: Path, parts: Mapping[str, Part]) -> list[Operation]:
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
     interpreter = Interpreter(str(path), experimental_op_resolver_type=plain)
     names = {int(tensor["index"]): str(tensor["name"]) for tensor in interpreter.get_tensor_details()}
+    entries = {int(detail["index"]) for detail in interpreter.get_input_details()}
     made: dict[int, Operation] = {}
     for detail in interpreter._get_ops_details():
         inputs, outputs = (frozenset(int(tensor) for tensor in detail[role]) for role in ("inputs", "outputs"))
         name = names[int(detail["outputs"][0])]
         before = next((made[tensor].part for tensor in inputs if tensor in made), None)
         # An operation that was fused from several is called after all of them, the last one first.
-        part = parts.get(name.partition(";")[0]) or _part_of_output(detail["op_name"], before)
-        made |= dict.fromkeys(outputs, Operation(detail["op_name"], name, part, inputs, outputs))
+        scope = name.partition(";")[0]
+        part = parts.get(scope) or parts.get(scope.rpartition("/")[2]) or _part_of_output(detail["op_name"], before)
+        made |= dict.fromkeys(
+            outputs, Operation(detail["op_name"], name, part, inputs, outputs, bool(inputs & entries))
+        )
     return list(dict.fromkeys(made.values()))
 
 
@@ -70,5 +80,4 @@ def _part_of_output(kind: str, before: Part | None) -> Part:
     """Return the part of an operation that gives an output of the file, and is called after that."""
     if kind in LAST_KINDS:
         return Part(LAST_KINDS[kind], "", LAST)
-    assert before is not None, kind
-    return before
+    return before or Part(OTHER, "")

@@ -7,8 +7,10 @@ from typing import Any
 
 import numpy as np
 
+from mobile_kit.errors import LoweringError
 from mobile_kit.spec import TensorSpec
 from mobile_kit.target import Array
+from targets.tflite.container import pack, unpack
 from targets.tflite.operations import Operation
 
 __all__ = ["Ranges", "choose_int8", "measure_ranges", "to_dynamic", "to_float16_weights", "to_int8", "to_int8_weights"]
@@ -61,13 +63,16 @@ def choose_int8(operations: Sequence[Operation], float_parts: Iterable[str]) -> 
     """Return the names of the operations to compute in int8. float_parts: names of parts that are to stay in float."""
     left = {*FLOAT_KINDS, *float_parts}
     computing = [op for op in operations if not op.is_layout]
-    chosen = {op.name for op in computing if _fits(op) and not op.part.among(left)}
-    # Values move in int8 where they come so, or go where they are wanted so.
     makers = {tensor: op for op in operations for tensor in op.outputs}
+    exact = _exact(operations, makers)
+    chosen = {op.name for op in computing if _fits(op) and not op.part.among(left) and not op.outputs <= exact}
+    # Values move in int8 where they come so, or go where they are wanted so.
     int8 = {tensor for op in computing if op.name in chosen for tensor in op.outputs}
     wanted = _wanted(operations, chosen)
     for op in (op for op in operations if op.is_layout):
         sources = [tensor for tensor in op.inputs if tensor in makers]
+        if op.outputs <= exact:
+            continue
         if (sources and all(tensor in int8 for tensor in sources)) or op.outputs <= wanted:
             chosen.add(op.name)
             int8 |= op.outputs
@@ -77,6 +82,16 @@ def choose_int8(operations: Sequence[Operation], float_parts: Iterable[str]) -> 
 def _fits(op: Operation) -> bool:
     # A product of two activations may come as a linear layer, whose weights then aren't constant.
     return op.kind in INT8 and not (op.kind == "FULLY_CONNECTED" and op.part.kind == "attention products")
+
+
+def _exact(operations: Sequence[Operation], makers: Mapping[int, Operation]) -> set[int]:
+    """Return the tensors that depend on nothing but what is always float, such as a mask that ranked noise gives."""
+    exact: set[int] = set()
+    for op in operations:
+        sources = [] if op.reads_entry else [tensor for tensor in op.inputs if tensor in makers]
+        if op.part.kind == "always float" or (sources and all(tensor in exact for tensor in sources)):
+            exact |= op.outputs
+    return exact
 
 
 def _wanted(operations: Sequence[Operation], chosen: set[str]) -> set[int]:
@@ -123,7 +138,7 @@ def measure_ranges(path: Path, samples: Sequence[Mapping[str, Array]], inputs: S
 def to_int8(path: Path, int8: frozenset[str], operations: Sequence[Operation], ranges: Ranges, image: bool) -> bytes:
     """Return the file with the operations of some names in int8.
 
-    image: its input becomes the bytes of an image, with no operation in front that would turn them into numbers.
+    image: its first input becomes the bytes of an image, with nothing in front that would turn them into floats.
     """
     from ai_edge_quantizer import qtyping
 
@@ -132,22 +147,30 @@ def to_int8(path: Path, int8: frozenset[str], operations: Sequence[Operation], r
     engine.add_static_config(".*", kinds.ALL_SUPPORTED, 8, 8)
     left = "|".join(re.escape(op.name) for op in operations if op.name not in int8)
     engine.update_quantization_recipe(f"^({left});?$", kinds.ALL_SUPPORTED, None, "no_quantize")
-    engine.update_quantization_recipe(".*", kinds.OUTPUT, None, "no_quantize")
-    engine.update_quantization_recipe(".*", kinds.INPUT, None, "no_quantize")
-    if image:
-        engine.update_quantization_recipe("^serving_default_args_0", kinds.INPUT, _bytes())
-    return _quantized(engine, ranges)
+    for role in (kinds.INPUT, kinds.OUTPUT):
+        engine.update_quantization_recipe(".*", role, None, "no_quantize")
+    model = _quantized(engine, ranges)
+    return _taking_bytes(model) if image else model
 
 
-def _bytes() -> Any:
-    from ai_edge_quantizer import qtyping
+def _taking_bytes(model: bytes) -> bytes:
+    """Let a file whose first input is made integers at once take the bytes of an image instead.
 
-    tensor = qtyping.TensorQuantizationConfig
-    return qtyping.OpQuantizationConfig(
-        activation_tensor_config=tensor(8, symmetric=False, dtype=qtyping.TensorDataType.UINT),
-        weight_tensor_config=tensor(8, symmetric=True, granularity=qtyping.QuantGranularity.CHANNELWISE),
-        compute_precision=qtyping.ComputePrecision.INTEGER,
-    )
+    Raises: LoweringError where something else reads it too.
+    """
+    from ai_edge_litert import schema_py_generated as schema
+
+    container = unpack(model)
+    graph, codes = container.model.subgraphs[0], container.model.operatorCodes
+    image = graph.inputs[0]
+    readers = {codes[op.opcodeIndex].builtinCode for op in graph.operators if image in op.inputs}
+    if readers != {schema.BuiltinOperator.QUANTIZE}:
+        raise LoweringError("image of an int8 file: is read as floats. Report it with the checkpoint's config.")
+    # A byte is the number that it was measured as, 0 to 255.
+    numbers = schema.QuantizationParametersT()
+    numbers.scale, numbers.zeroPoint = [1.0], [0]
+    graph.tensors[image].type, graph.tensors[image].quantization = schema.TensorType.UINT8, numbers
+    return pack(container)
 
 
 def _engine(path: Path) -> Any:
