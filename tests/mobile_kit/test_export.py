@@ -30,6 +30,14 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     "head": (["--head", "nose"], ("head 'nose'", "Known: base, classification, segmentation")),
     "target": (["--target", "toaster"], ("target 'toaster'", "Known: coreml,")),
     "recipe": (["--recipe", "fp12"], ("recipe 'fp12'", "fp16, fp32, int8")),
+    "recipe of another target": (
+        ["--target", "executorch", "--recipe", "int8-weight"],
+        ("recipe 'weight_only_wi8_afp32'", "XNNPACK", "Known: fp32, fp16, dynamic_wi8_afp32, static_wi8_ai8"),
+    ),
+    "static recipe without images": (
+        ["--target", "tflite", "--recipe", "int8"],
+        ("recipe 'static_wi8_ai8'", "Add --calibration"),
+    ),
     "output": (
         ["--target", "paper", "--outputs", "smell"],
         ("output 'smell'", "Known: probabilities, logits, hidden_states"),
