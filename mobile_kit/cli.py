@@ -49,7 +49,7 @@ def _parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(required=True, metavar="COMMAND")
-    for add in (_add_export, _add_verify, _add_predict, _add_list, _add_doctor, _add_demo):
+    for add in (_add_export, _add_verify, _add_evaluate, _add_predict, _add_list, _add_doctor, _add_demo):
         add(commands)
     return parser
 
@@ -93,6 +93,20 @@ def _add_verify(commands: Any) -> None:
     parser = _command(commands, "verify", _verify, "Hold artifacts against the checkpoint; exit 1 where one differs.")
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
     parser.add_argument("--images", type=Path, metavar="DIR", help="compare on these images too")
+    parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
+    parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+
+
+def _add_evaluate(commands: Any) -> None:
+    parser = _command(commands, "evaluate", _evaluate, "Measure the accuracy of artifacts on labelled images.")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument(
+        "--images",
+        type=Path,
+        required=True,
+        metavar="DIR|CSV",
+        help="a folder a class, a CSV of image and label, or images with masks",
+    )
     parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
     parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
 
@@ -208,6 +222,26 @@ def _print_report(folder: Path, report: Any, reason: str | None) -> None:
         print(f"  {out.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()) + f"; {out.bound}")
     for name, moved in report.canary.items():
         print(f"  red and blue swapped: {name} moves by {moved:.3g}")
+
+
+def _evaluate(options: argparse.Namespace) -> int:
+    from mobile_kit.evaluate import EvaluateOptions, evaluate
+    from mobile_kit.progress import Progress
+
+    asked = EvaluateOptions(tuple(options.artifacts), options.images, options.checkpoint, options.allow_pickle)
+    with Progress() as progress:
+        scores = evaluate(asked, progress)
+    if options.json:
+        _print_json([asdict(score) for score in scores])
+        return 0
+    header = ("artifact", "images", "metric", "value", "checkpoint's", "difference", "95 % confidence")
+    shown = [
+        (s.artifact, s.images, s.metric, f"{s.value:.2%}", f"{s.checkpoint:.2%}", f"{s.difference:+.2%}")
+        for s in scores
+    ]
+    intervals = [f"{s.interval[0]:+.2%} to {s.interval[1]:+.2%}" for s in scores]
+    _print_table(header, [(*map(str, row), interval) for row, interval in zip(shown, intervals, strict=True)])
+    return 0
 
 
 def _predict(options: argparse.Namespace) -> int:

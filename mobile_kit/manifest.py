@@ -34,7 +34,7 @@ __all__ = [
 MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 # Written after the manifest, by commands that measure the artifact.
-UNLISTED = (MANIFEST, "verify.json")
+UNLISTED = (MANIFEST, "verify.json", "evaluation.jsonl")
 
 
 @dataclass(frozen=True)

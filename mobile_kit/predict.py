@@ -16,7 +16,7 @@ from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.target import Array
 
-__all__ = ["Prediction", "Predictor", "predict"]
+__all__ = ["Prediction", "Predictor", "class_map", "predict"]
 
 LEGEND_ROW_PX = 22
 # A class is named in the legend where it covers at least this part of the picture.
@@ -102,7 +102,7 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
                 f"artifact {folder}: its {name} aren't finite numbers for {image}. Verify it, or use fp32."
             )
     scores = _probabilities(outputs) if head == "classification" else None
-    classes = None if scores is not None else _class_map(predictor.manifest, outputs)
+    classes = None if scores is not None else class_map(predictor.manifest, outputs)
     if classes is not None:
         scores = np.bincount(classes.ravel(), minlength=predictor.manifest.data["model"]["num_labels"]) / classes.size
     assert scores is not None
@@ -123,7 +123,7 @@ def _probabilities(outputs: dict[str, Array]) -> Array:
     return np.asarray(weights / weights.sum())
 
 
-def _class_map(manifest: Manifest, outputs: dict[str, Array]) -> NDArray[np.int64]:
+def class_map(manifest: Manifest, outputs: Mapping[str, Array]) -> NDArray[np.int64]:
     """Return the class of each pixel, (h, w), in the file's own resolution."""
     if "mask" in outputs:
         return outputs["mask"][0].astype(np.int64)

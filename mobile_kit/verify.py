@@ -38,7 +38,7 @@ from mobile_kit.quantization import LEAST_SQNR_DB, recipe
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
-__all__ = ["OutputParity", "VerifyReport", "failure", "verify", "write_report"]
+__all__ = ["OutputParity", "VerifyReport", "failure", "load_oracle", "verify", "write_report"]
 
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
@@ -131,7 +131,7 @@ def verify(
     if report.status == "failed":
         return report
     golden = read_golden(manifest)
-    oracle = _load_oracle(manifest, checkpoint, allow_pickle) if images or checkpoint else None
+    oracle = load_oracle(manifest, checkpoint, allow_pickle) if images or checkpoint else None
     if oracle is not None:
         report = replace(report, checks=(*checks, _check_checkpoint(manifest, oracle, golden)))
     if report.status == "failed":
@@ -195,7 +195,11 @@ def _finite(value: Any) -> Any:
     return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
-def _load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> Oracle:
+def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> Oracle:
+    """Load the checkpoint that an artifact was made from; source: null for the manifest's.
+
+    Raises: CheckpointError where it can't be found or loaded.
+    """
     from mobile_kit.checkpoints import load
 
     model = manifest.data["model"]

@@ -31,6 +31,7 @@ LAYERS = (
     "randomize target",
     "pt2e",
     "layers parts preprocess",
+    "labelled",
     "images metrics progress quantization samples scenes",
     "spec",
     "errors",

@@ -1,0 +1,87 @@
+"""Labelled images: a folder a class as torchvision's ImageFolder has them, a CSV, or masks beside images."""
+
+import csv
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobile_kit.errors import ImageError
+from mobile_kit.images import find_images
+
+__all__ = ["Example", "read_classes", "read_masks"]
+
+MOST_NAMED = 5
+
+
+@dataclass(frozen=True)
+class Example:
+    """An image, and its class by number or its mask; of the two the other is null."""
+
+    image: Path
+    label: int | None = None
+    mask: Path | None = None
+
+
+def read_classes(source: Path, labels: Sequence[str] | None, classes: int) -> list[Example]:
+    """Return the images of a folder with a folder a class, or of a CSV with the columns image and label.
+
+    A class is called by its label in the checkpoint, or by its number. Paths in a CSV are relative to it.
+    Raises: ImageError where the source is neither, where a class is none of the checkpoint's (naming which), or where
+        an image is missing.
+    """
+    known = {str(number): number for number in range(classes)}
+    known |= {label: number for number, label in enumerate(labels or ())}
+    pairs = _rows(source) if source.is_file() else _folders(source)
+    strange = sorted({name for _, name in pairs if name not in known})
+    if strange:
+        raise ImageError(
+            f"labels {source}: {_some(strange)} {'is' if len(strange) == 1 else 'are'} no class of the checkpoint, "
+            f"which has {_some(list(labels) if labels else list(known))}. Name them by label or by number."
+        )
+    return [Example(path, known[name]) for path, name in pairs]
+
+
+def read_masks(folder: Path) -> list[Example]:
+    """Return the images below a folder that have a mask: `masks/NAME.png` for `images/NAME.*`, or beside `NAME.jpg`.
+
+    A mask's pixels are numbers of classes; 255 is ignored.
+    Raises: ImageError where there is none.
+    """
+    found = []
+    for image in find_images(folder):
+        parts = ["masks" if part == "images" else part for part in image.relative_to(folder).parts]
+        mask = folder.joinpath(*parts).with_suffix(".png")
+        if mask != image and mask.is_file():
+            found.append(Example(image, mask=mask))
+    if not found:
+        raise ImageError(
+            f"labels {folder}: no image has a mask. Put NAME.png into masks/ for images/NAME.jpg, or beside NAME.jpg."
+        )
+    return found
+
+
+def _folders(folder: Path) -> list[tuple[Path, str]]:
+    pairs = [(path, path.relative_to(folder).parts[0]) for path in find_images(folder) if path.parent != folder]
+    if not pairs:
+        raise ImageError(f"labels {folder}: its images are in no folder of a class. Give DIR/CLASS/IMAGE, or a CSV.")
+    return pairs
+
+
+def _rows(path: Path) -> list[tuple[Path, str]]:
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            rows = list(csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise ImageError(f"labels {path}: can't be read ({exc}). Give a CSV with the columns image and label.") from exc
+    if not rows or not {"image", "label"} <= rows[0].keys():
+        raise ImageError(f"labels {path}: has no columns image and label. Give a CSV with both.")
+    pairs = [(path.parent / row["image"], row["label"].strip()) for row in rows]
+    missing = [str(image) for image, _ in pairs if not image.is_file()]
+    if missing:
+        raise ImageError(f"labels {path}: {len(missing)} images are missing: {_some(missing)}. Check the paths.")
+    return pairs
+
+
+def _some(names: Sequence[str]) -> str:
+    rest = len(names) - MOST_NAMED
+    return ", ".join(repr(name) for name in names[:MOST_NAMED]) + (f" and {rest} more" if rest > 0 else "")
