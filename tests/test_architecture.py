@@ -15,8 +15,8 @@ ROOT = Path(__file__).resolve().parents[1]
 LAYERS = (
     "__main__",
     "cli",
-    "demo",
-    "bundle doctor evaluate export listing predict report sensitivity serve",
+    "demo evaluate",
+    "bundle doctor export listing predict report sensitivity serve",
     "pool staging",
     "profiling worker",
     "devices verify",
