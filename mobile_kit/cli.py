@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import re
 import signal
 import sys
@@ -76,7 +77,9 @@ def _add_export(commands: Any) -> None:
     parser.add_argument(
         "--calibration-samples", type=_positive, default=128, metavar="N", help="how many of them; default %(default)s"
     )
-    parser.add_argument("--min-sqnr", type=float, metavar="DB", help="what quantized files keep; default: by recipe")
+    parser.add_argument(
+        "--min-sqnr", type=_decibels, metavar="DB", help="what quantized files keep; default: by recipe"
+    )
     parser.add_argument("--deployment-target", metavar="iOSN", help="oldest system of a Core ML model; default iOS17")
     parser.add_argument("--image-size", type=_size, metavar="N|HxW", help="pixels; default: the processor's own")
     parser.add_argument("--input", choices=("image", "pixel_values"), default="image", help="what the file takes")
@@ -333,6 +336,16 @@ def _positive(text: str) -> int:
     if not text.isdigit() or int(text) < 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
     return int(text)
+
+
+def _decibels(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of decibels, such as 20")
+    return value
 
 
 def _megabytes(count: int) -> str:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_kit.calibration import Calibration, read_calibration
+from mobile_kit.calibration import LEAST_IMAGES, Calibration, read_calibration
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.families import Head
@@ -240,7 +240,12 @@ def _check_calibration(options: ExportOptions, used: QuantRecipe) -> None:
     if used.calibrated and options.calibration is None:
         raise UnsupportedError(
             f"recipe {used.name!r}: measures the activations' ranges on images, and none were given. Add --calibration "
-            "with a folder of at least 8, better 100, such as the app will see."
+            f"with a folder of at least {LEAST_IMAGES}, better 100, such as the app will see."
+        )
+    if used.calibrated and options.calibration_samples < LEAST_IMAGES:
+        raise UnsupportedError(
+            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say nothing of the others. "
+            "Give more, or leave it out."
         )
 
 

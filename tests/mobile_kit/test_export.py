@@ -38,6 +38,10 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
         ["--target", "tflite", "--recipe", "int8"],
         ("recipe 'static_wi8_ai8'", "Add --calibration"),
     ),
+    "too few images asked for": (
+        ["--target", "tflite", "--recipe", "int8", "--calibration", ".", "--calibration-samples", "7"],
+        ("--calibration-samples 7", "fewer than 8"),
+    ),
     "output": (
         ["--target", "paper", "--outputs", "smell"],
         ("output 'smell'", "Known: probabilities, logits, hidden_states"),
@@ -122,6 +126,7 @@ USAGE = {
     "no model": ["export", "--out", "x"],
     "no names": ["export", "model", "--out", "x", "--target", ","],
     "no size": ["export", "model", "--out", "x", "--image-size", "0"],
+    "no decibels": ["export", "model", "--out", "x", "--min-sqnr", "nan"],
     "no such input": ["export", "model", "--out", "x", "--input", "sound"],
     "unknown option": ["export", "model", "--out", "x", "--fast"],
 }
