@@ -244,7 +244,7 @@ def _check_calibration(options: ExportOptions, used: QuantRecipe) -> None:
         )
     if used.calibrated and options.calibration_samples < LEAST_IMAGES:
         raise UnsupportedError(
-            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say nothing of the others. "
+            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say little. "
             "Give more, or leave it out."
         )
 
