@@ -152,7 +152,11 @@ def test_no_tensor_has_more_axes_than_a_phone_takes(exported: Export) -> None:
 
 
 # ExecuTorch's delegates that run on a device only.
-DELEGATES = [("coreml", "fp32"), ("coreml", "fp16"), pytest.param("vulkan", "fp32", marks=pytest.mark.slow)]
+DELEGATES = [
+    ("coreml", "fp16"),
+    pytest.param("coreml", "fp32", marks=pytest.mark.slow),
+    pytest.param("vulkan", "fp32", marks=pytest.mark.slow),
+]
 
 
 @pytest.mark.parametrize(("delegate", "recipe"), DELEGATES)

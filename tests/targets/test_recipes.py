@@ -28,7 +28,7 @@ SERVED = {
     "tflite": ("static_wi8_ai8", "weight_only_wi8_afp32", "dynamic_wi8_afp32"),
 }
 VIEWS = 120
-FAST = [("vit_msn", "coreml"), ("vit_msn", "executorch"), ("vit_msn", "tflite"), ("mobilevitv2", "tflite")]
+FAST = [("vit_msn", "coreml"), ("vit_msn", "executorch"), ("vit_msn", "tflite")]
 ALL = [(family, target) for family in ("cvt", "hiera", "mobilevitv2", "vit_msn") for target in SERVED]
 PARAMETERS = [pytest.param(cell, marks=() if cell in FAST else pytest.mark.slow, id="-".join(cell)) for cell in ALL]
 
