@@ -15,8 +15,8 @@ Command = Callable[..., Answer]
 
 # The trained checkpoint reads 98 % of unseen digits and, with red and blue swapped, 1 %: on 20 of them a miss or two.
 LEAST_ACCURACY, GREATEST_SWAPPED = 0.9, 0.1
-# Decibels of the logits of an int8 file, of which 21.4 were measured at least. Those for the other targets take a minute
-# each, and are looked at in tests/targets/test_recipes.py.
+# Decibels of the logits of an int8 file: 21.4 were measured at least. Files for the other targets take a minute each,
+# and are looked at in tests/targets/test_recipes.py.
 LEAST_DB = 20
 
 

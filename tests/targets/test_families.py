@@ -36,7 +36,7 @@ class Case:
     changes: dict[str, Any] | None = None
     options: dict[str, Any] | None = None
     asked: str = ""
-    recipes: tuple[str, ...] = tuple(RECIPES)
+    recipes: tuple[str, ...] = ("fp32", "fp16")
     photos: int = SCENES
 
 

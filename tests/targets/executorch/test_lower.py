@@ -62,7 +62,7 @@ def test_fp16_leaves_only_its_casts_outside(
 
 
 def test_fp16_halves_the_weights(digits: Export) -> None:
-    sizes = {recipe: digits.records[f"executorch-xnnpack-{recipe}"]["bytes"] for recipe in RECIPES}
+    sizes = {recipe: digits.records[f"executorch-xnnpack-{recipe}"]["bytes"] for recipe in ("fp32", "fp16")}
     assert sizes["fp16"] < 0.75 * sizes["fp32"]
 
 
@@ -96,7 +96,7 @@ def test_core_ml_s_delegate_takes_the_whole_graph(delegates: Export, recipe: str
 
 
 def test_core_ml_s_delegate_holds_two_bytes_a_parameter_in_fp16(delegates: Export) -> None:
-    sizes = {recipe: delegates.records[f"executorch-coreml-{recipe}"]["bytes"] for recipe in RECIPES}
+    sizes = {recipe: delegates.records[f"executorch-coreml-{recipe}"]["bytes"] for recipe in ("fp32", "fp16")}
     parameters = manifest_of(delegates, "coreml-fp16").data["model"]["num_parameters"]
     # Batch norms are folded away: 0.85 of all parameters are left.
     assert sizes["fp32"] - sizes["fp16"] > 0.8 * 2 * parameters
