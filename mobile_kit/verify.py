@@ -319,10 +319,12 @@ def _most_changed(spec: TensorSpec, manifest: Manifest, answers: Answers) -> flo
     """Return the part of an output's integers that may change, null where they aren't judged."""
     if spec.meaning != "mask":
         return 0.0
-    bits, yardstick = manifest.data["recipe"]["weight_bits"], answers.yardsticks[spec.name]
-    if bits < 16:
-        # With decibels of the user's own, classes may change as they do.
-        return QUANTIZED_MASK_BOUND if answers.least_sqnr_db is None else None
+    used, yardstick = recipe(manifest.data["recipe"]["name"]), answers.yardsticks[spec.name]
+    bits = used.weight_bits
+    if used.quantized:
+        # Where the user asks for fewer decibels than the recipe does, classes may change as they do.
+        fewer = answers.least_sqnr_db is not None and answers.least_sqnr_db < LEAST_SQNR_DB[used.name]
+        return None if fewer else QUANTIZED_MASK_BOUND
     own = yardstick.float16_changed if bits == 16 else yardstick.float32_error
     return max(MASK_BOUND, MASK_FACTOR * (own or 0.0))
 
