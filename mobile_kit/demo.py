@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.checkpoints import load
-from mobile_kit.errors import LoweringError
+from mobile_kit.errors import LoweringError, unknown
 from mobile_kit.export import Exported, ExportOptions, export
 from mobile_kit.oracle import Oracle
 from mobile_kit.predict import Predictor
@@ -21,7 +21,7 @@ from mobile_kit.progress import Progress
 from mobile_kit.quantization import recipe
 from mobile_kit.spec import TensorSpec
 
-__all__ = ["DemoOptions", "DemoRow", "demo"]
+__all__ = ["DemoOptions", "DemoRow", "demo", "shipped_families"]
 
 VIEWS_SEED = 1
 # Views of the scans that were trained on, for static recipes.
@@ -47,13 +47,13 @@ class DemoRow:
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to show. families: those whose trained checkpoint FAMILY-digits is shipped. targets: empty for all.
+    """What to show. family: null for all whose trained checkpoint is shipped. targets: empty for all.
 
     views: how many unseen digits each file is measured on.
     """
 
     out: Path
-    families: tuple[str, ...]
+    family: str | None
     targets: tuple[str, ...]
     recipes: tuple[str, ...]
     views: int
@@ -62,9 +62,20 @@ class DemoOptions:
 def demo(options: DemoOptions, progress: Progress) -> list[DemoRow]:
     """Export shipped checkpoints and measure each file on unseen digits.
 
-    Raises: LoweringError where a target failed; what the others raise.
+    Raises: UnsupportedError for a family of which none is shipped; LoweringError where a target failed; what the
+        others raise.
     """
-    return [row for family in options.families for row in _rows(family, options, progress)]
+    shipped = shipped_families()
+    if options.family is not None and options.family not in shipped:
+        raise unknown("family", options.family, shipped)
+    families = shipped if options.family is None else (options.family,)
+    return [row for family in families for row in _rows(family, options, progress)]
+
+
+def shipped_families() -> tuple[str, ...]:
+    """Return the families whose trained checkpoint FAMILY-digits is shipped."""
+    names = (folder.name for folder in resources.files("sample_apps.checkpoints").iterdir())
+    return tuple(sorted(name.removesuffix("-digits") for name in names if name.endswith("-digits")))
 
 
 def _rows(family: str, options: DemoOptions, progress: Progress) -> list[DemoRow]:

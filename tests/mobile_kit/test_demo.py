@@ -4,8 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.cli import SHIPPED
-from mobile_kit.demo import DemoOptions, demo
+from mobile_kit.demo import DemoOptions, demo, shipped_families
 from mobile_kit.errors import LoweringError
 from mobile_kit.manifest import read_manifest
 from mobile_kit.progress import Progress
@@ -20,7 +19,7 @@ LEAST_ACCURACY, GREATEST_SWAPPED = 0.9, 0.1
 LEAST_DB = 20
 
 
-@pytest.mark.parametrize("family", SHIPPED)
+@pytest.mark.parametrize("family", shipped_families())
 def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, command: Command) -> None:
     asked = ("--target", "tflite", "--family", family, "--recipe", "int8")
     answer = command("demo", "--out", tmp_path, *asked, "--views", "20", "--json")
@@ -64,10 +63,16 @@ def test_people_get_a_table(tmp_path: Path, command: Command) -> None:
 def test_all_families_are_shown_unless_one_is_named(tmp_path: Path, command: Command) -> None:
     answer = command("demo", "--out", tmp_path, "--recipe", "fp32", "--target", "paper", "--views", "3", "--json")
     folders = [Path(row["file"]).parent.parent.name for row in json.loads(answer.out)]
-    assert folders == [f"{family}-digits" for family in SHIPPED]
+    assert folders == [f"{family}-digits" for family in shipped_families()]
 
 
 @pytest.mark.usefixtures("paper_targets")
 def test_a_failing_target_ends_the_demo(tmp_path: Path) -> None:
     with pytest.raises(LoweringError, match=r"raising-fp32: the toolchain failed .*raising-fp32\.log"):
-        demo(DemoOptions(tmp_path, ("mobilevitv2",), ("paper", "raising"), ("fp32",), 1), Progress(quiet=True))
+        demo(DemoOptions(tmp_path, "mobilevitv2", ("paper", "raising"), ("fp32",), 1), Progress(quiet=True))
+
+
+def test_a_family_that_is_not_shipped_is_refused(tmp_path: Path, command: Command) -> None:
+    answer = command("demo", "--out", tmp_path, "--family", "resnet")
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == "mobile-kit: family 'resnet': unknown. Known: cvt, hiera, mobilevitv2, vit_msn.\n"
