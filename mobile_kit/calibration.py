@@ -14,9 +14,11 @@ from mobile_kit.images import find_images, read_image
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.target import Array
 
-__all__ = ["LEAST_IMAGES", "Calibration", "Samples", "read_calibration"]
+__all__ = ["LEAST_IMAGES", "Calibration", "Samples", "judged_images", "read_calibration"]
 
 LEAST_IMAGES = 8
+# Those that an artifact is judged on lie in it, so that it can be verified anywhere.
+MOST_JUDGED = 31
 # A photo has colours where at least this part of its pixels has channels that are more than so many levels apart.
 COLORED_PART, COLORED_LEVELS = 1e-3, 8
 
@@ -35,7 +37,7 @@ class Calibration:
     @property
     def record(self) -> dict[str, int | str]:
         """What the manifest says of the images: how many, and the SHA-256 of their pixels."""
-        return {"images": len(self.images), "sha256": hashlib.sha256(self.images.tobytes()).hexdigest()}
+        return {"images": len(self.images), "sha256": _sha256(self.images)}
 
 
 def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibration:
@@ -92,6 +94,15 @@ class Samples(Sequence[Mapping[str, Array]]):
     def __len__(self) -> int:
         return len(self._images)
 
+    @property
+    def sha256(self) -> str:
+        """Of the images' pixels."""
+        return _sha256(self._images)
+
+    def judged(self) -> list[Mapping[str, Array]]:
+        """Return those that files are judged on."""
+        return [self._entered(np.asarray(image)) for image in judged_images(self._images).values()]
+
     @overload
     def __getitem__(self, place: int) -> Mapping[str, Array]: ...
 
@@ -103,7 +114,20 @@ class Samples(Sequence[Mapping[str, Array]]):
             return Samples(self._images[place], self._name, self._enter, self._further, self._seen)
         image = self._images[place]
         self._seen(place + 1)
-        return {self._name: self._enter(np.asarray(image)), **self._further}
+        return self._entered(np.asarray(image))
+
+    def _entered(self, image: NDArray[np.uint8]) -> Mapping[str, Array]:
+        return {self._name: self._enter(image), **self._further}
+
+
+def judged_images(images: NDArray[np.uint8], count: int = MOST_JUDGED) -> dict[int, Array]:
+    """Return those of some calibration images that files are judged on, up to so many, by their places."""
+    places = np.linspace(0, len(images) - 1, min(count, MOST_JUDGED, len(images))).round().astype(int).tolist()
+    return {place: images[place] for place in places}
+
+
+def _sha256(images: NDArray[np.uint8]) -> str:
+    return hashlib.sha256(images.tobytes()).hexdigest()
 
 
 def _evenly(paths: list[Path], count: int) -> Iterator[Path]:

@@ -12,9 +12,10 @@ from mobile_kit.golden import Answers, Sample
 from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest
 from mobile_kit.oracle import LEAST_DIFFERENCE
+from mobile_kit.outputs import essential_outputs
 from mobile_kit.quantization import recipe
 from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE, group
+from mobile_kit.spec import DISCRETE
 from mobile_kit.target import Array, Runtime, find_target
 
 __all__ = [
@@ -186,14 +187,9 @@ def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Map
 
 
 def essential(manifest: Manifest) -> list[str]:
-    """Return the outputs that the head is there for: they must move with the image, and be right where quantized."""
+    """Return the outputs that must move with the image, and be right where quantized."""
     model = manifest.data["model"]
-    own = families()[model["family"]].heads[model["head"]].outputs
-    # An attention over a single token is 1 for any photo, and probabilities may well be the same for two photos of one
-    # class: they speak only where nothing else does.
-    speaking = [out for out in manifest.outputs if out.meaning == "logits" or group(out.name) in own]
-    found = [out.name for out in speaking if out.meaning in {"features", "logits"}]
-    return found or [out.name for out in manifest.outputs if out.meaning in {"features", "loss", "probabilities"}]
+    return [out.name for out in essential_outputs(families()[model["family"]].heads[model["head"]], manifest.outputs)]
 
 
 def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> dict[str, float]:

@@ -14,9 +14,10 @@ from PIL import Image
 
 from mobile_kit.checkpoints import load
 from mobile_kit.errors import LoweringError, unknown
-from mobile_kit.export import Exported, ExportOptions, export
+from mobile_kit.export import Exported, export
 from mobile_kit.oracle import Oracle
 from mobile_kit.predict import Predictor
+from mobile_kit.prepare import ExportOptions
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import recipe
 from mobile_kit.spec import TensorSpec

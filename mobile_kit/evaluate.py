@@ -6,7 +6,7 @@ What was measured is kept in the artifact, image by image, so that a stopped eva
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -23,9 +23,9 @@ from mobile_kit.predict import Predictor, class_map
 from mobile_kit.progress import Progress
 from mobile_kit.verify import load_oracle
 
-__all__ = ["EvaluateOptions", "Score", "evaluate"]
+__all__ = ["SCORES", "EvaluateOptions", "Score", "evaluate"]
 
-KEPT = "evaluation.jsonl"
+KEPT, SCORES = "evaluation.jsonl", "evaluation.json"
 IGNORED = 255
 TOP = (1, 5)
 
@@ -80,11 +80,12 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
             for predictor, journal in missing:
                 journal.add(str(example.image), [_judged(predictor.outputs(photo), truth, manifest), own])
         progress.stage("evaluation", f"image {number} of {len(examples)}", done=number == len(examples))
-    return [
-        score
-        for predictor, journal in zip(predictors, journals, strict=True)
-        for score in _scores(predictor.manifest, [journal.records[str(example.image)] for example in examples])
-    ]
+    found = []
+    for predictor, journal in zip(predictors, journals, strict=True):
+        scores = _scores(predictor.manifest, [journal.records[str(example.image)] for example in examples])
+        _write(predictor.manifest.folder / SCORES, "w", [asdict(score) for score in scores])
+        found += scores
+    return found
 
 
 class _Journal:
@@ -97,22 +98,24 @@ class _Journal:
         if lines[:1] == [header]:
             self.records = {line["image"]: line["found"] for line in lines[1:]}
         else:
-            self._write(header, "w")
+            _write(path, "w", header)
 
     def add(self, image: str, found: Any) -> None:
         """Keep what was found of an image: the artifact's, then the checkpoint's."""
         self.records[image] = found
-        self._write({"image": image, "found": found}, "a")
+        _write(self.path, "a", {"image": image, "found": found})
 
-    def _write(self, line: Record, mode: str) -> None:
-        try:
-            with self.path.open(mode, encoding="utf-8") as stream:
-                stream.write(json.dumps(line) + "\n")
-        except OSError as exc:
-            raise ArtifactError(
-                f"artifact {self.path.parent}: {KEPT} can't be written ({exc.strerror}). Copy the artifact to a folder "
-                "of yours."
-            ) from exc
+
+def _write(path: Path, mode: str, content: Any) -> None:
+    """Write JSON values as a line."""
+    try:
+        with path.open(mode, encoding="utf-8") as stream:
+            stream.write(json.dumps(content) + "\n")
+    except OSError as exc:
+        raise ArtifactError(
+            f"artifact {path.parent}: {path.name} can't be written ({exc.strerror}). Copy the artifact to a folder of "
+            "yours."
+        ) from exc
 
 
 def _lines(path: Path) -> list[Record]:

@@ -16,10 +16,11 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mobile_kit.calibration import judged_images
 from mobile_kit.errors import ArtifactError
 from mobile_kit.manifest import Manifest, input_record, output_record, preprocess_record
 from mobile_kit.oracle import Oracle, Yardstick
-from mobile_kit.quantization import QuantRecipe
+from mobile_kit.quantization import NOTHING_ASKED, QuantRecipe, Wanted
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array
@@ -32,8 +33,6 @@ SCENES_FILE = "golden/scenes.npz"
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
 FEW_VALUES, LARGE = 1280, 2**14
 LEAST_SCENES, MOST_SCENES = 7, 63
-# Calibration images lie in the artifact, as scenes need not.
-MOST_STORED = 31
 IMAGE = "image"
 FIRST_SCENE = 100
 
@@ -42,13 +41,12 @@ FIRST_SCENE = 100
 class Golden:
     """What files are judged on: a photo (H, W, C) and, for lower precision, calibration images (N, h, w, C).
 
-    calibration: null for drawn scenes in their place. least_sqnr_db: what quantized files must reach, null for what
-    their recipes say.
+    calibration: null for drawn scenes in their place. wanted: what quantized files must keep.
     """
 
     photo: NDArray[np.uint8]
     calibration: NDArray[np.uint8] | None = None
-    least_sqnr_db: float | None = None
+    wanted: Wanted = NOTHING_ASKED
 
 
 @dataclass(frozen=True)
@@ -68,15 +66,15 @@ class Answers:
     """What the oracle said at export.
 
     yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of all but large outputs.
-    images: in place of scenes, calibration images at the network's size, by the same numbers. least_sqnr_db: what a
-    quantized file must reach, null where its recipe's own bound holds.
+    images: in place of scenes, calibration images at the network's size, by the same numbers. wanted: what a quantized
+    file must keep.
     model, preprocess, inputs, outputs: what the manifest must have under these names; inputs: those behind the image.
     """
 
     yardsticks: Mapping[str, Yardstick]
     scenes: Mapping[int, Mapping[str, Array]]
     images: Mapping[int, Array]
-    least_sqnr_db: float | None
+    wanted: Wanted
     model: Mapping[str, Any]
     preprocess: Mapping[str, Any]
     inputs: tuple[Mapping[str, Any], ...]
@@ -113,7 +111,7 @@ def write_golden(
     image = inputs[0]
     in_graph = image.meaning == "image"
     count, photo_only = _further_photos(oracle, list(folders.values()))
-    stored = {} if golden.calibration is None else _evenly(golden.calibration, min(count, MOST_STORED))
+    stored = {} if golden.calibration is None else judged_images(golden.calibration, count)
     numbers = list(stored) or list(range(FIRST_SCENE, FIRST_SCENE + count))
     others = [preprocess.arithmetic(fitted) for fitted in stored.values()]
     others = others or [oracle.pixel_values(_scene(number, preprocess.channels)) for number in numbers]
@@ -138,7 +136,8 @@ def write_golden(
         "outputs": [output_record(spec) for spec in oracle.outputs],
         "model": model,
         "preprocess": preprocess_record(preprocess, in_graph),
-        "least_sqnr_db": golden.least_sqnr_db,
+        "least_agreement": golden.wanted.agreement,
+        "least_sqnr_db": golden.wanted.sqnr_db,
     }
     for folder, recipe in folders.items():
         place = folder / "golden"
@@ -178,9 +177,9 @@ def read_answers(manifest: Manifest) -> Answers:
         record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
         yardsticks = {name: Yardstick(**values) for name, values in record["yardsticks"].items()}
         inputs, outputs = (tuple(map(dict, record[role])) for role in ("inputs", "outputs"))
-        least = record["least_sqnr_db"]
+        wanted = Wanted(record["least_sqnr_db"], record["least_agreement"])
         model, preprocess = dict(record["model"]), dict(record["preprocess"])
-        return Answers(yardsticks, scenes, images, least, model, preprocess, inputs, outputs)
+        return Answers(yardsticks, scenes, images, wanted, model, preprocess, inputs, outputs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
             f"artifact {manifest.folder}: {reading} can't be read ({exc}). Export the model again."
@@ -195,12 +194,6 @@ def _further_photos(oracle: Oracle, recipes: list[QuantRecipe]) -> tuple[int, se
     fewest = min(math.prod(out.shape) for out in judged)
     count = min(max(math.ceil(FEW_VALUES / fewest) - 1, LEAST_SCENES), MOST_SCENES)
     return count, {out.name for out in oracle.outputs if out not in judged}
-
-
-def _evenly(images: NDArray[np.uint8], count: int) -> dict[int, Array]:
-    """Return up to so many of some images, by their places."""
-    places = np.linspace(0, len(images) - 1, min(count, len(images))).round().astype(int).tolist()
-    return {place: images[place] for place in places}
 
 
 def _scene(number: int, channels: int) -> NDArray[np.uint8]:

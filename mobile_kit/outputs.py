@@ -1,6 +1,6 @@
 """Outputs that an app wants and Hugging Face leaves to its caller: probabilities, masks, a segmenter's scores."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 import torch
@@ -12,7 +12,7 @@ from mobile_kit.families import Head
 from mobile_kit.layers import Softmax
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
 
-__all__ = ["check_outputs", "known_outputs", "select_outputs"]
+__all__ = ["check_outputs", "essential_outputs", "known_outputs", "select_outputs"]
 
 STATES, LAST = "hidden_states", "last_hidden_state"
 DERIVED: dict[str, tuple[str, ...]] = {
@@ -53,6 +53,15 @@ class SelectedOutputs(CommonModel):
         if spec.name == "mask":
             return torch.argmax(scores, dim=1).to(torch.int32)
         return scores.permute(0, 2, 3, 1)
+
+
+def essential_outputs(head: Head, outputs: Sequence[TensorSpec]) -> list[TensorSpec]:
+    """Return those of a file's outputs that the head is there for."""
+    # An attention over a single token is 1 for any photo, and probabilities may well be the same for two photos of one
+    # class: they speak only where nothing else does.
+    speaking = [out for out in outputs if out.meaning == "logits" or group(out.name) in head.outputs]
+    found = [out for out in speaking if out.meaning in {"features", "logits"}]
+    return found or [out for out in outputs if out.meaning in {"features", "loss", "probabilities"}]
 
 
 def known_outputs(head: Head) -> tuple[str, ...]:

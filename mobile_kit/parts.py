@@ -4,14 +4,16 @@ An operation belongs to a part by the module that computes it: a kind (norms, li
 one of the modules that the network is a chain of. Both have the same names on every target.
 """
 
-from collections.abc import Collection, Iterator
+from collections.abc import Callable, Collection, Iterator
 from dataclasses import dataclass
+from typing import Any
 
-from torch import nn
+import torch
+from torch import Tensor, nn
 
 from mobile_kit.spec import CommonModel
 
-__all__ = ["FIRST", "KINDS", "LAST", "OTHER", "Part", "parts_of"]
+__all__ = ["FIRST", "KINDS", "LAST", "LAYERS", "OTHER", "Part", "Work", "parts_of", "work_of"]
 
 # Kinds by torch's own classes; the building blocks of `layers` and of the families name their kind themselves.
 TORCH_KINDS: tuple[tuple[type[nn.Module], str], ...] = ((nn.Conv2d, "convolutions"), (nn.Linear, "linear layers"))
@@ -28,6 +30,7 @@ KINDS = (
     "always float",
 )
 OTHER = "other"
+LAYERS = ("convolutions", "linear layers")
 FIRST, LAST = "first layer", "last layer"
 
 
@@ -45,12 +48,50 @@ class Part:
     @property
     def names(self) -> tuple[str, ...]:
         """What it is called, from the widest set of operations to the narrowest."""
-        own = (self.kind, *([self.block, f"{self.kind} of {self.block}"] if self.block else []))
+        within = (self.block, f"{self.kind} of {self.block}") if self.block else (f"{self.kind} outside blocks",)
+        own = (self.kind, *within)
         return own if self.end is None else (*own, self.end)
 
     def among(self, names: Collection[str]) -> bool:
         """Whether any of its names is among some."""
         return any(name in names for name in self.names)
+
+
+@dataclass
+class Work:
+    """What a part computes for an image.
+
+    macs: multiply-accumulates of its convolutions and linear layers. values: how many its other modules give.
+    """
+
+    macs: int = 0
+    values: int = 0
+
+
+def work_of(model: CommonModel) -> dict[Part, Work]:
+    """Run a model once and return the work of each of its parts."""
+    parts, found = parts_of(model), dict[Part, Work]()
+
+    def count(part: Part) -> Callable[[nn.Module, Any, Any], None]:
+        work = found.setdefault(part, Work())
+
+        def hook(module: nn.Module, inputs: Any, output: Any) -> None:
+            if isinstance(module, nn.Conv2d):
+                work.macs += output.numel() * module.weight[0].numel()
+            elif isinstance(module, nn.Linear):
+                work.macs += output.numel() * module.in_features
+            elif isinstance(output, Tensor):
+                work.values += output.numel()
+
+        return hook
+
+    leaves = [(path, module) for path, module in model.named_modules() if not list(module.children())]
+    hooks = [module.register_forward_hook(count(parts[path])) for path, module in leaves]
+    with torch.no_grad():
+        model(*(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in model.spec.inputs))
+    for hook in hooks:
+        hook.remove()
+    return found
 
 
 def parts_of(model: CommonModel) -> dict[str, Part]:

@@ -7,6 +7,8 @@ import os
 import shutil
 import subprocess
 import sys
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
 
@@ -14,12 +16,37 @@ from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.progress import Progress
 from mobile_kit.worker import GOLDEN_READY, Job
 
-__all__ = ["WorkerPool"]
+__all__ = ["WorkerPool", "run_jobs"]
+
+# What workers may take together, and what one takes at its peak for each parameter: copies of the weights in float32.
+MOST_BYTES, PEAK_BYTES = 12 * 10**9, 16
 
 # Workers share the cores with one another: each computes on one thread, and none spins while it waits.
 ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 # Less than this is free after a write that failed for lack of room, however the toolchain put it.
 NO_ROOM_BYTES = 1 << 16
+
+
+def run_jobs(jobs: list[Job], progress: Progress, meanwhile: Callable[[], None] = lambda: None) -> dict[str, str]:
+    """Run jobs in worker processes, and something here until the golden files are written, which it is to do.
+
+    Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
+    """
+    workers = WorkerPool(progress)
+    together = max(MOST_BYTES // (PEAK_BYTES * jobs[0].model_record["num_parameters"]), 1)
+    with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1, together)) as threads:
+        futures = {job.name: threads.submit(workers.run, job) for job in jobs}
+        try:
+            meanwhile()
+            workers.golden.set()
+            errors = {name: error for name, future in futures.items() if (error := future.exception()) is not None}
+        except BaseException:
+            workers.stop()
+            raise
+    for error in errors.values():
+        if not isinstance(error, MobileKitError) or len(errors) == len(jobs):
+            raise error
+    return {name: str(error) for name, error in errors.items()}
 
 
 class WorkerPool:

@@ -3,41 +3,148 @@
 Only what a target's own quantizer says of a graph differs. torchao is imported when it is used.
 """
 
-from collections.abc import Mapping, Sequence
-from typing import Any
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from operator import attrgetter
+from pathlib import Path
+from typing import Any, Protocol
 
 import torch
 from numpy.typing import NDArray
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
-from mobile_kit.parts import Part
+from mobile_kit.parts import KINDS, Part, parts_of
 from mobile_kit.spec import CommonModel
+from mobile_kit.target import FloatPart, Lowered
 
-__all__ = ["annotate", "int8_activations", "int8_weights", "is_annotated", "part_of", "quantize"]
+__all__ = [
+    "CalibratedGraph",
+    "PartQuantizer",
+    "annotate",
+    "float_parts",
+    "int8_activations",
+    "int8_weights",
+    "is_annotated",
+    "part_of",
+    "quantized_dynamically",
+]
 
 # The least scale: nothing that a network's numbers come near. XNNPACK's quantizer has 2**-12, which costs up to 12 dB.
 LEAST_SCALE = 1e-10
 ANNOTATION = "quantization_annotation"
+Sample = Mapping[str, NDArray[Any]]
 
 
-def quantize(
-    model: CommonModel, inputs: tuple[Tensor, ...], samples: Sequence[Mapping[str, NDArray[Any]]], quantizer: Any
-) -> nn.Module:
-    """Return a model with what a quantizer annotates in integers.
+class PartQuantizer(Protocol):
+    """A quantizer of torchao's that also says which parts it took, once it has annotated a graph."""
 
-    inputs: examples. samples: inputs by name that the ranges of activations are measured on, over all of them.
+    computing: frozenset[Part]
+    taken: frozenset[Part]
+
+    def annotate(self, model: Any) -> Any:
+        """Say of a graph's operations how they are quantized."""
+        ...
+
+
+class CalibratedGraph:
+    """An exported model with the ranges of its values, of which any parts can be made int8 (`target.Calibrated`).
+
+    quantizer: makes one for the parts that a function names. never: kinds that the target can't compute in int8. slow:
+    kinds that it can, but that its static recipes leave in float. finish: writes a quantized module's file, told what
+    of it stays in float.
     """
+
+    def __init__(
+        self,
+        model: CommonModel,
+        inputs: tuple[Tensor, ...],
+        samples: Sequence[Sample],
+        quantizer: "Callable[[Callable[[Part], bool], Mapping[str, Part]], PartQuantizer]",
+        never: Collection[str],
+        slow: Collection[str],
+        finish: Callable[[nn.Module, tuple[FloatPart, ...], Path], Lowered],
+    ) -> None:
+        self._inputs, self._quantizer, self._finish = inputs, quantizer, finish
+        self._named = [spec.name for spec in model.spec.inputs], [spec.name for spec in model.spec.outputs]
+        self._paths = parts_of(model)
+        self._program = torch.export.export(model.eval(), inputs)
+        self._ranges = _ranges(self._program.module(), (self._values(sample) for sample in samples))
+        quantizer_of_all = quantizer(lambda part: part.kind not in {*never, "always float"}, self._paths)
+        quantizer_of_all.annotate(self._program.module())
+        self.parts = quantizer_of_all.taken
+        self.static = frozenset(part for part in self.parts if part.kind not in slow)
+
+    def run(self, int8: Collection[Part], samples: Sequence[Sample]) -> Iterator[dict[str, NDArray[Any]]]:
+        """Compute the outputs by name with some parts in int8, a mapping a sample."""
+        module = self._quantized(self._quantizer(int8.__contains__, self._paths)) if int8 else self._program.module()
+        for sample in samples:
+            with torch.no_grad():
+                results = module(*self._values(sample))
+            yield {name: value.numpy() for name, value in zip(self._named[1], results, strict=True)}
+
+    def write(self, int8: Collection[Part], path: Path) -> Lowered:
+        """Write the file with some parts in int8."""
+        quantizer = self._quantizer(int8.__contains__, self._paths)
+        module = self._quantized(quantizer)
+        return self._finish(module, float_parts(quantizer), path)
+
+    def _values(self, sample: Sample) -> tuple[Tensor, ...]:
+        return tuple(torch.from_numpy(sample[name]) for name in self._named[0])
+
+    def _quantized(self, quantizer: Any) -> nn.Module:
+        return _quantized(self._program, quantizer, self._ranges)
+
+
+def float_parts(quantizer: PartQuantizer) -> tuple[FloatPart, ...]:
+    """Return the kinds of which a quantizer took nothing."""
+    left = {part.kind for part in quantizer.computing} - {part.kind for part in quantizer.taken}
+    return tuple(FloatPart(kind) for kind in KINDS if kind in left)
+
+
+def quantized_dynamically(model: CommonModel, inputs: tuple[Tensor, ...], quantizer: Any) -> nn.Module:
+    """Return a model that scales at each run what a quantizer annotates."""
+    return _quantized(torch.export.export(model.eval(), inputs), quantizer, {})
+
+
+def _quantized(program: Any, quantizer: Any, ranges: Mapping[str, Tensor]) -> nn.Module:
+    """Return a module with what a quantizer annotates in integers. ranges: by node, see `_ranges`.
+
+    torchao's observers see the ends of each range rather than the samples again: a graph is measured once for all that
+    is made of it.
+    """
+    from torchao.quantization.pt2e import ObserverBase
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    prepared: Any = prepare_pt2e(torch.export.export(model.eval(), inputs).module(), quantizer)
-    names = [spec.name for spec in model.spec.inputs]
-    with torch.no_grad():
-        if not samples:
-            prepared(*inputs)  # the weights are measured by a run too
-        for sample in samples:
-            prepared(*(torch.from_numpy(sample[name]) for name in names))
+    prepared: Any = prepare_pt2e(program.module(), quantizer)
+    for node in prepared.graph.nodes:
+        if node.op != "call_module" or not isinstance(observer := prepared.get_submodule(node.target), ObserverBase):
+            continue
+        (seen,) = node.args
+        value = attrgetter(seen.target)(prepared) if seen.op == "get_attr" else ranges.get(seen.name)
+        if value is not None:
+            observer(value)
     converted: nn.Module = convert_pt2e(prepared)
     return converted
+
+
+def _ranges(module: Any, samples: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+    """Return the least and the greatest value (2,) of every float tensor of a graph over samples, by its node."""
+    found: dict[str, Tensor] = {}
+
+    class Recorder(fx.Interpreter):
+        def run_node(self, node: fx.Node) -> Any:
+            """Compute as ever, and look at the result."""
+            value = super().run_node(node)
+            if isinstance(value, Tensor) and value.is_floating_point() and value.numel():
+                ends = torch.stack(torch.aminmax(value.detach()))
+                old = found.get(node.name, ends)
+                found[node.name] = torch.stack((torch.minimum(old[0], ends[0]), torch.maximum(old[1], ends[1])))
+            return value
+
+    recorder = Recorder(module)
+    with torch.no_grad():
+        for sample in samples:
+            recorder.run(*sample)
+    return found
 
 
 def part_of(node: Any, parts: Mapping[str, Part]) -> Part:

@@ -2,14 +2,15 @@
 
 A name decodes: `wi8` are int8 weights, `ai8` int8 activations between operations, `afp32` float ones. Weights have a
 scale a channel, activations one a tensor. A `static` recipe takes the activations' ranges from calibration images, a
-`dynamic` one takes them anew at each run, `weight_only` computes in float.
+`dynamic` one takes them anew at each run, `weight_only` computes in float. `mixed` leaves so much in float as it takes
+to keep what is asked.
 """
 
 from dataclasses import dataclass
 
 from mobile_kit.errors import unknown
 
-__all__ = ["ALIASES", "LEAST_SQNR_DB", "RECIPES", "QuantRecipe", "recipe"]
+__all__ = ["ALIASES", "LEAST_SQNR_DB", "NOTHING_ASKED", "RECIPES", "QuantRecipe", "Wanted", "recipe"]
 
 
 @dataclass(frozen=True)
@@ -31,6 +32,11 @@ class QuantRecipe:
         """Whether it takes the ranges of activations from calibration images."""
         return self.activation_bits == 8
 
+    @property
+    def mixed(self) -> bool:
+        """Whether a search decides what of it is computed in float."""
+        return self.name.endswith("_mixed")
+
 
 RECIPES: dict[str, QuantRecipe] = {
     recipe.name: recipe
@@ -40,6 +46,7 @@ RECIPES: dict[str, QuantRecipe] = {
         QuantRecipe("weight_only_wi8_afp32", "int8 weights", 8, 32),
         QuantRecipe("dynamic_wi8_afp32", "int8 weights, activations scaled at each run", 8, 32),
         QuantRecipe("static_wi8_ai8", "int8 weights and activations", 8, 8),
+        QuantRecipe("static_wi8_ai8_mixed", "int8 weights and activations, sensitive parts in float", 8, 8),
     )
 }
 ALIASES = {
@@ -48,7 +55,40 @@ ALIASES = {
     "int8-weight": "weight_only_wi8_afp32",
 }
 # What a file must keep of the checkpoint's outputs where nothing else is asked for: decibels of signal over noise.
-LEAST_SQNR_DB = {"dynamic_wi8_afp32": 30.0, "static_wi8_ai8": 20.0, "weight_only_wi8_afp32": 30.0}
+LEAST_SQNR_DB = {
+    "dynamic_wi8_afp32": 30.0,
+    "static_wi8_ai8": 20.0,
+    "static_wi8_ai8_mixed": 25.0,
+    "weight_only_wi8_afp32": 30.0,
+}
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """What a quantized file must keep of the checkpoint's outputs, null for what isn't asked.
+
+    sqnr_db: decibels of signal over noise. agreement: the part of the decisions that stay: an image's best class, or a
+    pixel's.
+    """
+
+    sqnr_db: float | None = None
+    agreement: float | None = None
+
+    def by(self, recipe: QuantRecipe) -> "Wanted":
+        """Return what a recipe's files must keep: what is asked, or the recipe's own bound where nothing is."""
+        return Wanted(LEAST_SQNR_DB[recipe.name]) if self == NOTHING_ASKED else self
+
+    def met_by(self, sqnr_db: float, agreement: float | None) -> bool:
+        """Whether that is kept. agreement: null where nothing is decided."""
+        enough = self.sqnr_db is None or sqnr_db >= self.sqnr_db
+        return enough and (self.agreement is None or (agreement is not None and agreement >= self.agreement))
+
+    def __str__(self) -> str:
+        decibels = [] if self.sqnr_db is None else [f"SQNR >= {self.sqnr_db:.1f} dB"]
+        return " and ".join(decibels + ([] if self.agreement is None else [f"agreement >= {self.agreement:.4f}"]))
+
+
+NOTHING_ASKED = Wanted()
 
 
 def recipe(name: str) -> QuantRecipe:

@@ -7,7 +7,7 @@ attributes; nothing in the kit asks for a target by name.
 import os
 import sys
 import tempfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager, redirect_stderr
 from dataclasses import dataclass, field
 from importlib import metadata
@@ -19,12 +19,14 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
+from mobile_kit.parts import Part
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import RECIPES, QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = [
     "Array",
+    "Calibrated",
     "Fallback",
     "FloatPart",
     "Lowered",
@@ -69,16 +71,12 @@ class ModelCard:
 
 @dataclass(frozen=True)
 class Request:
-    """What to lower to: one file of a target.
-
-    samples: for a calibrated recipe, the model's inputs by name, one mapping a calibration image.
-    """
+    """What to lower to: one file of a target."""
 
     recipe: QuantRecipe
     backend: str | None
     deployment_target: str | None
     card: ModelCard
-    samples: Sequence[Mapping[str, Array]] = ()
 
 
 @dataclass(frozen=True)
@@ -116,14 +114,33 @@ class Lowered:
     float_parts: tuple[FloatPart, ...] = ()
 
 
+class Calibrated(Protocol):
+    """A model whose activations have been measured, and of which any parts can be computed in int8.
+
+    `parts` are those that can be, `static` those of them that a static recipe computes so: the others would be slow.
+    """
+
+    parts: frozenset[Part]
+    static: frozenset[Part]
+
+    def run(self, int8: Collection[Part], samples: Sequence[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
+        """Compute the outputs by name with some parts in int8, as the file would, one mapping a sample."""
+        ...
+
+    def write(self, int8: Collection[Part], path: Path) -> Lowered:
+        """Write the file with some of the parts `static` in int8."""
+        ...
+
+
 class Runtime(Protocol):
     """A loaded file that can be run.
 
-    `name` says what ran it, with the version. `labels` are the class names that the file itself carries, null where
-    it has none.
+    `name` says what ran it, with the version. `native`: whether devices run the file with it too, so that its speed says
+    something. `labels` are the class names that the file itself carries, null where it has none.
     """
 
     name: str
+    native: bool
     labels: tuple[str, ...] | None
     inputs: dict[str, tuple[tuple[int, ...], str]]
     outputs: dict[str, tuple[tuple[int, ...], str]]
@@ -167,7 +184,17 @@ class Target(Protocol):
         ...
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
-        """Write the model's file to `path`."""
+        """Write the model's file to `path`, for a recipe that isn't calibrated."""
+        ...
+
+    def calibrate(
+        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
+    ) -> Calibrated:
+        """Measure a model's activations, for a recipe that is calibrated.
+
+        samples: the model's inputs by name, one mapping a calibration image. folder: for files of its own, which the
+        caller removes.
+        """
         ...
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:

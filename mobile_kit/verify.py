@@ -34,7 +34,7 @@ from mobile_kit.golden import ORACLE_FILE, Answers, Sample, read_answers, read_g
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.oracle import Oracle, Yardstick
-from mobile_kit.quantization import LEAST_SQNR_DB, recipe
+from mobile_kit.quantization import LEAST_SQNR_DB, Wanted, recipe
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
@@ -268,8 +268,10 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, 
         limit = max(FLOAT32_BOUND, FLOAT32_FACTOR * yardstick.float32_error)
         bound, passed = f"max error <= {limit:.2g} sigma", error <= limit
     else:
-        floor = _least_sqnr_db(spec, manifest, answers)
-        bound, passed = ("not judged", True) if floor is None else (f"SQNR >= {floor:.1f} dB", noise >= floor)
+        wanted = _wanted(spec, manifest, answers)
+        decided = spec.meaning == "logits"
+        agreement = metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if decided else None
+        bound, passed = str(wanted) or "not judged", wanted.met_by(noise, agreement)
     return OutputParity(
         name=spec.name,
         max_error=error,
@@ -284,18 +286,17 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, 
     )
 
 
-def _least_sqnr_db(spec: TensorSpec, manifest: Manifest, answers: Answers) -> float | None:
-    """Return what an output of lower precision must reach, null where it isn't judged."""
+def _wanted(spec: TensorSpec, manifest: Manifest, answers: Answers) -> Wanted:
+    """Return what an output of lower precision must keep, nothing where it isn't judged."""
     used = recipe(manifest.data["recipe"]["name"])
     if used.quantized:
-        asked = LEAST_SQNR_DB[used.name] if answers.least_sqnr_db is None else answers.least_sqnr_db
-        return asked if spec.name in essential(manifest) else None
+        return answers.wanted.by(used) if spec.name in essential(manifest) else Wanted()
     own = answers.yardsticks[spec.name].float16_sqnr_db
     if own is None:
         raise ArtifactError(
             f"artifact {manifest.folder}: {ORACLE_FILE} lacks the float16 yardstick. Export the model again."
         )
-    return min(own - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB)
+    return Wanted(min(own - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB))
 
 
 def _discrete_parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
@@ -322,9 +323,11 @@ def _most_changed(spec: TensorSpec, manifest: Manifest, answers: Answers) -> flo
     used, yardstick = recipe(manifest.data["recipe"]["name"]), answers.yardsticks[spec.name]
     bits = used.weight_bits
     if used.quantized:
+        if answers.wanted.agreement is not None:
+            return 1 - answers.wanted.agreement
         # Where the user asks for fewer decibels than the recipe does, classes may change as they do.
-        fewer = answers.least_sqnr_db is not None and answers.least_sqnr_db < LEAST_SQNR_DB[used.name]
-        return None if fewer else QUANTIZED_MASK_BOUND
+        least = answers.wanted.sqnr_db
+        return None if least is not None and least < LEAST_SQNR_DB[used.name] else QUANTIZED_MASK_BOUND
     own = yardstick.float16_changed if bits == 16 else yardstick.float32_error
     return max(MASK_BOUND, MASK_FACTOR * (own or 0.0))
 
@@ -343,6 +346,8 @@ def failure(report: VerifyReport) -> str | None:
                 if out.max_error is None
                 else f"max error {out.max_error:.2g} sigma, SQNR {out.sqnr_db:.1f} dB"
             )
-            relax = "; --min-sqnr asks for less" if report.quantized and out.sqnr_db is not None else ""
+            if "agreement" in out.bound and out.max_error is not None:
+                got += f", agreement {out.pixel_agreement if out.top1 is None else out.top1:.4f}"
+            relax = "; --min-sqnr asks for less" if report.quantized and "SQNR" in out.bound else ""
             wrong.append(f"{out.name} ({got}; wanted {out.bound}{relax})")
     return "; ".join(wrong)

@@ -12,7 +12,8 @@ import pickle
 import sys
 import time
 import traceback
-from dataclasses import dataclass, replace
+from collections.abc import Callable
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -22,10 +23,12 @@ from torch.fx.traceback import NodeSource
 from mobile_kit.calibration import Samples
 from mobile_kit.errors import MobileKitError
 from mobile_kit.manifest import build_manifest, write_manifest
+from mobile_kit.mixed import MixedModel, stricter
 from mobile_kit.preprocess import Entry, Preprocess, attach, image_input
+from mobile_kit.quantization import NOTHING_ASKED, Wanted
 from mobile_kit.samples import further_inputs
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Array, Request, Target, find_target
+from mobile_kit.target import Array, Lowered, Request, Target, find_target
 from mobile_kit.verify import failure, verify, write_report
 
 __all__ = ["GOLDEN_READY", "Job", "write_pickle"]
@@ -34,16 +37,19 @@ GOLDEN_READY = "golden"
 # Toolchains allocate graphs of small objects by the million: Python's own 700 costs a tenth of the export's time.
 OBJECTS_UNTIL_COLLECTION = 100_000
 SHOW_EVERY_S = 2.0
+# How often a mixed recipe's file is written, where it keeps less than the search promised.
+TRIES = 3
 
 
 @dataclass(frozen=True)
 class Job:
-    """One file to make.
+    """One file to make, or a model whose parts to measure.
 
     model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
     the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
     model_record: the manifest's `model` object. calibration: the file of a calibrated recipe's images, and what the
-    manifest says of them.
+    manifest says of them. wanted: what a mixed recipe must keep. measurements: the file of those that its search makes.
+    measures_only: it ends with the cost of each part in that file.
     """
 
     name: str
@@ -57,6 +63,9 @@ class Job:
     folder: Path
     log: Path
     calibration: tuple[Path, dict[str, Any]] | None = None
+    wanted: Wanted = NOTHING_ASKED
+    measurements: Path | None = None
+    measures_only: bool = False
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -78,29 +87,79 @@ def write_pickle(content: Job | CommonModel, path: Path) -> None:
 def work(job: Job, status: TextIO) -> None:
     """Lower, describe and verify; see the module's docstring for the status lines."""
     target = find_target(job.target)
-    _say(status, stage=f"lowering ({job.request.recipe.name})")
-    # No name for the model: verification, which loads the file, needs its room.
-    request = job.request if job.calibration is None else replace(job.request, samples=_samples(job, status))
-    lowered = target.lower(_model(job, target), request, job.folder / target.model_file)
-    gc.collect()
-    _say(status, stage="waiting for the oracle", lowered=True)
-    if sys.stdin.readline().strip() != GOLDEN_READY:
-        return
-    manifest = build_manifest(
-        model=job.model_record,
-        target=job.target,
-        backend=job.request.backend,
-        model_file=target.model_file,
-        preprocess=job.preprocess,
-        lowered=lowered,
-        calibration=None if job.calibration is None else job.calibration[1],
-        folder=job.folder,
-    )
-    write_manifest(job.folder, manifest)
-    _say(status, stage="verifying")
-    report = verify(job.folder)
+    recipe = job.request.recipe
+    _say(status, stage=f"lowering ({recipe.name})")
+    write = _writer(job, target, status)
+    wanted = job.wanted.by(recipe) if recipe.quantized else None
+    for number in range(TRIES):
+        lowered = write(wanted)
+        gc.collect()
+        if not number:
+            _say(status, stage="waiting for the oracle", lowered=True)
+            if sys.stdin.readline().strip() != GOLDEN_READY:
+                return
+        manifest = build_manifest(
+            model=job.model_record,
+            target=job.target,
+            backend=job.request.backend,
+            model_file=target.model_file,
+            preprocess=job.preprocess,
+            lowered=lowered,
+            calibration=None if job.calibration is None else job.calibration[1],
+            folder=job.folder,
+        )
+        write_manifest(job.folder, manifest)
+        _say(status, stage="verifying")
+        report = verify(job.folder)
+        wanted = stricter(wanted, report) if recipe.mixed and wanted else None
+        if wanted is None:
+            break
     write_report(report, job.folder)
     _say(status, stage=failure(report) or "verified", done=True)
+
+
+def measure(job: Job, status: TextIO) -> None:
+    """Measure what each part of a model costs in int8."""
+    _mixed(job, find_target(job.target), status).keep_costs()
+    _say(status, stage="measured", done=True)
+
+
+def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted | None], Lowered]:
+    """Return what writes the file; of a mixed recipe, one that keeps what it is given."""
+    path = job.folder / target.model_file
+    # The model has no name here, and nothing that holds it but a search: verification needs its room.
+    if job.calibration is None:
+        return lambda wanted: target.lower(_model(job, target), job.request, path)
+    if job.request.recipe.mixed:
+        mixed = _mixed(job, target, status)
+        return lambda wanted: mixed.write(wanted or NOTHING_ASKED, path)
+
+    def write(wanted: Wanted | None) -> Lowered:
+        samples = _samples(job, status)
+        calibrated = target.calibrate(_model(job, target), job.request, samples, _own_folder(job))
+        return calibrated.write(calibrated.static, path)
+
+    return write
+
+
+def _mixed(job: Job, target: Target, status: TextIO) -> MixedModel:
+    assert job.measurements is not None
+    return MixedModel(
+        target,
+        _model(job, target),
+        job.request,
+        _samples(job, status),
+        _own_folder(job),
+        job.measurements,
+        lambda text: _say(status, stage=f"measuring {text}"),
+    )
+
+
+def _own_folder(job: Job) -> Path:
+    """Return a folder for the target's own files, which goes with the others of the export."""
+    folder = job.folder.with_name(f"{job.name}-own")
+    folder.mkdir()
+    return folder
 
 
 def _samples(job: Job, status: TextIO) -> Samples:
@@ -140,7 +199,7 @@ def main() -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        work(job, status)
+        (measure if job.measures_only else work)(job, status)
     except MobileKitError as exc:
         _say(status, error=str(exc))
         return 1

@@ -26,6 +26,7 @@ class PaperRuntime:
     """A pickled model."""
 
     name = "paper"
+    native = True
     labels = None
 
     def __init__(self, path: Path) -> None:

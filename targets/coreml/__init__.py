@@ -1,12 +1,13 @@
 """Core ML: .mlpackage files (mlprogram) for iOS 16 and later."""
 
 import sys
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
 
 __all__ = ["TARGET", "CoreMLTarget"]
 
@@ -20,7 +21,7 @@ class CoreMLTarget:
     modules = ("coremltools", "torchao")
     entry: Entry = "rgb_nchw"
     backends: tuple[str, ...] = ()
-    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "static_wi8_ai8")
+    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
@@ -46,6 +47,14 @@ class CoreMLTarget:
         from targets.coreml.lower import lower
 
         return lower(model, request, path)
+
+    def calibrate(
+        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
+    ) -> Calibrated:
+        """Measure a model's activations."""
+        from targets.coreml.lower import calibrate
+
+        return calibrate(model, request, samples)
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
         """Load a .mlpackage with Core ML on a Mac, elsewhere with the interpreter."""

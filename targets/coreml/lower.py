@@ -2,6 +2,7 @@
 
 import json
 from collections import Counter
+from collections.abc import Mapping, Sequence
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
@@ -13,11 +14,11 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import FloatPart, Lowered, ModelCard, Request, input_text
-from targets.coreml.quantize import quantize_weights, quantized
+from mobile_kit.target import Array, Calibrated, FloatPart, Lowered, ModelCard, Request, input_text
+from targets.coreml.quantize import calibrated, quantize_weights
 from targets.coreml.toolchain import import_coremltools
 
-__all__ = ["lower"]
+__all__ = ["calibrate", "lower"]
 
 PREVIEW = "com.apple.coreml.model.preview"
 # What the dictionary `probabilities` is made of.
@@ -25,6 +26,7 @@ PROBABILITIES_VECTOR = "probabilities_vector"
 # What a recipe is carried out as.
 CHANGES: dict[str, dict[str, Any]] = {
     "static_wi8_ai8": {"scheme": "int8 weights a channel, int8 inputs of their layers, affine, min-max"},
+    "static_wi8_ai8_mixed": {"scheme": "int8 weights a channel, int8 inputs of their layers, affine, min-max"},
     "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float16 arithmetic", "activation_bits": 16},
 }
 # Written by coremltools; a date would make two exports of one model differ.
@@ -33,20 +35,32 @@ DATE_KEY = "com.github.apple.coremltools.conversion_date"
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .mlpackage of a common model to `path`."""
+    return _write(model, model.spec, request, (), path)
+
+
+def calibrate(model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]]) -> Calibrated:
+    """Measure a model's activations."""
+    spec = model.spec
+
+    def finish(module: nn.Module, float_parts: tuple[FloatPart, ...], path: Path) -> Lowered:
+        return _write(module, spec, request, float_parts, path)
+
+    return calibrated(model, _examples(spec), samples, finish)
+
+
+def _write(
+    module: nn.Module, spec: ModelSpec, request: Request, float_parts: tuple[FloatPart, ...], path: Path
+) -> Lowered:
+    """Write a module's .mlpackage. spec: of its inputs and outputs. float_parts: what of it isn't quantized."""
     ct = import_coremltools()
     deployment = request.deployment_target or "iOS17"
     # Given to both conversions: the second one would turn a float32 program into float16 by default.
     options = {
         "minimum_deployment_target": getattr(ct.target, deployment),
-        "compute_precision": _precision(model.spec, request),
+        "compute_precision": _precision(spec, request),
     }
-    classes = _classes(model.spec)
-    examples = tuple(torch.zeros(spec.shape) for spec in model.spec.inputs)
-    module: nn.Module = model
-    float_parts: tuple[FloatPart, ...] = ()
-    if request.recipe.calibrated:
-        module, float_parts = quantized(model, examples, request.samples)
-    program = _program(module, examples, model.spec, options, bool(classes))
+    classes = _classes(spec)
+    program = _program(module, spec, options, bool(classes))
     if request.recipe.name == "weight_only_wi8_afp32":
         quantize_weights(program)
     if classes:
@@ -56,19 +70,23 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         package = ct.convert(program, classifier_config=config, skip_model_load=True, **options)
     else:
         package = ct.convert(program, skip_model_load=True, **options)
-    described = _described(package, model.spec, request.card, bool(classes))
+    described = _described(package, spec, request.card, bool(classes))
     described.save(str(path))
     _make_reproducible(path, type(described.get_spec()))
     operations = program.functions["main"].operations
     return Lowered(
         recipe=with_changes(request.recipe, **CHANGES.get(request.recipe.name, {})),
-        inputs=tuple(_as_pixel_buffer(spec) for spec in model.spec.inputs),
-        outputs=model.spec.outputs,
+        inputs=tuple(_as_pixel_buffer(x) for x in spec.inputs),
+        outputs=spec.outputs,
         ops=Counter(op.op_type for op in operations if op.op_type != "const"),
         tools={name: version(name) for name in ("coremltools", "torch")},
         deployment_target=deployment,
         float_parts=float_parts,
     )
+
+
+def _examples(spec: ModelSpec) -> tuple[Tensor, ...]:
+    return tuple(torch.zeros(x.shape) for x in spec.inputs)
 
 
 class ReadsMoreThanNoise:
@@ -117,12 +135,10 @@ def _make_reproducible(path: Path, proto: Any) -> None:
     manifest.write_text(json.dumps(content, indent=4, sort_keys=True) + "\n", encoding="utf-8")
 
 
-def _program(
-    module: nn.Module, examples: tuple[Tensor, ...], spec: ModelSpec, options: dict[str, Any], classifier: bool
-) -> Any:
+def _program(module: nn.Module, spec: ModelSpec, options: dict[str, Any], classifier: bool) -> Any:
     import coremltools as ct
 
-    exported = torch.export.export(module, examples).run_decompositions({})
+    exported = torch.export.export(module, _examples(spec)).run_decompositions({})
     return ct.convert(
         exported,
         inputs=[_input_type(x) for x in spec.inputs],

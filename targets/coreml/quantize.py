@@ -1,54 +1,61 @@
 """Quantize a model for Core ML: weights and activations before its conversion, weights alone after it."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.parts import KINDS, parts_of
-from mobile_kit.pt2e import annotate, int8_activations, int8_weights, part_of, quantize
+from mobile_kit.parts import Part
+from mobile_kit.pt2e import CalibratedGraph, annotate, int8_activations, int8_weights, part_of
 from mobile_kit.spec import CommonModel
-from mobile_kit.target import Array, FloatPart
+from mobile_kit.target import Array, Calibrated, FloatPart, Lowered
 
-__all__ = ["quantize_weights", "quantized"]
+__all__ = ["calibrated", "quantize_weights"]
 
 # Smaller constants, such as biases, stay as they are: coremltools' own bound.
 LEAST_VALUES = 2048
 
 
-def quantized(
+def calibrated(
     model: CommonModel,
     inputs: tuple[Tensor, ...],
     samples: Sequence[Mapping[str, Array]],
-    float_parts: Collection[str] = (),
-) -> tuple[nn.Module, tuple[FloatPart, ...]]:
-    """Return a model whose convolutions and linear layers take int8 and have int8 weights, and what stays in float.
+    finish: Callable[[nn.Module, tuple[FloatPart, ...], Path], Lowered],
+) -> Calibrated:
+    """Return a model with its ranges, measured on samples. finish: writes what it becomes, told what stays in float.
 
-    That is what Core ML computes in integers; the rest would be made into floats and back for nothing. inputs:
-    examples. samples: inputs by name that the ranges are measured on. float_parts: names of parts that are to stay.
+    Its convolutions and linear layers take int8 and have int8 weights. That is what Core ML computes in integers; the
+    rest would be made into floats and back for nothing.
     """
+    return CalibratedGraph(model, inputs, samples, _quantizer, never=(), slow=("norms",), finish=finish)
+
+
+def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> Any:
+    """Return a quantizer of the inputs and weights of layers. parts: of modules by their path."""
     from torchao.quantization.pt2e.quantizer import Quantizer
 
-    aten, parts = torch.ops.aten, parts_of(model)
-    left, kinds = {"norms", "always float", *float_parts}, set[str]()
+    layers = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
 
     class InputQuantizer(Quantizer):
+        computing: frozenset[Part]
+        taken: frozenset[Part]
+
         def annotate(self, model: Any) -> Any:
-            """Annotate the inputs and weights of what is wanted."""
-            for node in (node for node in model.graph.nodes if node.op == "call_function"):
-                part = part_of(node, parts)
-                if node.target in (aten.conv2d.default, aten.linear.default) and not part.among(left):
-                    annotate(node, {node.args[0]: int8_activations(), node.args[1]: int8_weights()})
-                else:
-                    kinds.add(part.kind)
+            """Annotate the layers of what is wanted."""
+            nodes = [node for node in model.graph.nodes if node.op == "call_function"]
+            taken = [node for node in nodes if node.target in layers and wanted(part_of(node, parts))]
+            for node in taken:
+                annotate(node, {node.args[0]: int8_activations(), node.args[1]: int8_weights()})
+            self.computing = frozenset(part_of(node, parts) for node in nodes)
+            self.taken = frozenset(part_of(node, parts) for node in taken)
             return model
 
         def validate(self, model: Any) -> None:
             """Nothing to see to."""
 
-    module = quantize(model, inputs, samples, InputQuantizer())
-    return module, tuple(FloatPart(kind) for kind in KINDS if kind in kinds)
+    return InputQuantizer()
 
 
 def quantize_weights(program: Any) -> None:

@@ -22,6 +22,8 @@ Described = dict[str, tuple[tuple[int, ...], str]]
 class MilRuntime:
     """The package executed with torch, in the precision that it declares."""
 
+    native = False
+
     def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         try:
             self.program = read_program(path)
@@ -47,6 +49,8 @@ class MilRuntime:
 
 class CoreMLRuntime:
     """The package run by Core ML itself. Needs a Mac."""
+
+    native = True
 
     def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         import coremltools as ct

@@ -1,11 +1,12 @@
 """ExecuTorch: .pte files for XNNPACK (any CPU), Core ML and Vulkan."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
 
 __all__ = ["TARGET", "ExecuTorchTarget"]
 
@@ -19,7 +20,7 @@ class ExecuTorchTarget:
     modules = ("executorch",)
     entry: Entry = "uint8_nhwc"
     backends = ("xnnpack", "coreml", "vulkan")
-    recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8")
+    recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
@@ -49,6 +50,14 @@ class ExecuTorchTarget:
         from targets.executorch.lower import lower
 
         return lower(model, request, path)
+
+    def calibrate(
+        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
+    ) -> Calibrated:
+        """Measure a model's activations."""
+        from targets.executorch.lower import calibrate
+
+        return calibrate(model, request, samples)
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
         """Load a .pte with ExecuTorch's own runtime."""

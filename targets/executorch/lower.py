@@ -1,28 +1,29 @@
 """Lower a common model to a .pte: export, partition, serialise."""
 
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mobile_kit.layers import MapNorm, TokenNorm, replace
 from mobile_kit.spec import CommonModel, ModelSpec
-from mobile_kit.target import Fallback, FloatPart, Lowered, Request
+from mobile_kit.target import Array, Calibrated, Fallback, FloatPart, Lowered, ModelCard, Request
 from targets.executorch.half import HalfModel, decompose
 from targets.executorch.norms import HalfNorm, LinearNorm
-from targets.executorch.quantize import quantized
+from targets.executorch.quantize import calibrated, dynamic
 
-__all__ = ["lower"]
+__all__ = ["calibrate", "lower"]
 
 CASTS = ("dim_order_ops._to_dim_order_copy.default", "aten._to_copy.default")
 SCHEMES = {
     "dynamic_wi8_afp32": "int8 weights a channel of linear layers, which scale their inputs at each run",
     "static_wi8_ai8": "int8 weights a channel, int8 activations a tensor, affine, min-max",
+    "static_wi8_ai8_mixed": "int8 weights a channel, int8 activations a tensor, affine, min-max",
 }
 CAST_REASON = "a conversion between number types is no operation of the delegate"
 REASONS = {
@@ -34,29 +35,45 @@ REASONS = {
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .pte of a common model to `path`."""
+    half = request.recipe.name == "fp16" and request.backend in {None, "xnnpack"}
+    if request.backend != "coreml":
+        _replace_norms(model, HalfNorm if half else LinearNorm)
+    spec = model.spec
+    if half:
+        return _write(decompose(torch.export.export(HalfModel(model).eval(), _examples(spec))), spec, request, (), path)
+    module, float_parts = dynamic(model, _examples(spec)) if request.recipe.quantized else (model.eval(), ())
+    return _write(torch.export.export(module, _examples(spec)), spec, request, float_parts, path)
+
+
+def calibrate(model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]]) -> Calibrated:
+    """Measure a model's activations."""
+    spec = model.spec
+    _replace_norms(model, LinearNorm)
+
+    def finish(module: nn.Module, float_parts: tuple[FloatPart, ...], path: Path) -> Lowered:
+        return _write(torch.export.export(module, _examples(spec)), spec, request, float_parts, path)
+
+    return calibrated(model, _examples(spec), samples, finish)
+
+
+def _replace_norms(model: CommonModel, norm: type[nn.Module]) -> None:
+    replace(model, MapNorm, norm)
+    replace(model, TokenNorm, norm)
+
+
+def _examples(spec: ModelSpec) -> tuple[Tensor, ...]:
+    return tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
+
+
+def _write(program: Any, spec: ModelSpec, request: Request, float_parts: tuple[FloatPart, ...], path: Path) -> Lowered:
+    """Write an exported program's .pte. spec: of its inputs and outputs. float_parts: what of it isn't quantized."""
     from executorch.exir import to_edge_transform_and_lower
 
     backend = request.backend or "xnnpack"
-    spec = model.spec
-    inputs = tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
-    module: nn.Module = model.eval()
-    half = request.recipe.name == "fp16" and backend == "xnnpack"
-    if backend != "coreml":
-        norm = HalfNorm if half else LinearNorm
-        replace(module, MapNorm, norm)
-        replace(module, TokenNorm, norm)
-    float_parts: tuple[FloatPart, ...] = ()
-    if half:
-        module = HalfModel(model)
-    elif request.recipe.quantized:
-        module, float_parts = quantized(model, inputs, request.samples)
-    program = torch.export.export(module, inputs)
-    if half:
-        program = decompose(program)
     edge = to_edge_transform_and_lower(
         program,
         partitioner=[_PARTITIONERS[backend](spec, request)],
-        constant_methods=_constants(model, request),
+        constant_methods=_constants(spec, request.card),
     )
     ops, partitions, fallback = _graph(edge.exported_program())
     path.write_bytes(edge.to_executorch().buffer)
@@ -112,9 +129,8 @@ def _deployment_target(request: Request) -> str:
     return request.deployment_target or "iOS17"
 
 
-def _constants(model: CommonModel, request: Request) -> dict[str, Any]:
+def _constants(spec: ModelSpec, card: ModelCard) -> dict[str, Any]:
     """Return what an app can ask the file itself, as methods without arguments."""
-    spec, card = model.spec, request.card
     return {
         "get_image_size": list(spec.image_size),
         "get_input_names": "\n".join(x.name for x in spec.inputs),

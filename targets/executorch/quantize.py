@@ -1,21 +1,31 @@
 """Quantize a model with XNNPACK's quantizer."""
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
 from torch import Tensor, nn
 
 from mobile_kit.layers import replace
-from mobile_kit.parts import KINDS, Part, parts_of
-from mobile_kit.pt2e import annotate, int8_activations, int8_weights, is_annotated, part_of, quantize
+from mobile_kit.parts import Part, parts_of
+from mobile_kit.pt2e import (
+    CalibratedGraph,
+    annotate,
+    float_parts,
+    int8_activations,
+    int8_weights,
+    is_annotated,
+    part_of,
+    quantized_dynamically,
+)
 from mobile_kit.spec import CommonModel
-from mobile_kit.target import Array, FloatPart
+from mobile_kit.target import Array, Calibrated, FloatPart, Lowered
 
-__all__ = ["quantized"]
+__all__ = ["calibrated", "dynamic"]
 
 # XNNPACK has no int8 product of two activations, no int8 softmax, GELU or reciprocal root.
-FLOAT_KINDS = ("softmax", "norms", "always float")
+NEVER, SLOW = ("softmax", "always float"), ("norms",)
 
 
 class Silu(nn.Module):
@@ -28,56 +38,59 @@ class Silu(nn.Module):
         return x * torch.sigmoid(x)
 
 
-def quantized(
+def calibrated(
     model: CommonModel,
     inputs: tuple[Tensor, ...],
     samples: Sequence[Mapping[str, Array]],
-    float_parts: Collection[str] = (),
-) -> tuple[nn.Module, tuple[FloatPart, ...]]:
-    """Return a model with int8 weights and activations, and what of it stays in float.
-
-    inputs: examples. samples: inputs by name that the ranges of activations are measured on. Without any, linear layers
-    scale their inputs at each run, and everything else stays in float. float_parts: names of parts that are to stay.
-    """
+    finish: Callable[[nn.Module, tuple[FloatPart, ...], Path], Lowered],
+) -> Calibrated:
+    """Return a model with its ranges, measured on samples. finish: writes what it becomes, told what stays in float."""
     replace(model, nn.SiLU, lambda silu: Silu())
-    parts = parts_of(model)
-    quantizer = _quantizer(parts, {*FLOAT_KINDS, *float_parts}, dynamic=not samples)
-    module = quantize(model, inputs, samples, quantizer)
-    return module, tuple(FloatPart(kind) for kind in KINDS if kind in quantizer.float_kinds)
+    return CalibratedGraph(model, inputs, samples, _quantizer, NEVER, SLOW, finish)
 
 
-def _quantizer(parts: Mapping[str, Part], left: Collection[str], dynamic: bool) -> Any:
-    """Return XNNPACK's quantizer for all but some parts; its `float_kinds` are those of which it took nothing."""
+def dynamic(model: CommonModel, inputs: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[FloatPart, ...]]:
+    """Return a model whose linear layers scale their inputs at each run, and what of it stays in float."""
+    quantizer = _quantizer(lambda part: part.kind not in {*NEVER, *SLOW}, parts_of(model), at_each_run=True)
+    module = quantized_dynamically(model, inputs, quantizer)
+    return module, float_parts(quantizer)
+
+
+def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_each_run: bool = False) -> Any:
+    """Return XNNPACK's quantizer for some parts. parts: of modules by their path."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import propagate_annotation
 
     aten = torch.ops.aten
 
-    class PartQuantizer(XNNPACKQuantizer):
-        float_kinds: set[str]
+    class XNNPACKPartQuantizer(XNNPACKQuantizer):
+        computing: frozenset[Part]
+        taken: frozenset[Part]
 
         def annotate(self, model: Any) -> Any:
             """Annotate what is wanted, and what only moves its values."""
             self._annotate_for_quantization_config(model)
-            computing = [node for node in model.graph.nodes if node.op == "call_function"]
-            taken = {part_of(node, parts).kind for node in computing if is_annotated(node)}
-            self.float_kinds = {part_of(node, parts).kind for node in computing} - taken
-            for node in computing:
-                if not dynamic and node.target is aten.mean.dim and wanted(node):
+            nodes = [node for node in model.graph.nodes if node.op == "call_function"]
+            for node in nodes:
+                if not at_each_run and node.target is aten.mean.dim and takes(node):
                     # A scale of its own: that of what it is the mean of is far too coarse.
                     annotate(node, {node.args[0]: int8_activations()}, int8_activations())
                 if node.target is aten.upsample_bilinear2d.vec:
                     # ExecuTorch 1.4 mixes up the axes of a map that becomes integers and floats again before it.
                     node.args[0].meta.pop("quantization_annotation", None)
+            self.computing = frozenset(part_of(node, parts) for node in nodes)
+            self.taken = frozenset(part_of(node, parts) for node in nodes if is_annotated(node))
             propagate_annotation(model)
-            while sum(_shared(node) for node in computing if node.target is aten.slice.Tensor):
+            while sum(_shared(node) for node in nodes if node.target is aten.slice.Tensor):
                 propagate_annotation(model)
             return model
 
-    def wanted(node: Any) -> bool:
-        return not part_of(node, parts).among(left) and (not dynamic or node.target is aten.linear.default)
+    def takes(node: Any) -> bool:
+        if node.op != "call_function":
+            return True  # a layer's weights, which have no part, are asked about with it
+        return wanted(part_of(node, parts)) and (not at_each_run or node.target is aten.linear.default)
 
-    return PartQuantizer().set_global(_config(dynamic)).set_filter_function(wanted)
+    return XNNPACKPartQuantizer().set_global(_config(at_each_run)).set_filter_function(takes)
 
 
 def _shared(node: Any) -> bool:
@@ -91,11 +104,11 @@ def _shared(node: Any) -> bool:
     return True
 
 
-def _config(dynamic: bool) -> Any:
+def _config(at_each_run: bool) -> Any:
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
     from torchao.quantization.pt2e.quantizer import QuantizationConfig
 
-    if dynamic:
-        at_each_run = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True).input_activation
-        return QuantizationConfig(at_each_run, None, int8_weights(), None)
+    if at_each_run:
+        inputs = get_symmetric_quantization_config(is_per_channel=True, is_dynamic=True).input_activation
+        return QuantizationConfig(inputs, None, int8_weights(), None)
     return QuantizationConfig(int8_activations(), int8_activations(), int8_weights(), None)

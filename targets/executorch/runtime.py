@@ -20,6 +20,8 @@ DTYPES = {0: "uint8", 1: "int8", 3: "int32", 4: "int64", 5: "float16", 6: "float
 class ExecuTorchRuntime:
     """A loaded .pte. Its tensors have no names of their own: what its constant methods call them, in order."""
 
+    native = True
+
     def __init__(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> None:
         with captured_stderr():  # the import brings torchao, which warns of its own compiled parts
             from executorch.runtime import Runtime

@@ -1,11 +1,12 @@
 """TFLite (LiteRT): .tflite files for Android, iOS and any Linux board."""
 
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
 
 __all__ = ["TARGET", "TFLiteTarget"]
 
@@ -19,7 +20,7 @@ class TFLiteTarget:
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
-    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8")
+    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
     most_parameters: int | None = 2**29 - 2**20
 
@@ -44,6 +45,14 @@ class TFLiteTarget:
         from targets.tflite.lower import lower
 
         return lower(model, request, path)
+
+    def calibrate(
+        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
+    ) -> Calibrated:
+        """Measure a model's activations; its float file stays in the folder."""
+        from targets.tflite.calibrated import CalibratedFile
+
+        return CalibratedFile(model, request, samples, folder)
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
         """Load a .tflite with LiteRT."""

@@ -1,5 +1,6 @@
 """Lower a common model to a .tflite: convert, cast weights, name, describe."""
 
+from collections.abc import Sequence
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
@@ -9,23 +10,14 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.layers import Attend, MapNorm, TokenNorm, replace
-from mobile_kit.parts import KINDS
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import FloatPart, Lowered, ModelCard, Request, input_text
 from targets.tflite.attention import SplitAttend
 from targets.tflite.graph import read_graph
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
-from targets.tflite.operations import read_operations, scopes
-from targets.tflite.quantize import (
-    choose_int8,
-    measure_ranges,
-    to_dynamic,
-    to_float16_weights,
-    to_int8,
-    to_int8_weights,
-)
+from targets.tflite.quantize import to_dynamic, to_float16_weights, to_int8_weights
 
-__all__ = ["lower"]
+__all__ = ["convert", "describe", "lower"]
 
 ONE_STEP = {
     "dynamic_wi8_afp32": to_dynamic,
@@ -37,6 +29,7 @@ CHANGES: dict[str, dict[str, Any]] = {
     "dynamic_wi8_afp32": {"scheme": "int8 weights; linear layers and convolutions scale their inputs at each run"},
     "fp16": {"scheme": "float16 weights, float32 arithmetic", "activation_bits": 32},
     "static_wi8_ai8": {"scheme": "int8 weights a channel, int8 activations a tensor, affine, min-max"},
+    "static_wi8_ai8_mixed": {"scheme": "int8 weights a channel, int8 activations a tensor, affine, min-max"},
     "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float32 arithmetic"},
 }
 
@@ -59,25 +52,31 @@ class MeanNorm(nn.Module):
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .tflite of a common model to `path`."""
+    convert(model, [x.dtype for x in model.spec.inputs], path)
+    change = ONE_STEP.get(request.recipe.name)
+    return describe(path.read_bytes() if change is None else change(path), model.spec, request, (), path)
+
+
+def convert(model: CommonModel, dtypes: Sequence[str], path: Path) -> None:
+    """Write the float file of a common model, whose inputs are of some dtypes."""
     import litert_torch
 
-    spec = model.spec
     replace(model, MapNorm, MeanNorm)
     replace(model, TokenNorm, MeanNorm)
     replace(model, Attend, SplitAttend)
-    recipe = request.recipe
-    # Bytes that are to be quantized numbers must be numbers first.
-    dtypes = ["float32" if recipe.calibrated else x.dtype for x in spec.inputs]
-    examples = tuple(torch.zeros(x.shape, dtype=getattr(torch, t)) for x, t in zip(spec.inputs, dtypes, strict=True))
+    shapes = [x.shape for x in model.spec.inputs]
+    examples = tuple(torch.zeros(shape, dtype=getattr(torch, t)) for shape, t in zip(shapes, dtypes, strict=True))
     litert_torch.convert(model.eval(), examples).export(str(path))
-    float_parts: tuple[FloatPart, ...] = ()
-    if recipe.calibrated:
-        float_parts = _to_int8(path, model, request)
-    elif recipe.name in ONE_STEP:
-        path.write_bytes(ONE_STEP[recipe.name](path))
-    named = set_tensor_names(path.read_bytes(), [x.name for x in spec.inputs], [y.name for y in spec.outputs])
+
+
+def describe(
+    content: bytes, spec: ModelSpec, request: Request, float_parts: tuple[FloatPart, ...], path: Path
+) -> Lowered:
+    """Write a converted file's content with the names of its tensors and what it says of itself."""
+    named = set_tensor_names(content, [x.name for x in spec.inputs], [y.name for y in spec.outputs])
     path.write_bytes(attach_metadata(named, _note(spec, request.card)))
     ops, partitions, fallback = read_graph(path)
+    recipe = request.recipe
     return Lowered(
         recipe=with_changes(recipe, **CHANGES.get(recipe.name, {})),
         inputs=spec.inputs,
@@ -88,16 +87,6 @@ def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
         float_parts=float_parts,
         tools={name: version(name) for name in ("ai-edge-litert", "ai-edge-quantizer", "litert-torch", "torch")},
     )
-
-
-def _to_int8(path: Path, model: CommonModel, request: Request) -> tuple[FloatPart, ...]:
-    """Quantize a file's activations too, in place; return what stays in float."""
-    operations = read_operations(path, scopes(model))
-    int8 = choose_int8(operations, ())
-    ranges = measure_ranges(path, request.samples, model.spec.inputs)
-    path.write_bytes(to_int8(path, int8, operations, ranges, model.spec.inputs[0].meaning == "image"))
-    left = {op.part.kind for op in operations if op.name not in int8 and not op.is_layout}
-    return tuple(FloatPart(kind) for kind in KINDS if kind in left)
 
 
 def _note(spec: ModelSpec, card: ModelCard) -> ModelNote:

@@ -1,19 +1,29 @@
 """Apply a recipe to a float .tflite with ai-edge-quantizer."""
 
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from mobile_kit.errors import LoweringError
+from mobile_kit.parts import Part
 from mobile_kit.spec import TensorSpec
 from mobile_kit.target import Array
 from targets.tflite.container import pack, unpack
 from targets.tflite.operations import Operation
 
-__all__ = ["Ranges", "choose_int8", "measure_ranges", "to_dynamic", "to_float16_weights", "to_int8", "to_int8_weights"]
+__all__ = [
+    "Ranges",
+    "choose_int8",
+    "is_fast",
+    "measure_ranges",
+    "to_dynamic",
+    "to_float16_weights",
+    "to_int8",
+    "to_int8_weights",
+]
 
 Ranges = dict[str, Any]
 """The least and greatest value of tensors by name, as the quantizer has them."""
@@ -59,13 +69,16 @@ def to_dynamic(path: Path) -> bytes:
     return _quantized(engine)
 
 
-def choose_int8(operations: Sequence[Operation], float_parts: Iterable[str]) -> frozenset[str]:
-    """Return the names of the operations to compute in int8. float_parts: names of parts that are to stay in float."""
-    left = {*FLOAT_KINDS, *float_parts}
-    computing = [op for op in operations if not op.is_layout]
+def choose_int8(operations: Sequence[Operation], parts: Collection[Part]) -> frozenset[str]:
+    """Return the names of the operations to compute in int8: those of some parts, and what moves values between them.
+
+    Of a part that the delegate knows, those operations that it takes; of another, all that the quantizer takes.
+    """
     makers = {tensor: op for op in operations for tensor in op.outputs}
     exact = _exact(operations, makers)
-    chosen = {op.name for op in computing if _fits(op) and not op.part.among(left) and not op.outputs <= exact}
+    known = {op.part for op in operations if is_fast(op)}
+    computing = [op for op in operations if not op.is_layout and op.part in parts and not op.outputs <= exact]
+    chosen = {op.name for op in computing if is_fast(op) or op.part not in known}
     # Values move in int8 where they come so, or go where they are wanted so.
     int8 = {tensor for op in computing if op.name in chosen for tensor in op.outputs}
     wanted = _wanted(operations, chosen)
@@ -79,9 +92,11 @@ def choose_int8(operations: Sequence[Operation], float_parts: Iterable[str]) -> 
     return frozenset(chosen)
 
 
-def _fits(op: Operation) -> bool:
+def is_fast(op: Operation) -> bool:
+    """Whether an operation is faster in int8 than in float."""
     # A product of two activations may come as a linear layer, whose weights then aren't constant.
-    return op.kind in INT8 and not (op.kind == "FULLY_CONNECTED" and op.part.kind == "attention products")
+    product = op.kind == "FULLY_CONNECTED" and op.part.kind == "attention products"
+    return op.kind in INT8 and op.part.kind not in FLOAT_KINDS and not product
 
 
 def _exact(operations: Sequence[Operation], makers: Mapping[int, Operation]) -> set[int]:

@@ -17,6 +17,8 @@ __all__ = ["TFLiteRuntime"]
 class TFLiteRuntime:
     """A loaded .tflite; its inputs and outputs carry their names in the file."""
 
+    native = True
+
     def __init__(self, path: Path, threads: int = 2) -> None:
         from ai_edge_litert.interpreter import Interpreter
 

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobile_kit.timing import QUIET_CORES, BusyMeter
 from tests.benchmarks.process import Conversion, Spent, Workshop
 from tests.benchmarks.stock import CLASSIFIER, saved
 from tests.benchmarks.table import Section, judged
-from tests.benchmarks.timing import QUIET_CORES, BusyMeter
 
 __all__ = ["measure"]
 

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit import __version__, cli
+from mobile_kit import __version__, commands
 from tests.conftest import Answer
 from tests.exports import ROOT, Export, mobile_kit
 
@@ -79,7 +79,7 @@ def test_the_console_script_is_the_module() -> None:
     ("text", "size"), [("256", (256, 256)), ("256x320", (256, 320)), ("1", (1, 1)), ("8192x1", (8192, 1))]
 )
 def test_sizes_are_height_by_width(text: str, size: tuple[int, int]) -> None:
-    assert cli._size(text) == size
+    assert commands.size(text) == size
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "12x", "x12", "1x2x3", "8193", "12.5", ""])
@@ -90,7 +90,7 @@ def test_what_is_no_size_is_refused(text: str, command: Command) -> None:
 
 
 def test_names_are_split_once_each() -> None:
-    assert cli._names(" tflite, coreml,,tflite") == ("tflite", "coreml")
+    assert commands.names(" tflite, coreml,,tflite") == ("tflite", "coreml")
 
 
 @pytest.mark.parametrize("option", ["--top", "--views"])

@@ -7,8 +7,9 @@ import pytest
 from PIL import Image
 
 from mobile_kit.evaluate import KEPT, EvaluateOptions, evaluate
-from mobile_kit.export import ExportOptions, export
+from mobile_kit.export import export
 from mobile_kit.metrics import mean_iou_interval, paired_interval
+from mobile_kit.prepare import ExportOptions
 from mobile_kit.progress import Progress
 from mobile_kit.scenes import scene
 from sample_apps.checkpoints.digits import LABELS, held_out_views

@@ -12,7 +12,6 @@ import transformers
 from PIL import Image
 from torch import nn
 
-from mobile_kit.export import _slug
 from mobile_kit.manifest import read_manifest
 from mobile_kit.outputs import select_outputs
 from tests.answers import PROGRESS, assert_refused, content, words
@@ -339,7 +338,7 @@ def test_a_file_with_the_wrong_colour_order_fails(
     good = tmp_path / "mobilevitv2-digits" / "tflite-fp32"
     shutil.copytree(digits["tflite-fp32"], good)
     before = content(good)
-    monkeypatch.setattr("mobile_kit.export.select_outputs", with_red_for_blue)
+    monkeypatch.setattr("mobile_kit.prepare.select_outputs", with_red_for_blue)
     answer = command("export", DIGITS, "--out", tmp_path, "--target", "tflite", "--json")
     assert answer.code == 1
     (record,) = json.loads(answer.out)["artifacts"]
@@ -358,7 +357,7 @@ def test_a_file_with_the_wrong_colour_order_fails(
     [("owner/name-1.0", "name-1.0"), ("name", "name"), ("owner/a name!", "a-name"), ("owner/..", "model")],
 )
 def test_slugs(model: str, slug: str) -> None:
-    assert _slug(model) == slug
+    assert slug(model) == slug
 
 
 @pytest.mark.usefixtures("paper_targets")

@@ -1,4 +1,4 @@
-"""Time several engines in one process, so that their ratios mean something."""
+"""Time several files in one process, so that their ratios mean something."""
 
 import os
 import random
@@ -80,7 +80,8 @@ def interleave(engines: Mapping[str, Callable[[], object]], plan: Plan) -> Timin
     shuffle = random.Random(plan.seed)  # noqa: S311  no secret
     for run in engines.values():
         run()
-    counted, disturbed = [], []
+    counted: list[dict[str, list[float]]] = []
+    disturbed: list[dict[str, list[float]]] = []
     while len(counted) < plan.rounds and len(counted) + len(disturbed) < plan.tries:
         shuffle.shuffle(order)
         meter = BusyMeter()

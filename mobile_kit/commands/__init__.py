@@ -1,0 +1,82 @@
+"""The commands, a module each, and what they parse and print alike."""
+
+import argparse
+import json
+import math
+import re
+from collections.abc import Sequence
+from typing import Any
+
+__all__ = ["command", "decibels", "megabytes", "names", "part", "positive", "print_json", "print_table", "size"]
+
+
+def command(commands: Any, name: str, run: Any, text: str, output: bool = True) -> argparse.ArgumentParser:
+    """Add a command to a parser and return its own. output: whether it prints a result, which then may be JSON."""
+    parser: argparse.ArgumentParser = commands.add_parser(name, help=text, description=text)
+    parser.set_defaults(run=run)
+    if output:
+        parser.add_argument("--json", action="store_true", help="print the result as JSON")
+    return parser
+
+
+def names(text: str) -> tuple[str, ...]:
+    """Parse names between commas."""
+    found = tuple(dict.fromkeys(part.strip() for part in text.split(",") if part.strip()))
+    if not found:
+        raise argparse.ArgumentTypeError("names nothing")
+    return found
+
+
+def size(text: str) -> tuple[int, int]:
+    """Parse height and width in pixels."""
+    found = re.fullmatch(r"(\d+)(?:x(\d+))?", text)
+    height, width = (int(found[1]), int(found[2] or found[1])) if found else (0, 0)
+    if not (1 <= height <= 8192 and 1 <= width <= 8192):
+        raise argparse.ArgumentTypeError(f"{text!r} is no size from 1 to 8192. Give N or HxW, such as 256 or 256x320")
+    return height, width
+
+
+def positive(text: str) -> int:
+    """Parse a number from 1."""
+    if not text.isdigit() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number from 1")
+    return int(text)
+
+
+def decibels(text: str) -> float:
+    """Parse a number of decibels."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not math.isfinite(value):
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of decibels, such as 20")
+    return value
+
+
+def part(text: str) -> float:
+    """Parse a part of a whole."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = math.nan
+    if not 0 < value <= 1:
+        raise argparse.ArgumentTypeError(f"{text!r} is no part from 0 to 1, such as 0.99")
+    return value
+
+
+def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print rows under a header, in columns."""
+    widths = [max(len(str(row[i])) for row in (header, *rows)) for i in range(len(header))]
+    for row in (header, *rows):
+        print("  ".join(str(cell).ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def megabytes(count: int) -> str:
+    """Return how a number of bytes is shown."""
+    return f"{count / 1e6:.2f} MB"
+
+
+def print_json(value: Any) -> None:
+    """Print a result for a program."""
+    print(json.dumps(value, indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False))

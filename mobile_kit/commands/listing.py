@@ -1,0 +1,40 @@
+"""The command `list`."""
+
+import argparse
+from typing import Any
+
+from mobile_kit.commands import command, print_json
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = command(commands, "list", run, "Show families, heads, targets, recipes and known checkpoints.")
+    parser.add_argument("--markdown", action="store_true", help="print the support matrix as a Markdown table")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; return the exit code."""
+    from mobile_kit.listing import listing, to_markdown
+
+    if options.json:
+        print_json(listing())
+    elif options.markdown:
+        print(to_markdown(), end="")
+    else:
+        _print_listing(listing())
+    return 0
+
+
+def _print_listing(found: dict[str, Any]) -> None:
+    for name, family in found["families"].items():
+        print(f"family {name}")
+        for head, record in family["heads"].items():
+            print(f"  head {head}: outputs {', '.join(record['outputs'])}")
+        for known in family["known_checkpoints"]:
+            print(f"  known {known}")
+    for name, target in found["targets"].items():
+        print(f"target {name}: {target['file']}")
+        for backend, recipes in target["recipes"].items():
+            print(f"  {f'backend {backend}: ' if backend else ''}recipes {', '.join(recipes)}")

@@ -1,0 +1,43 @@
+"""The command `sensitivity`."""
+
+import argparse
+from typing import TYPE_CHECKING, Any
+
+from mobile_kit.commands import command, print_json, print_table
+from mobile_kit.commands.model import add_model, export_options
+
+if TYPE_CHECKING:
+    from mobile_kit.search import PartCost
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = command(commands, "sensitivity", run, "Measure what each part of a model costs in int8.")
+    add_model(parser)
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; return the exit code."""
+    from mobile_kit.progress import Progress
+    from mobile_kit.sensitivity import sensitivity
+
+    with Progress() as progress:
+        found = sensitivity(export_options(options), progress)
+    if options.json:
+        print_json([result.to_json() for result in found])
+        return 0
+    for result in found:
+        print(f"{result.target}: {result.everything_db:.1f} dB with all of static_wi8_ai8 in int8")
+        print_table(("part", "static_wi8_ai8", "MACs", "SQNR alone", "agreement"), [_row(c) for c in result.costs])
+        print(f"{result.measurements}\n{result.plot}\n")
+    return 0
+
+
+def _row(cost: "PartCost") -> tuple[str, ...]:
+    own = (cost.part, "int8" if cost.static else "float", f"{cost.macs:.1%}")
+    if cost.kept is None:
+        return (*own, "always float", "")
+    agreement = "" if cost.kept.agreement is None else f"{cost.kept.agreement:.1%}"
+    return (*own, f"{cost.kept.sqnr_db:.1f} dB", agreement)

@@ -1,0 +1,58 @@
+"""The command `verify`."""
+
+import argparse
+import sys
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mobile_kit.commands import command, print_json
+from mobile_kit.errors import MobileKitError
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = command(commands, "verify", run, "Hold artifacts against the checkpoint; exit 1 where one differs.")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument("--images", type=Path, metavar="DIR", help="compare on these images too")
+    parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
+    parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; return the exit code."""
+    from mobile_kit.verify import failure, verify, write_report
+
+    records = []
+    for folder in options.artifacts:
+        try:
+            report = verify(folder, options.images, options.checkpoint, options.allow_pickle)
+        except MobileKitError as exc:  # the others are looked at all the same
+            print(f"mobile-kit: {exc}", file=sys.stderr)
+            records.append({"artifact": folder.resolve().name, "status": "failed", "failure": str(exc)})
+            continue
+        records.append(report.to_json())
+        if not options.json:
+            _print_report(folder, report, failure(report))
+        try:
+            write_report(report, folder)
+        except MobileKitError as exc:  # an artifact that is only read is verified all the same
+            print(f"mobile-kit: {exc}", file=sys.stderr)
+    if options.json:
+        print_json(records)
+    return int(any(record["status"] != "passed" for record in records))
+
+
+def _print_report(folder: Path, report: Any, reason: str | None) -> None:
+    print(f"{folder}: {report.status}{f' ({reason})' if reason else ''}")
+    if report.runtime:
+        print(f"  ran on {report.runtime}, {report.images} image{'s' * (report.images != 1)}")
+    for check in report.checks:
+        print(f"  {check.name}: {check.status}, {check.detail}")
+    for out in report.outputs:
+        figures = {key: value for key, value in asdict(out).items() if isinstance(value, float)}
+        print(f"  {out.name}: " + ", ".join(f"{key} {value:.4g}" for key, value in figures.items()) + f"; {out.bound}")
+    for name, moved in report.canary.items():
+        print(f"  red and blue swapped: {name} moves by {moved:.3g}")

@@ -1,0 +1,102 @@
+"""The mixed recipe in a worker: measure, search, write the file, and search again where the file keeps less."""
+
+import hashlib
+import math
+from collections.abc import Callable
+from dataclasses import replace
+from importlib.metadata import packages_distributions, version
+from pathlib import Path
+
+from mobile_kit.calibration import Samples
+from mobile_kit.families import families
+from mobile_kit.outputs import essential_outputs
+from mobile_kit.parts import work_of
+from mobile_kit.quantization import Wanted
+from mobile_kit.search import Measurements, find_mixed, part_costs
+from mobile_kit.spec import CommonModel
+from mobile_kit.target import Lowered, Request, Target
+from mobile_kit.verify import OutputParity, VerifyReport
+
+__all__ = ["MixedModel", "stricter"]
+
+# More than the file lacks is asked of the next search, as it can only be trusted so far.
+BEYOND_DB = 0.25
+
+
+class MixedModel:
+    """A common model that has been measured, and the search for what of it stays in float.
+
+    samples: what it is calibrated and judged on. folder: for the target's own files. measurements: the file that keeps
+    what is found. show: told what is done.
+    """
+
+    def __init__(
+        self,
+        target: Target,
+        model: CommonModel,
+        request: Request,
+        samples: Samples,
+        folder: Path,
+        measurements: Path,
+        show: Callable[[str], None],
+    ) -> None:
+        # Before the target takes the model, of which it may replace modules.
+        self._work, identity, spec = work_of(model), _identity(target, model, request, samples), model.spec
+        self._calibrated = target.calibrate(model, request, samples, folder)
+        judged = essential_outputs(families()[spec.family].heads[spec.head], spec.outputs)
+        # A class map has no decibels, but may be all that there is.
+        judged = judged or [out for out in spec.outputs if out.meaning == "mask"]
+        self._measured = Measurements(self._calibrated, samples.judged(), judged, measurements, identity, show)
+
+    def keep_costs(self) -> None:
+        """Measure what each part costs, into the file of measurements."""
+        self._measured.keep_costs(part_costs(self._measured, self._work))
+
+    def write(self, wanted: Wanted, path: Path) -> Lowered:
+        """Write the fastest file found that keeps what is wanted. Raises: UnsupportedError where none is."""
+        mixed = find_mixed(self._measured, self._work, wanted)
+        left = [part.part for part in mixed.float_parts]
+        lowered = self._calibrated.write(self._measured.int8(left), path)
+        others = tuple(part for part in lowered.float_parts if part.part not in left)
+        scheme = f"{lowered.recipe.scheme}; {mixed.int8_macs:.1%} of the layers' multiply-accumulates in int8"
+        return replace(
+            lowered, recipe=replace(lowered.recipe, scheme=scheme), float_parts=(*others, *mixed.float_parts)
+        )
+
+
+def stricter(wanted: Wanted, report: VerifyReport) -> Wanted | None:
+    """Return what to ask of the next search where a file keeps less than it was to; null where another can't help."""
+    failed = [out for out in report.outputs if not out.passed]
+    if not failed or any(check.status == "failed" for check in report.checks):
+        return None
+    sqnr_db, agreement = wanted.sqnr_db, wanted.agreement
+    if sqnr_db is not None:
+        sqnr_db += max(sqnr_db - min(_sqnr_db(out) for out in failed), 0) + BEYOND_DB
+    if agreement is not None:
+        agreement = min(2 * agreement - min(_agreement(out) for out in failed), 1.0)
+    return Wanted(sqnr_db, agreement)
+
+
+def _sqnr_db(out: OutputParity) -> float:
+    return math.inf if out.sqnr_db is None else out.sqnr_db
+
+
+def _agreement(out: OutputParity) -> float:
+    found = out.pixel_agreement if out.top1 is None else out.top1
+    return 1.0 if found is None else found
+
+
+def _identity(target: Target, model: CommonModel, request: Request, samples: Samples) -> str:
+    """Return a SHA-256 of all that the measurements depend on."""
+    tools = [f"{name} {version(name)}" for name in ("mobile-kit", *_distributions(target))]
+    found = hashlib.sha256(f"{target.name} {request.backend} {model.spec} {samples.sha256} {tools}".encode())
+    for name, tensor in sorted(model.state_dict().items()):
+        found.update(name.encode())
+        found.update(tensor.contiguous().numpy().tobytes())
+    return found.hexdigest()
+
+
+def _distributions(target: Target) -> list[str]:
+    """Return the packages that bring a target's modules."""
+    packages = packages_distributions()
+    return sorted({name for module in target.modules for name in packages[module]})

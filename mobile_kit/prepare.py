@@ -1,0 +1,267 @@
+"""What an export hands to its workers: the checkpoint, its common model, calibration images, and a job a file."""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from mobile_kit.calibration import LEAST_IMAGES, Calibration, read_calibration
+from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.errors import UnsupportedError
+from mobile_kit.families import Head
+from mobile_kit.manifest import model_record
+from mobile_kit.outputs import check_outputs, select_outputs
+from mobile_kit.progress import Progress
+from mobile_kit.quantization import QuantRecipe, Wanted, recipe
+from mobile_kit.spec import ModelSpec
+from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, installed_targets
+from mobile_kit.worker import Job, write_pickle
+
+__all__ = ["Choice", "ExportOptions", "Prepared", "plan", "prepare", "slug"]
+
+SLUG = re.compile(r"[^A-Za-z0-9._-]+")
+
+
+@dataclass(frozen=True)
+class ExportOptions:
+    """What to export. Null means the checkpoint's or the target's own default.
+
+    targets: names, all installed ones where empty. outputs: names as `outputs.known_outputs` has them.
+    pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.
+    calibration: a folder of images, for static recipes; what is judged in lower precision is judged on them.
+    min_sqnr, min_agreement: what every quantized file must keep, in place of its recipe's own bound; see
+    `quantization.Wanted`.
+    """
+
+    model: str
+    out: Path
+    targets: tuple[str, ...] = ()
+    recipes: tuple[str, ...] = ("fp32",)
+    head: str | None = None
+    backend: str | None = None
+    deployment_target: str | None = None
+    image_size: tuple[int, int] | None = None
+    pixel_values: bool = False
+    outputs: tuple[str, ...] = ()
+    revision: str | None = None
+    random_weights: bool = False
+    allow_pickle: bool = False
+    photo: Path | None = None
+    calibration: Path | None = None
+    calibration_samples: int = 128
+    min_sqnr: float | None = None
+    min_agreement: float | None = None
+
+    @property
+    def wanted(self) -> Wanted:
+        """What quantized files must keep."""
+        return Wanted(self.min_sqnr, self.min_agreement)
+
+
+class Choice(NamedTuple):
+    """One file to make."""
+
+    target: Target
+    recipe: QuantRecipe
+    backend: str | None
+    deployment_target: str | None
+
+    @property
+    def place(self) -> str:
+        """The target, with its backend where it has several."""
+        return f"{self.target.name}-{self.backend}" if self.backend else self.target.name
+
+    @property
+    def name(self) -> str:
+        """Of the artifact."""
+        return f"{self.place}-{self.recipe.name}"
+
+
+def plan(options: ExportOptions) -> list[Choice]:
+    """Check everything that can be checked before any work."""
+    chosen = [find_target(name) for name in options.targets or installed_targets()]
+    for target in chosen:
+        check_installed(target)
+    # A choice that only some targets offer is theirs; where none offers it, it is refused.
+    backends = [(target, _own(options.backend, target.backends, [t.backends for t in chosen])) for target in chosen]
+    systems = [target.deployment_targets(backend) for target, backend in backends]
+    plan = []
+    for (target, backend), offered in zip(backends, systems, strict=True):
+        system = _own(options.deployment_target, offered, systems)
+        # An alias may stand beside what it means.
+        for used in dict.fromkeys(recipe(name) for name in options.recipes):
+            check_request(target, used, backend, system)
+            _check_calibration(options, used)
+            plan.append(Choice(target, used, backend, system))
+    return plan
+
+
+def _check_calibration(options: ExportOptions, used: QuantRecipe) -> None:
+    if used.calibrated and options.calibration is None:
+        raise UnsupportedError(
+            f"recipe {used.name!r}: measures the activations' ranges on images, and none were given. Add --calibration "
+            f"with a folder of at least {LEAST_IMAGES}, better 100, such as the app will see."
+        )
+    if used.calibrated and options.calibration_samples < LEAST_IMAGES:
+        raise UnsupportedError(
+            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say little. "
+            "Give more, or leave it out."
+        )
+
+
+def _own(asked: str | None, offered: tuple[str, ...], everywhere: Iterable[tuple[str, ...]]) -> str | None:
+    """Return a target's part of a choice: what was asked, its default, or nothing where it has no such choice."""
+    if not offered:
+        return None if any(everywhere) else asked
+    return asked or offered[0]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A loaded checkpoint, the spec of its common model, the calibration images, and a job for each choice."""
+
+    checkpoint: Checkpoint
+    spec: ModelSpec
+    calibration: Calibration | None
+    jobs: list[Job]
+
+
+def prepare(
+    options: ExportOptions, choices: list[Choice], staging: Path, progress: Progress, measures_only: bool = False
+) -> Prepared:
+    """Load what is asked and write what the workers need into a folder.
+
+    measures_only: see `worker.Job`. Raises: MobileKitError of the kind that fits.
+    """
+    checkpoint = _checkpoint(options, choices, progress)
+    calibration = _calibration(options, checkpoint, progress)
+    handed = staging / "model.pkl"
+    spec = _write_model(options, checkpoint, handed)
+    job = partial(_job, options, checkpoint, spec, handed, _write_calibration(calibration, staging), measures_only)
+    return Prepared(checkpoint, spec, calibration, [job(choice) for choice in choices])
+
+
+def _checkpoint(options: ExportOptions, plan: list[Choice], progress: Progress) -> Checkpoint:
+    progress.stage("checkpoint", f"loading {options.model}")
+    return load(
+        options.model,
+        head=options.head,
+        revision=options.revision,
+        image_size=options.image_size,
+        random_weights=options.random_weights,
+        allow_pickle=options.allow_pickle,
+        check=lambda head, parameters: _check(options, plan, head, parameters),
+    )
+
+
+def _check(options: ExportOptions, plan: list[Choice], head: Head, parameters: int) -> None:
+    """Raise UnsupportedError for an unknown output, and where a format has no room for so many parameters."""
+    check_outputs(head, options.outputs)
+    full = {c.target.name: most for c in plan if (most := c.target.most_parameters) is not None and parameters > most}
+    if not full:
+        return
+    name, most = next(iter(full.items()))
+    others = ",".join(dict.fromkeys(choice.target.name for choice in plan if choice.target.name not in full))
+    raise UnsupportedError(
+        f"model {options.model!r} for target {name!r}: has {parameters:,} parameters, and its files hold at most "
+        f"{most:,}. Choose another --target{f', such as {others}' if others else ''}."
+    )
+
+
+def _calibration(options: ExportOptions, checkpoint: Checkpoint, progress: Progress) -> Calibration | None:
+    """Read the calibration images; null where none are given."""
+    if options.calibration is None:
+        return None
+    progress.stage("calibration", f"reading images from {options.calibration}")
+    found = read_calibration(options.calibration, checkpoint.preprocess, options.calibration_samples)
+    if found.unreadable:
+        progress.note(f"calibration: {len(found.unreadable)} files can't be decoded: {', '.join(found.unreadable)}")
+    progress.stage("calibration", f"{len(found.images)} images", done=True)
+    return found
+
+
+def _write_calibration(calibration: Calibration | None, folder: Path) -> tuple[Path, dict[str, Any]] | None:
+    """Leave calibration images in a file for the workers; return it, and what the manifest says of them."""
+    if calibration is None:
+        return None
+    path = folder / "calibration.npy"
+    np.save(path, calibration.images)
+    return path, calibration.record
+
+
+def _write_model(options: ExportOptions, checkpoint: Checkpoint, path: Path) -> ModelSpec:
+    """Build the common model and pickle it; return its spec."""
+    head = checkpoint.head
+    optional = tuple(name for name in options.outputs if name in head.optional)
+    built = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
+    model = select_outputs(built, head, options.outputs)
+    _check_agreement(options, model.spec)
+    write_pickle(model, path)
+    return model.spec
+
+
+def _check_agreement(options: ExportOptions, spec: ModelSpec) -> None:
+    """Raise UnsupportedError where agreement is asked of a head that decides nothing."""
+    if options.min_agreement is not None and not any(out.meaning in {"logits", "mask"} for out in spec.outputs):
+        raise UnsupportedError(
+            f"--min-agreement {options.min_agreement}: head {spec.head!r} decides between no classes. "
+            "Give --min-sqnr instead."
+        )
+
+
+def _job(
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    spec: ModelSpec,
+    model: Path,
+    calibration: tuple[Path, dict[str, Any]] | None,
+    measures_only: bool,
+    choice: Choice,
+) -> Job:
+    """Write what a worker needs to make one file from the common model's pickle."""
+    folder = model.parent / choice.name
+    folder.mkdir()
+    if spec.labels is not None:
+        (folder / "labels.txt").write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
+    job = Job(
+        name=choice.name,
+        target=choice.target.name,
+        model=model,
+        spec=spec,
+        entry="pixel_values" if options.pixel_values else choice.target.entry,
+        request=Request(choice.recipe, choice.backend, choice.deployment_target, _card(options, checkpoint)),
+        preprocess=checkpoint.preprocess,
+        model_record=model_record(
+            spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
+        ),
+        folder=folder,
+        log=options.out / "logs" / f"{slug(checkpoint.source)}-{choice.name}.log",
+        calibration=calibration if choice.recipe.calibrated else None,
+        wanted=options.wanted,
+        measurements=options.out / slug(checkpoint.source) / f"{choice.place}-sensitivity.json",
+        measures_only=measures_only,
+    )
+    write_pickle(job, job.handed)
+    return job
+
+
+def _card(options: ExportOptions, checkpoint: Checkpoint) -> ModelCard:
+    owner, _, name = checkpoint.source.rpartition("/")
+    return ModelCard(
+        name=slug(checkpoint.source),
+        description=f"{checkpoint.family.name} {checkpoint.head.name} exported from {name} by mobile_kit; "
+        + ("takes the processor's pixel_values" if options.pixel_values else "colour order and scale are in the model"),
+        author=owner or None,
+        license=checkpoint.license,
+        source=checkpoint.source,
+        version=checkpoint.revision,
+    )
+
+
+def slug(source: str) -> str:
+    """Return what the folder of a checkpoint's artifacts is called."""
+    return SLUG.sub("-", source.rpartition("/")[2]).strip("-.") or "model"

@@ -1,0 +1,65 @@
+"""What each part of a network costs in int8, measured on each target: a table, a JSON file and a bar plot."""
+
+import math
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+from mobile_kit.plots import plot_costs
+from mobile_kit.pool import run_jobs
+from mobile_kit.prepare import ExportOptions, plan, prepare
+from mobile_kit.progress import Progress
+from mobile_kit.search import PartCost, read_costs
+from mobile_kit.staging import staging_folder
+
+__all__ = ["Sensitivity", "sensitivity"]
+
+RECIPE = "static_wi8_ai8_mixed"
+
+
+@dataclass(frozen=True)
+class Sensitivity:
+    """The cost of each part on one target, and where the measurements and their plot lie.
+
+    everything_db: what is kept with all in int8 that a static recipe computes so.
+    """
+
+    target: str
+    costs: tuple[PartCost, ...]
+    everything_db: float
+    measurements: Path
+    plot: Path
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the result as JSON values; decibels are null where nothing is lost."""
+        record = asdict(self)
+        record |= {"measurements": str(self.measurements), "plot": str(self.plot)}
+        for cost in record["costs"]:
+            if cost["kept"] and cost["kept"]["sqnr_db"] == math.inf:
+                cost["kept"]["sqnr_db"] = None
+        return record
+
+
+def sensitivity(options: ExportOptions, progress: Progress) -> list[Sensitivity]:
+    """Measure the parts of a checkpoint's model on each target that serves a mixed recipe, in int8 one by one.
+
+    What is measured is kept: stopped, it goes on where it was, and an export with a mixed recipe reads it too.
+    Raises: MobileKitError of the kind that fits.
+    """
+    choices = plan(replace(options, recipes=(RECIPE,)))
+    with staging_folder(options.out) as staging:
+        prepared = prepare(options, choices, staging, progress, measures_only=True)
+        progress.stage("checkpoint", "loaded", done=True)
+        failures = run_jobs(prepared.jobs, progress)
+    for failure in failures.values():
+        progress.note(failure)
+    found = []
+    for choice, job in zip(choices, prepared.jobs, strict=True):
+        if job.name not in failures:
+            assert job.measurements is not None
+            costs, everything = read_costs(job.measurements)
+            plot = job.measurements.with_suffix(".png")
+            title = f"{prepared.checkpoint.source.rpartition('/')[2]}, {choice.place}"
+            plot_costs(costs, everything.sqnr_db, title, plot)
+            found.append(Sensitivity(choice.place, tuple(costs), everything.sqnr_db, job.measurements, plot))
+    return found
