@@ -190,8 +190,8 @@ def read_manifest(folder: Path) -> Manifest:
     return Manifest(folder, data)
 
 
-def open_runtime(manifest: Manifest) -> Runtime:
-    """Load an artifact's file with its target's runtime.
+def open_runtime(manifest: Manifest, other: str | None = None) -> Runtime:
+    """Load an artifact's file with its target's runtime. other: another one, see `target.Target.load_with`.
 
     Raises: MissingToolError; UnsupportedError where the file runs on a device only; ArtifactError.
     """
@@ -200,6 +200,8 @@ def open_runtime(manifest: Manifest) -> Runtime:
     reason = target.needs_device(manifest.data["backend"])
     if reason is not None:
         raise UnsupportedError(f"artifact {manifest.folder}: can't be run here, as {reason}. Run it there.")
+    if other is not None:
+        return target.load_with(other, manifest.model_path)
     return target.load(manifest.model_path, manifest.inputs, manifest.outputs)
 
 

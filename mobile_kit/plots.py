@@ -74,8 +74,8 @@ def plot_tradeoff(points: Sequence[Point], title: str, path: Path) -> None:
             points_lost = "" if point.difference is None else f", {100 * point.difference:+.2f} points"
             label = f"{point.recipe}\n{point.megabytes:.2f} MB{points_lost}"
             axes.annotate(label, (across, up), xytext=(6, -3), textcoords="offset points", fontsize=6.5)
-        axes.set_xlim(left=0)
-        axes.margins(x=0.45, y=0.15)
+        axes.margins(y=0.15)
+        axes.set_xlim(0, 1.4 * axes.get_xlim()[1])  # room for what is written behind a point
         axes.set_xlabel("latency, as a part of fp32's" if timed else "size, MB (latency is for a device to tell)")
         axes.set_title(target, fontsize=9, loc="left")
         axes.grid(color="#eeeeee")

@@ -50,7 +50,7 @@ RECIPES: dict[str, QuantRecipe] = {
     )
 }
 ALIASES = {
-    "int8": "static_wi8_ai8",
+    "int8": "static_wi8_ai8_mixed",
     "int8-dynamic": "dynamic_wi8_afp32",
     "int8-weight": "weight_only_wi8_afp32",
 }

@@ -135,8 +135,8 @@ class Calibrated(Protocol):
 class Runtime(Protocol):
     """A loaded file that can be run.
 
-    `name` says what ran it, with the version. `native`: whether devices run the file with it too, so that its speed says
-    something. `labels` are the class names that the file itself carries, null where it has none.
+    `name` says what ran it, with the version. `native`: whether devices run the file with it too, so that its speed is
+    worth measuring. `labels` are the class names that the file itself carries, null where it has none.
     """
 
     name: str
@@ -201,6 +201,13 @@ class Target(Protocol):
         """Load a file with the target's runtime; inputs and outputs are those that its manifest names.
 
         Raises: ArtifactError where the file can't be loaded.
+        """
+        ...
+
+    def load_with(self, runtime: str, path: Path) -> Runtime:
+        """Load a file with another version of the platform's runtime, such as tflite-runtime==2.14.0.
+
+        Raises: UnsupportedError where it isn't known; MissingToolError where it can't be had; ArtifactError.
         """
         ...
 

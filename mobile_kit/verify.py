@@ -106,12 +106,17 @@ class VerifyReport:
 
 
 def verify(
-    folder: Path, images: Path | None = None, checkpoint: str | None = None, allow_pickle: bool = False
+    folder: Path,
+    images: Path | None = None,
+    checkpoint: str | None = None,
+    allow_pickle: bool = False,
+    other_runtime: str | None = None,
 ) -> VerifyReport:
     """Compare an artifact with the oracle on its golden photo, and on every image of a folder.
 
     checkpoint: where the oracle is loaded from, which `images` needs; null for the manifest's source, where that is a
-    Hub id or a known name. With a checkpoint given, the golden answers must be its own.
+    Hub id or a known name. With a checkpoint given, the golden answers must be its own. other_runtime: what runs the
+    file in place of the installed runtime, see `target.Target.load_with`.
     Raises: ArtifactError where the artifact is incomplete, changed or can't be loaded; CheckpointError; ImageError.
     """
     manifest = read_manifest(folder)
@@ -124,7 +129,7 @@ def verify(
     if reason is not None:
         checks.append(Check("parity", "not run", reason))
         return VerifyReport(folder.resolve().name, None, 0, tuple(checks))
-    runtime = open_runtime(manifest)
+    runtime = open_runtime(manifest, other_runtime)
     checks += [check_interface(manifest, runtime), check_labels(manifest, runtime)]
     quantized = recipe(manifest.data["recipe"]["name"]).quantized
     report = VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks), quantized=quantized)
@@ -175,14 +180,15 @@ def _compared(
     )
 
 
-def write_report(report: VerifyReport, folder: Path) -> None:
-    """Write verify.json into the artifact. Raises: ArtifactError where it can't be written."""
+def write_report(report: VerifyReport, folder: Path, other_runtime: str | None = None) -> None:
+    """Write verify.json into the artifact, or verify-RUNTIME.json. Raises: ArtifactError where it can't be written."""
+    name = f"verify-{other_runtime}.json" if other_runtime else "verify.json"
     text = json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False)
     try:
-        (folder / "verify.json").write_text(text + "\n", encoding="utf-8")
+        (folder / name).write_text(text + "\n", encoding="utf-8")
     except OSError as exc:
         raise ArtifactError(
-            f"artifact {folder}: verify.json can't be written ({exc.strerror}). Copy the artifact to a folder of yours."
+            f"artifact {folder}: {name} can't be written ({exc.strerror}). Copy the artifact to a folder of yours."
         ) from exc
 
 

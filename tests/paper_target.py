@@ -7,7 +7,7 @@ converters, and can have one that chatters, crashes or hangs.
 import os
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
@@ -78,6 +78,14 @@ class PaperTarget:
 
     def convert(self, path: Path) -> None:
         """What a bad toolchain does."""
+
+    def load_with(self, runtime: str, path: Path) -> PaperRuntime:
+        raise UnsupportedError(f"runtime {runtime!r}: paper has one. Leave it out.")
+
+    def calibrate(
+        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
+    ) -> NoReturn:
+        raise AssertionError("paper has no calibrated recipe")
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> PaperRuntime:
         return PaperRuntime(path)

@@ -19,6 +19,7 @@ def add(commands: Any) -> None:
     parser.add_argument("--images", type=Path, metavar="DIR", help="compare on these images too")
     parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
     parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+    parser.add_argument("--check-runtime", metavar="PACKAGE==V", help="another runtime, such as tflite-runtime==2.14.0")
 
 
 def run(options: argparse.Namespace) -> int:
@@ -28,7 +29,7 @@ def run(options: argparse.Namespace) -> int:
     records = []
     for folder in options.artifacts:
         try:
-            report = verify(folder, options.images, options.checkpoint, options.allow_pickle)
+            report = verify(folder, options.images, options.checkpoint, options.allow_pickle, options.check_runtime)
         except MobileKitError as exc:  # the others are looked at all the same
             print(f"mobile-kit: {exc}", file=sys.stderr)
             records.append({"artifact": folder.resolve().name, "status": "failed", "failure": str(exc)})
@@ -37,7 +38,7 @@ def run(options: argparse.Namespace) -> int:
         if not options.json:
             _print_report(folder, report, failure(report))
         try:
-            write_report(report, folder)
+            write_report(report, folder, options.check_runtime)
         except MobileKitError as exc:  # an artifact that is only read is verified all the same
             print(f"mobile-kit: {exc}", file=sys.stderr)
     if options.json:

@@ -4,6 +4,7 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
@@ -61,6 +62,10 @@ class CoreMLTarget:
         from targets.coreml.runtime import CoreMLRuntime, MilRuntime
 
         return (CoreMLRuntime if sys.platform == "darwin" else MilRuntime)(path, inputs, outputs)
+
+    def load_with(self, runtime: str, path: Path) -> Runtime:
+        """Refuse: there is one runtime for a file."""
+        raise UnsupportedError(f"runtime {runtime!r}: Core ML files are checked on the installed one. Leave it out.")
 
 
 TARGET = CoreMLTarget()

@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
@@ -64,6 +65,10 @@ class ExecuTorchTarget:
         from targets.executorch.runtime import ExecuTorchRuntime
 
         return ExecuTorchRuntime(path, inputs, outputs)
+
+    def load_with(self, runtime: str, path: Path) -> Runtime:
+        """Refuse: there is one runtime for a file."""
+        raise UnsupportedError(f"runtime {runtime!r}: ExecuTorch files are checked on the installed one. Leave it out.")
 
 
 TARGET = ExecuTorchTarget()

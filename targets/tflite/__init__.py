@@ -3,6 +3,7 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from mobile_kit.environments import cache_folder
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
@@ -59,6 +60,12 @@ class TFLiteTarget:
         from targets.tflite.runtime import TFLiteRuntime
 
         return TFLiteRuntime(path)
+
+    def load_with(self, runtime: str, path: Path) -> Runtime:
+        """Load a .tflite with another runtime, in an environment of its own."""
+        from targets.tflite.other_runtime import OtherRuntime
+
+        return OtherRuntime(runtime, path, cache_folder())
 
 
 TARGET = TFLiteTarget()

@@ -11,7 +11,7 @@ from mobile_kit.errors import ArtifactError
 from mobile_kit.target import Array, captured_stderr
 from targets.tflite.metadata import LABELS_FILE, read_labels
 
-__all__ = ["TFLiteRuntime"]
+__all__ = ["TFLiteRuntime", "labels_of"]
 
 
 class TFLiteRuntime:
@@ -29,7 +29,7 @@ class TFLiteRuntime:
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as exc:
             raise ArtifactError(f"file {path.name}: LiteRT can't load it ({' '.join(str(exc).split())}).") from exc
-        self.labels = _labels(path)
+        self.labels = labels_of(path)
         self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
         self._outs = {d["name"]: d for d in self._interpreter.get_output_details()}
         self.inputs = {name: _described(detail) for name, detail in self._ins.items()}
@@ -43,8 +43,8 @@ class TFLiteRuntime:
         return {name: self._interpreter.get_tensor(detail["index"]) for name, detail in self._outs.items()}
 
 
-def _labels(path: Path) -> tuple[str, ...] | None:
-    """Return the labels in the zip behind the model, null where there are none."""
+def labels_of(path: Path) -> tuple[str, ...] | None:
+    """Return the class names in the zip behind a model, null where there are none."""
     try:
         with zipfile.ZipFile(path) as files:
             return read_labels(files.read(LABELS_FILE))

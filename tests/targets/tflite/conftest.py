@@ -5,9 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.environments import EnvironmentUnavailable, environment
+from mobile_kit.environments import environment
+from mobile_kit.errors import MissingToolError
 from tests.exports import ROOT
 
+OLD = "tflite-runtime==2.14.0"
 CLIENT = ROOT / "tests" / "targets" / "tflite" / "mediapipe_client.py"
 
 
@@ -23,13 +25,19 @@ def mediapipe(request: pytest.FixtureRequest) -> Path:
 
 @pytest.fixture(scope="session")
 def old_runtime(request: pytest.FixtureRequest) -> Path:
-    """The Python of an environment with the runtime that boards and older apps still have."""
-    return _python(request, "tflite-runtime", ["tflite-runtime==2.14.0", "numpy<2"])
+    """A cache folder with an environment of the runtime that boards and older apps still have."""
+    assert request.config.cache is not None
+    cache = Path(request.config.cache.mkdir("xdg"))
+    try:
+        environment(cache / "mobile_kit" / "environments", "tflite-runtime", [OLD, "numpy<2"])
+    except MissingToolError as reason:
+        pytest.skip(str(reason))
+    return cache
 
 
 def _python(request: pytest.FixtureRequest, name: str, packages: list[str]) -> Path:
     assert request.config.cache is not None
     try:
         return environment(request.config.cache.mkdir("venvs"), name, packages)
-    except EnvironmentUnavailable as reason:
+    except MissingToolError as reason:
         pytest.skip(str(reason))

@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.verify import verify
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from targets.tflite import TARGET
-from tests.exports import ROOT, Export
+from tests.exports import Export
 from tests.parity import assert_parity, assert_within_bounds, photos, reference
 from tests.small_checkpoints import LABELS as SMALL_LABELS
-from tests.targets.tflite.conftest import CLIENT
+from tests.targets.tflite.conftest import CLIENT, OLD
 
-OLD_CLIENT = ROOT / "tests" / "targets" / "tflite" / "runtime_client.py"
 # MediaPipe runs the same file with a LiteRT of its own: measured 4e-7.
 SCORE_TOLERANCE = 1e-4
 # Pixels whose best two classes are that close flip with the last bit of a sum: measured none of 9216.
@@ -103,24 +103,34 @@ def test_mediapipe_opens_a_segmenter_as_it_is(mediapipe: Path, segmenter: Export
     ("fixture", "name"), [("digits", "tflite-fp32"), ("digits", "tflite-fp16"), ("mask", "tflite-fp32")]
 )
 def test_the_old_runtime_agrees(
-    fixture: str, name: str, old_runtime: Path, tmp_path: Path, request: pytest.FixtureRequest
+    fixture: str, name: str, old_runtime: Path, monkeypatch: pytest.MonkeyPatch, request: pytest.FixtureRequest
 ) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(old_runtime))
     exported: Export = request.getfixturevalue(fixture)
+    report = verify(exported[name], other_runtime=OLD)
+    assert report.runtime == "tflite-runtime 2.14.0"
+    assert report.status == "passed"
     manifest = read_manifest(exported[name])
-    found = ask_old_runtime(old_runtime, manifest.model_path, entering(manifest, exported), tmp_path)
+    runtime = TARGET.load_with(OLD, manifest.model_path)
+    images = photos(exported.checkpoint, manifest.preprocess.channels)
+    entering = [manifest.preprocess.entering(manifest.preprocess.geometry(image), True) for image in images]
+    results = [runtime.run({manifest.inputs[0].name: image}) for image in entering]
+    found = {spec.name: np.concatenate([result[spec.name] for result in results]) for spec in manifest.outputs}
     assert_within_bounds(manifest, found, reference(exported.checkpoint, manifest.outputs))
 
 
-def entering(manifest: Manifest, exported: Export) -> dict[str, np.ndarray]:
-    images = photos(exported.checkpoint, manifest.preprocess.channels)
-    fitted = [manifest.preprocess.entering(manifest.preprocess.geometry(image), True) for image in images]
-    return {manifest.inputs[0].name: np.concatenate(fitted)}
+def test_a_file_that_the_old_runtime_can_t_load_is_said(
+    old_runtime: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("XDG_CACHE_HOME", str(old_runtime))
+    (tmp_path / "model.tflite").write_bytes(b"no model at all")
+    with pytest.raises(ArtifactError, match=r"file model\.tflite: tflite-runtime 2\.14\.0 can't run it \(ValueError"):
+        TARGET.load_with(OLD, tmp_path / "model.tflite")
 
 
-def ask_old_runtime(python: Path, model: Path, inputs: dict[str, np.ndarray], folder: Path) -> dict[str, np.ndarray]:
-    np.savez(folder / "in.npz", **inputs)
-    command = [python, OLD_CLIENT, model, folder / "in.npz", folder / "out.npz"]
-    done = subprocess.run(command, capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
-    with np.load(folder / "out.npz") as results:
-        return dict(results)
+@pytest.mark.parametrize("runtime", ["tflite-runtime", "tflite-runtime>=2", "tensorflow==2.14.0", "-e.==1", ""])
+def test_another_runtime_must_be_known(runtime: str, tmp_path: Path) -> None:
+    with pytest.raises(
+        UnsupportedError, match=r"isn't known\. Give ai-edge-litert==VERSION or tflite-runtime==VERSION"
+    ):
+        TARGET.load_with(runtime, tmp_path / "model.tflite")
