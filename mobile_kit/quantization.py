@@ -44,6 +44,7 @@ RECIPES: dict[str, QuantRecipe] = {
         QuantRecipe("fp32", "float", 32, 32),
         QuantRecipe("fp16", "float", 16, 16),
         QuantRecipe("weight_only_wi8_afp32", "int8 weights", 8, 32),
+        QuantRecipe("weight_only_wi4_afp32", "4-bit weights", 4, 32),
         QuantRecipe("dynamic_wi8_afp32", "int8 weights, activations scaled at each run", 8, 32),
         QuantRecipe("static_wi8_ai8", "int8 weights and activations", 8, 8),
         QuantRecipe("static_wi8_ai8_mixed", "int8 weights and activations, sensitive parts in float", 8, 8),
@@ -59,6 +60,7 @@ LEAST_SQNR_DB = {
     "dynamic_wi8_afp32": 30.0,
     "static_wi8_ai8": 20.0,
     "static_wi8_ai8_mixed": 25.0,
+    "weight_only_wi4_afp32": 15.0,
     "weight_only_wi8_afp32": 30.0,
 }
 

@@ -22,7 +22,14 @@ class CoreMLTarget:
     modules = ("coremltools", "torchao")
     entry: Entry = "rgb_nchw"
     backends: tuple[str, ...] = ()
-    recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
+    recipes = (
+        "fp32",
+        "fp16",
+        "weight_only_wi8_afp32",
+        "weight_only_wi4_afp32",
+        "static_wi8_ai8",
+        "static_wi8_ai8_mixed",
+    )
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

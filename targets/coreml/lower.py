@@ -27,7 +27,6 @@ PROBABILITIES_VECTOR = "probabilities_vector"
 CHANGES: dict[str, dict[str, Any]] = {
     "static_wi8_ai8": {"scheme": "int8 weights a channel, int8 inputs of their layers, affine, min-max"},
     "static_wi8_ai8_mixed": {"scheme": "int8 weights a channel, int8 inputs of their layers, affine, min-max"},
-    "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float16 arithmetic", "activation_bits": 16},
 }
 # Written by coremltools; a date would make two exports of one model differ.
 DATE_KEY = "com.github.apple.coremltools.conversion_date"
@@ -61,8 +60,10 @@ def _write(
     }
     classes = _classes(spec)
     program = _program(module, spec, options, bool(classes))
-    if request.recipe.name == "weight_only_wi8_afp32":
-        quantize_weights(program)
+    recipe = with_changes(request.recipe, **CHANGES.get(request.recipe.name, {}))
+    if recipe.quantized and not recipe.calibrated:
+        scheme = quantize_weights(program, recipe.weight_bits, deployment)
+        recipe = with_changes(recipe, scheme=f"{scheme}; float16 arithmetic", activation_bits=16)
     if classes:
         # A classifier must have no declared outputs: coremltools 9.0 raises IndexError where it has two.
         program.functions["main"].output_types = None
@@ -75,7 +76,7 @@ def _write(
     _make_reproducible(path, type(described.get_spec()))
     operations = program.functions["main"].operations
     return Lowered(
-        recipe=with_changes(request.recipe, **CHANGES.get(request.recipe.name, {})),
+        recipe=recipe,
         inputs=tuple(_as_pixel_buffer(x) for x in spec.inputs),
         outputs=spec.outputs,
         ops=Counter(op.op_type for op in operations if op.op_type != "const"),

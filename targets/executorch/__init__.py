@@ -38,8 +38,8 @@ class ExecuTorchTarget:
             return "what Vulkan computes in it can't be measured without a device, so it isn't offered"
         if backend == "coreml" and recipe.quantized:
             return "is the Core ML target's: its .mlpackage can be measured here, and the delegate's can't"
-        if recipe.name == "weight_only_wi8_afp32":
-            return "XNNPACK in ExecuTorch has no float layer with int8 weights, and would unpack them at each run"
+        if recipe.name.startswith("weight_only"):
+            return "XNNPACK in ExecuTorch has no float layer with integer weights, and would unpack them at each run"
         return None
 
     def has_halves(self, recipe: QuantRecipe) -> bool:

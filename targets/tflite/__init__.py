@@ -34,7 +34,9 @@ class TFLiteTarget:
         return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        """Refuse nothing: every recipe is served."""
+        """Return why a recipe can't be served, null where it can."""
+        if recipe.weight_bits == 4:
+            return "LiteRT's delegate takes no 4-bit weights, and they keep 10 to 22 dB of the trained digits"
         return None
 
     def has_halves(self, recipe: QuantRecipe) -> bool:

@@ -95,6 +95,13 @@ class Workshop:
             raise RuntimeError(f"target {target!r}: its graph can't be had. See logs/{name}.log.")
         return path
 
+    def module(self, name: str, *arguments: str) -> None:
+        """Run a module of the benchmark in a fresh process. Raises: RuntimeError naming the log."""
+        log = f"{name}-{arguments[0]}"
+        code, _ = self._run(log, [sys.executable, "-m", f"tests.benchmarks.{name}", *arguments])
+        if code:
+            raise RuntimeError(f"tests.benchmarks.{name}: ended with {code}. See logs/{log}.log.")
+
     def save(self, name: str, module: nn.Module, examples: tuple[Tensor, ...]) -> Path:
         """Keep a module with its example inputs for a converter."""
         path = self.scratch / f"{name}.pt"

@@ -14,18 +14,22 @@ Command = Callable[..., Answer]
 
 # The trained checkpoint reads 98 % of unseen digits and, with red and blue swapped, 1 %: on 20 of them a miss or two.
 LEAST_ACCURACY, GREATEST_SWAPPED = 0.9, 0.1
-# Decibels of the logits of an int8 file: 21.4 were measured at least. Files for the other targets take a minute each,
-# and are looked at in tests/targets/test_recipes.py.
-LEAST_DB = 20
+# Decibels of the logits of an int8 file, which is a mixed one: 29.2 were measured at least. Files for the other targets
+# take a minute each, and are looked at in tests/targets/test_recipes.py.
+LEAST_DB = 25
+FAST = ("mobilevitv2", "vit_msn")
+FAMILIES = [
+    pytest.param(family, marks=() if family in FAST else pytest.mark.slow, id=family) for family in shipped_families()
+]
 
 
-@pytest.mark.parametrize("family", shipped_families())
+@pytest.mark.parametrize("family", FAMILIES)
 def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, command: Command) -> None:
     asked = ("--target", "tflite", "--family", family, "--recipe", "int8")
     answer = command("demo", "--out", tmp_path, *asked, "--views", "20", "--json")
     assert answer.code == 0, answer.err
     rows = json.loads(answer.out)
-    assert [Path(row["file"]).parent.name for row in rows] == ["tflite-static_wi8_ai8"]
+    assert [Path(row["file"]).parent.name for row in rows] == ["tflite-static_wi8_ai8_mixed"]
     for row in rows:
         assert set(row) == {
             "file",

@@ -9,7 +9,6 @@ from mobile_kit.environments import environment
 from mobile_kit.errors import MissingToolError
 from tests.exports import ROOT
 
-OLD = "tflite-runtime==2.14.0"
 CLIENT = ROOT / "tests" / "targets" / "tflite" / "mediapipe_client.py"
 
 
@@ -21,18 +20,6 @@ def mediapipe(request: pytest.FixtureRequest) -> Path:
     if done.returncode:
         pytest.skip((done.stderr.strip() or "MediaPipe does not start").splitlines()[-1])
     return python
-
-
-@pytest.fixture(scope="session")
-def old_runtime(request: pytest.FixtureRequest) -> Path:
-    """A cache folder with an environment of the runtime that boards and older apps still have."""
-    assert request.config.cache is not None
-    cache = Path(request.config.cache.mkdir("xdg"))
-    try:
-        environment(cache / "mobile_kit" / "environments", "tflite-runtime", [OLD, "numpy<2"])
-    except MissingToolError as reason:
-        pytest.skip(str(reason))
-    return cache
 
 
 def _python(request: pytest.FixtureRequest, name: str, packages: list[str]) -> Path:

@@ -14,7 +14,8 @@ from targets.tflite import TARGET
 from tests.exports import Export
 from tests.parity import assert_parity, assert_within_bounds, photos, reference
 from tests.small_checkpoints import LABELS as SMALL_LABELS
-from tests.targets.tflite.conftest import CLIENT, OLD
+from tests.targets.conftest import OLD
+from tests.targets.tflite.conftest import CLIENT
 
 # MediaPipe runs the same file with a LiteRT of its own: measured 4e-7.
 SCORE_TOLERANCE = 1e-4

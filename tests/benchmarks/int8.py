@@ -1,0 +1,183 @@
+"""Int8 files of a full-size classifier against the same runtime's fp32, and against ONNX Runtime's static int8."""
+
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from PIL import Image
+
+from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.manifest import read_manifest
+from mobile_kit.scenes import scene
+from mobile_kit.timing import Plan, Timing, interleave
+from sample_apps.checkpoints.digits import training_views
+from tests.benchmarks.engines import LOADERS
+from tests.benchmarks.process import Workshop
+from tests.benchmarks.stock import CLASSIFIER, Plain, saved
+from tests.benchmarks.table import Section, judged
+from tests.exports import CHECKPOINTS
+
+__all__ = ["measure"]
+
+RUNTIMES = {"executorch": ("ExecuTorch", ".pte"), "tflite": ("LiteRT", ".tflite")}
+# Times as fast as the same runtime's fp32.
+FASTER = {
+    ("tflite", "static"): 3.0,
+    ("executorch", "static"): 2.0,
+    ("tflite", "mixed"): 1.5,
+    ("executorch", "mixed"): 2.0,
+}
+FASTER_ELSEWHERE = 1.5
+SMALLER = 0.30
+SCENES, DIGITS = 16, 64
+
+
+def measure(model: str, shop: Workshop, rounds: int) -> Section:
+    """Quantize a known model on all paths, and time the files against one another."""
+    slug = model.rpartition("/")[2]
+    source = shop.scratch / f"int8-{slug}"
+    checkpoint = saved(model, source, "classification")
+    images = _images(shop.scratch / f"scenes-{slug}", [scene(number) for number in range(SCENES)])
+    fitted = checkpoint.preprocess.geometry(scene(1))
+    rows, runs = [], {}
+    for target, (engine, suffix) in RUNTIMES.items():
+        for kind, path, facts in _files(shop, target, suffix, source, checkpoint, images):
+            name = f"{engine}, {kind}"
+            runs[name] = LOADERS[engine](path, fitted[None], shop.threads)
+            rows.append({"file": name, "target": target, "kind": kind, "MB": path.stat().st_size / 1e6, **facts})
+    for name, path in _onnx(shop, source, checkpoint, images).items():
+        runs[name] = LOADERS["ONNX Runtime"](path, checkpoint.preprocess.arithmetic(fitted), shop.threads)
+        rows.append({"file": name, "target": "onnx", "kind": name, "MB": path.stat().st_size / 1e6})
+    timing = interleave(runs, Plan(rounds=rounds, tries=5 * rounds))
+    return Section(
+        name=f"int8 of {slug}",
+        title=f"Int8 of {slug}, {shop.threads} threads",
+        rows=[_row(row, rows, timing, model) for row in rows],
+        notes=_notes(timing),
+        details={"calls_ms": timing.calls_ms, "rounds": timing.rounds, "tries": timing.tries, "quiet": timing.quiet},
+    )
+
+
+def _images(folder: Path, pictures: list[NDArray[np.uint8]]) -> Path:
+    folder.mkdir()
+    for number, picture in enumerate(pictures):
+        Image.fromarray(picture).save(folder / f"{number:03}.png")
+    return folder
+
+
+def _files(
+    shop: Workshop, target: str, suffix: str, source: Path, checkpoint: Checkpoint, images: Path
+) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Return the fp32, static and mixed file of a model, with what is known of them."""
+    (fp32,) = shop.export(f"fp32-{target}-{source.name}", source, "--target", target, "--outputs", "logits")
+    kept, left = _on_digits(shop, target, checkpoint.family.name)
+    out = shop.scratch / f"{source.name}-{target}"
+    shop.module("int8_files", target, str(source), str(images), str(out), left)
+    partitions = json.loads(out.with_name(out.name + ".json").read_text(encoding="utf-8"))
+    base = read_manifest(fp32)
+    found = [("fp32", base.model_path, {"partitions": base.data["graph"]["partitions"]})]
+    for kind in ("static", "mixed"):
+        facts = {"in float": left if kind == "mixed" else "", "digits dB": kept[kind], "partitions": partitions[kind]}
+        found.append((kind, Path(f"{out}-{kind}{suffix}"), facts))
+    return found
+
+
+def _on_digits(shop: Workshop, target: str, family: str) -> tuple[dict[str, float], str]:
+    """Return what the family's trained checkpoint keeps by each recipe, and what its search left in float."""
+    images = shop.scratch / f"digits-{family}"
+    if not images.is_dir():
+        _images(images, [image for image, _ in training_views(DIGITS, 5)])
+    names = {"static": "static_wi8_ai8", "mixed": "static_wi8_ai8_mixed"}
+    asked = ("--target", target, "--recipe", ",".join(names.values()), "--calibration", str(images))
+    folders = shop.export(f"digits-{target}-{family}", CHECKPOINTS / f"{family}-digits", *asked)
+    kept, left = {}, ""
+    for folder in folders:
+        recipe = read_manifest(folder).data["recipe"]
+        verified = json.loads((folder / "verify.json").read_text(encoding="utf-8"))
+        kind = next(kind for kind, name in names.items() if name == recipe["name"])
+        kept[kind] = next(out["sqnr_db"] for out in verified["outputs"] if out["name"] == "logits")
+        left = left or ",".join(part["part"] for part in recipe["float_ops"] if part["cost_db"] is not None)
+    return kept, left
+
+
+def _onnx(shop: Workshop, source: Path, checkpoint: Checkpoint, images: Path) -> dict[str, Path]:
+    """Return ONNX Runtime's fp32 model, and its own static int8 with signed and unsigned activations."""
+    values = [
+        checkpoint.preprocess.arithmetic(checkpoint.preprocess.geometry(_read(p))) for p in sorted(images.iterdir())
+    ]
+    module = shop.save(f"stock-{source.name}", Plain(checkpoint.model), (torch.from_numpy(values[0]),))
+    plain = shop.convert(f"stock-onnx-{source.name}", "onnx", module, ".onnx").path
+    if plain is None:
+        return {}
+    return _quantized_onnx(plain, values)
+
+
+def _quantized_onnx(plain: Path, values: list[NDArray[np.float32]]) -> dict[str, Path]:
+    import onnx
+    from onnxruntime import quantization as q
+    from onnxruntime.quantization.shape_inference import quant_pre_process
+
+    class Reader(q.CalibrationDataReader):
+        def __init__(self) -> None:
+            self.left = iter(values)
+
+        def get_next(self) -> dict[str, Any] | None:
+            value = next(self.left, None)
+            return None if value is None else {"pixel_values": value}
+
+    # The quantizer's own steps read a model that holds its weights.
+    whole, prepared = plain.with_suffix(".whole.onnx"), plain.with_suffix(".prepared.onnx")
+    onnx.save_model(onnx.load(plain), whole)
+    quant_pre_process(str(whole), str(prepared), skip_symbolic_shape=True)
+    found = {"ONNX Runtime, fp32": whole}
+    for name, kind in (("int8", q.QuantType.QInt8), ("uint8", q.QuantType.QUInt8)):
+        path = plain.with_suffix(f".{name}.onnx")
+        q.quantize_static(str(prepared), str(path), Reader(), per_channel=True, activation_type=kind)
+        found[f"ONNX Runtime, static {name} activations"] = path
+    return found
+
+
+def _read(path: Path) -> NDArray[np.uint8]:
+    with Image.open(path) as image:
+        return np.asarray(image.convert("RGB"))
+
+
+def _row(row: dict[str, Any], rows: list[dict[str, Any]], timing: Timing, model: str) -> dict[str, Any]:
+    target, kind = row["target"], row["kind"]
+    base = next(other for other in rows if other["target"] == target)
+    theirs = [timing.median_ms(r["file"]) for r in rows if r["target"] == "onnx" and "static" in r["file"]]
+    median = timing.median_ms(row["file"])
+    faster, smaller = timing.median_ms(base["file"]) / median, row["MB"] / base["MB"]
+    shown = {
+        "file": row["file"],
+        "in float": row.get("in float"),
+        "MB": row["MB"],
+        "of fp32": smaller,
+        "median ms": median,
+        "min ms": timing.min_ms(row["file"]),
+        "times as fast as fp32": faster,
+        "of ONNX Runtime's int8": median / min(theirs) if theirs else None,
+        "partitions": row.get("partitions"),
+        "SQNR of the trained digits, dB": row.get("digits dB"),
+    }
+    if target == "onnx" or kind == "fp32":
+        return shown
+    least = FASTER[target, kind] if model == CLASSIFIER else FASTER_ELSEWHERE
+    speed, size = judged(faster if timing.quiet else None, at_least=least), judged(smaller, at_most=SMALLER)
+    worst = next((each for each in (speed, size) if each["status"] != "passed"), speed)
+    bound = f"{least:g} times as fast, {SMALLER:g} of the size"
+    return {**shown, "bound": bound, "status": worst["status"]}
+
+
+def _notes(timing: Timing) -> list[str]:
+    count = f"{timing.rounds} of {timing.tries} rounds"
+    return [
+        f"{count} count: in the others, other processes used the machine."
+        if timing.quiet
+        else f"Nothing is decided: other processes used the machine in too many of the {timing.tries} rounds.",
+        "Random weights; image bytes in (ONNX Runtime: pixel_values). Mixed: what the search leaves in float of the "
+        "family's trained digits checkpoint, whose decibels stand beside it.",
+    ]

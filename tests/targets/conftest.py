@@ -1,0 +1,22 @@
+"""What the tests of targets share."""
+
+from pathlib import Path
+
+import pytest
+
+from mobile_kit.environments import environment
+from mobile_kit.errors import MissingToolError
+
+OLD = "tflite-runtime==2.14.0"
+
+
+@pytest.fixture(scope="session")
+def old_runtime(request: pytest.FixtureRequest) -> Path:
+    """A cache folder with an environment of the runtime that boards and older apps still have."""
+    assert request.config.cache is not None
+    cache = Path(request.config.cache.mkdir("xdg"))
+    try:
+        environment(cache / "mobile_kit" / "environments", "tflite-runtime", [OLD, "numpy<2"])
+    except MissingToolError as reason:
+        pytest.skip(str(reason))
+    return cache
