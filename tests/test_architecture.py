@@ -38,7 +38,7 @@ LAYERS = (
     "randomize target",
     "layers parts preprocess",
     "labelled",
-    "images metrics progress quantization samples scenes timing",
+    "environments images metrics progress quantization samples scenes timing",
     "spec",
     "errors",
 )

@@ -71,7 +71,8 @@ tests. It knows drawn scenes only.
 
 - Data: scenes of one or four views of the scans of *Optical Recognition of Handwritten Digits* (E. Alpaydin and
   C. Kaynak, UCI Machine Learning Repository, CC BY 4.0), turned, scaled, shifted and coloured at random.
-- Training: {epochs} epochs from the classifier beside it, by `python -m sample_apps.checkpoints.train_scenes --out DIR`.
+- Training: {epochs} epochs from the classifier beside it, by
+  `python -m sample_apps.checkpoints.train_scenes --out DIR`.
 - Mean intersection over union: {iou:.2%} on {scenes} scenes of held-out scans.
 """
 

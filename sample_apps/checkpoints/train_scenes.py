@@ -1,4 +1,4 @@
-"""Train the small segmenter of digits from the classifier: `python -m sample_apps.checkpoints.train_scenes --out DIR`."""
+"""Train the small segmenter of scenes of digits: `python -m sample_apps.checkpoints.train_scenes --out DIR`."""
 
 import argparse
 import time
@@ -50,7 +50,7 @@ def train(epochs: int, seed: int) -> tuple[MobileViTV2ForSemanticSegmentation, B
             torch.nn.utils.clip_grad_norm_(model.parameters(), 1.0)
             optimizer.step()
             schedule.step()
-            losses.append(float(loss))
+            losses.append(float(loss.detach()))
         print(f"epoch {epoch}: loss {np.mean(losses):.3f}, {time.perf_counter() - start:.1f} s", flush=True)
     # The running statistics trail the weights; the shipped ones are those of the final weights.
     update_bn((pixels for pixels, _ in _batches(processor, 0)), model)

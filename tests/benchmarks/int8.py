@@ -23,6 +23,12 @@ from tests.exports import CHECKPOINTS
 __all__ = ["measure"]
 
 RUNTIMES = {"executorch": ("ExecuTorch", ".pte"), "tflite": ("LiteRT", ".tflite")}
+# What is exported beside the static files, the one that the others are compared with first.
+OTHERS = {
+    "coreml": ("fp16", "weight_only_wi8_afp32"),
+    "executorch": ("fp32", "dynamic_wi8_afp32"),
+    "tflite": ("fp32", "weight_only_wi8_afp32", "dynamic_wi8_afp32"),
+}
 # Times as fast as the same runtime's fp32.
 FASTER = {
     ("tflite", "static"): 3.0,
@@ -31,7 +37,9 @@ FASTER = {
     ("executorch", "mixed"): 2.0,
 }
 FASTER_ELSEWHERE = 1.5
-SMALLER = 0.30
+# Parts of the size of fp32; of Core ML's, of fp16.
+SMALLER = {"static": 0.30, "mixed": 0.30, "weight_only": 0.28}
+SMALLER_THAN_HALF = 0.54
 SCENES, DIGITS = 16, 64
 
 
@@ -44,10 +52,15 @@ def measure(model: str, shop: Workshop, rounds: int) -> Section:
     fitted = checkpoint.preprocess.geometry(scene(1))
     rows, runs = [], {}
     for target, (engine, suffix) in RUNTIMES.items():
-        for kind, path, facts in _files(shop, target, suffix, source, checkpoint, images):
+        found = _exported(shop, target, source)
+        found += _static(shop, target, suffix, source, checkpoint, images)
+        for kind, path, facts in found:
             name = f"{engine}, {kind}"
             runs[name] = LOADERS[engine](path, fitted[None], shop.threads)
             rows.append({"file": name, "target": target, "kind": kind, "MB": path.stat().st_size / 1e6, **facts})
+    for kind, path, _ in _exported(shop, "coreml", source):
+        size = sum(part.stat().st_size for part in path.rglob("*") if part.is_file())
+        rows.append({"file": f"Core ML, {kind}", "target": "coreml", "kind": kind, "MB": size / 1e6})
     for name, path in _onnx(shop, source, checkpoint, images).items():
         runs[name] = LOADERS["ONNX Runtime"](path, checkpoint.preprocess.arithmetic(fitted), shop.threads)
         rows.append({"file": name, "target": "onnx", "kind": name, "MB": path.stat().st_size / 1e6})
@@ -68,17 +81,27 @@ def _images(folder: Path, pictures: list[NDArray[np.uint8]]) -> Path:
     return folder
 
 
-def _files(
+def _exported(shop: Workshop, target: str, source: Path) -> list[tuple[str, Path, dict[str, Any]]]:
+    """Return the files of the recipes that need no images, with what is known of them."""
+    names = OTHERS[target]
+    asked = ("--target", target, "--recipe", ",".join(names), "--outputs", "logits")
+    manifests = [read_manifest(folder) for folder in shop.export(f"int8-{target}-{source.name}", source, *asked)]
+    by_name = {manifest.data["recipe"]["name"]: manifest for manifest in manifests}
+    return [
+        (name.partition("_wi8")[0], by_name[name].model_path, {"partitions": by_name[name].data["graph"]["partitions"]})
+        for name in names
+    ]
+
+
+def _static(
     shop: Workshop, target: str, suffix: str, source: Path, checkpoint: Checkpoint, images: Path
 ) -> list[tuple[str, Path, dict[str, Any]]]:
-    """Return the fp32, static and mixed file of a model, with what is known of them."""
-    (fp32,) = shop.export(f"fp32-{target}-{source.name}", source, "--target", target, "--outputs", "logits")
+    """Return the static and mixed file of a model, with what is known of them."""
     kept, left = _on_digits(shop, target, checkpoint.family.name)
     out = shop.scratch / f"{source.name}-{target}"
     shop.module("int8_files", target, str(source), str(images), str(out), left)
     partitions = json.loads(out.with_name(out.name + ".json").read_text(encoding="utf-8"))
-    base = read_manifest(fp32)
-    found = [("fp32", base.model_path, {"partitions": base.data["graph"]["partitions"]})]
+    found = []
     for kind in ("static", "mixed"):
         facts = {"in float": left if kind == "mixed" else "", "digits dB": kept[kind], "partitions": partitions[kind]}
         found.append((kind, Path(f"{out}-{kind}{suffix}"), facts))
@@ -146,30 +169,34 @@ def _read(path: Path) -> NDArray[np.uint8]:
 
 
 def _row(row: dict[str, Any], rows: list[dict[str, Any]], timing: Timing, model: str) -> dict[str, Any]:
-    target, kind = row["target"], row["kind"]
+    target, kind, name = row["target"], row["kind"], row["file"]
     base = next(other for other in rows if other["target"] == target)
     theirs = [timing.median_ms(r["file"]) for r in rows if r["target"] == "onnx" and "static" in r["file"]]
-    median = timing.median_ms(row["file"])
-    faster, smaller = timing.median_ms(base["file"]) / median, row["MB"] / base["MB"]
+    median = timing.median_ms(name) if name in timing.calls_ms else None
+    faster = timing.median_ms(base["file"]) / median if median else None
+    smaller = row["MB"] / base["MB"]
     shown = {
-        "file": row["file"],
+        "file": name,
         "in float": row.get("in float"),
         "MB": row["MB"],
-        "of fp32": smaller,
+        "of its float": smaller,
         "median ms": median,
-        "min ms": timing.min_ms(row["file"]),
-        "times as fast as fp32": faster,
-        "of ONNX Runtime's int8": median / min(theirs) if theirs else None,
+        "min ms": timing.min_ms(name) if median else None,
+        "times as fast": faster,
+        "of ONNX Runtime's int8": median / min(theirs) if median and theirs else None,
         "partitions": row.get("partitions"),
         "SQNR of the trained digits, dB": row.get("digits dB"),
     }
-    if target == "onnx" or kind == "fp32":
+    bounds = []
+    if target in RUNTIMES and kind in {"static", "mixed"}:
+        least = FASTER[target, kind] if model == CLASSIFIER else FASTER_ELSEWHERE
+        bounds.append(judged(faster if timing.quiet else None, at_least=least))
+    if target != "onnx" and kind in SMALLER:
+        bounds.append(judged(smaller, at_most=SMALLER_THAN_HALF if target == "coreml" else SMALLER[kind]))
+    if not bounds:
         return shown
-    least = FASTER[target, kind] if model == CLASSIFIER else FASTER_ELSEWHERE
-    speed, size = judged(faster if timing.quiet else None, at_least=least), judged(smaller, at_most=SMALLER)
-    worst = next((each for each in (speed, size) if each["status"] != "passed"), speed)
-    bound = f"{least:g} times as fast, {SMALLER:g} of the size"
-    return {**shown, "bound": bound, "status": worst["status"]}
+    worst = next((each for each in bounds if each["status"] != "passed"), bounds[0])
+    return {**shown, "bound": ", ".join(each["bound"] for each in bounds), "status": worst["status"]}
 
 
 def _notes(timing: Timing) -> list[str]:
@@ -179,5 +206,6 @@ def _notes(timing: Timing) -> list[str]:
         if timing.quiet
         else f"Nothing is decided: other processes used the machine in too many of the {timing.tries} rounds.",
         "Random weights; image bytes in (ONNX Runtime: pixel_values). Mixed: what the search leaves in float of the "
-        "family's trained digits checkpoint, whose decibels stand beside it.",
+        "family's trained digits checkpoint, whose decibels stand beside it. Bounds: times as fast as the same "
+        "runtime's fp32, part of its size (Core ML: of fp16's).",
     ]

@@ -49,7 +49,7 @@ def test_json_has_all_that_can_be_asked_for(command: Command) -> None:
     assert "apple/mobilevitv2-1.0-voc-deeplabv3" in family["known_checkpoints"]
     assert found["recipes"] == list(RECIPES)
     assert found["targets"]["executorch"]["recipes"] == {
-        "xnnpack": ["fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8"],
+        "xnnpack": ["fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed"],
         "coreml": ["fp32", "fp16"],
         "vulkan": ["fp32"],
     }

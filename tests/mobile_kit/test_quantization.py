@@ -1,7 +1,7 @@
 import pytest
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.quantization import ALIASES, LEAST_SQNR_DB, RECIPES, QuantRecipe, recipe
+from mobile_kit.quantization import ALIASES, LEAST_SQNR_DB, RECIPES, QuantRecipe, Wanted, recipe
 
 
 def test_recipes_are_found_by_their_names() -> None:
@@ -22,12 +22,37 @@ def test_a_name_says_what_the_recipe_is(name: str) -> None:
         assert (found.weight_bits, found.activation_bits) == (int(name[2:]),) * 2
         return
     assert f"wi{found.weight_bits}" in name
-    assert name.endswith("ai8" if found.activation_bits == 8 else "afp32")
+    assert ("ai8" if found.activation_bits == 8 else "afp32") in name.split("_")
+    assert found.mixed == name.endswith("_mixed")
     assert found.calibrated == name.startswith("static")
 
 
 def test_every_quantized_recipe_has_a_bound() -> None:
     assert set(LEAST_SQNR_DB) == {name for name, found in RECIPES.items() if found.quantized}
+
+
+def test_what_is_asked_replaces_a_recipe_s_own_bound() -> None:
+    mixed = recipe("int8")
+    assert Wanted().by(mixed) == Wanted(25.0)
+    assert Wanted(40.0).by(mixed) == Wanted(40.0)
+    # Who asks for decisions alone isn't held to decibels.
+    assert Wanted(None, 0.99).by(mixed) == Wanted(None, 0.99)
+
+
+@pytest.mark.parametrize(
+    ("wanted", "sqnr_db", "agreement", "met"),
+    [
+        (Wanted(25.0), 25.0, None, True),
+        (Wanted(25.0), 24.9, 1.0, False),
+        (Wanted(None, 0.98), -3.0, 0.98, True),
+        (Wanted(None, 0.98), 60.0, 0.97, False),
+        (Wanted(None, 0.98), 60.0, None, False),
+        (Wanted(25.0, 0.98), 26.0, 0.97, False),
+        (Wanted(), -9.0, None, True),
+    ],
+)
+def test_what_is_wanted_is_met_or_not(wanted: Wanted, sqnr_db: float, agreement: float | None, met: bool) -> None:
+    assert wanted.met_by(sqnr_db, agreement) == met
 
 
 @pytest.mark.parametrize("name", ["int3", "", "FP32", "fp32 "])

@@ -2,7 +2,7 @@
 
 from mobile_kit.parts import Part
 from targets.tflite.operations import Operation
-from targets.tflite.quantize import choose_int8
+from targets.tflite.quantize import choose_int8, is_fast
 
 IMAGE = 0
 
@@ -13,7 +13,8 @@ def operation(kind: str, number: int, reads: set[int], part: str = "other", bloc
 
 
 def chosen(*operations: Operation, float_parts: tuple[str, ...] = ()) -> list[int]:
-    names = choose_int8(operations, float_parts)
+    parts = {op.part for op in operations if is_fast(op) and not op.part.among(float_parts)}
+    names = choose_int8(operations, parts)
     return [min(op.outputs) for op in operations if op.name in names]
 
 
@@ -39,6 +40,18 @@ def test_a_part_can_be_left_in_float_by_any_of_its_names() -> None:
     assert chosen(*operations, float_parts=("residual adds",)) == [1]
     assert chosen(*operations, float_parts=("stages.0",)) == [3]
     assert chosen(*operations, float_parts=("residual adds of stages.1",)) == [1, 2]
+
+
+def test_a_part_that_a_static_file_leaves_in_float_can_be_measured_in_int8() -> None:
+    operations = (
+        operation("CONV_2D", 1, {IMAGE}, "convolutions"),
+        operation("MUL", 2, {1}, "norms"),
+        operation("RSQRT", 3, {2}, "norms"),
+        operation("GELU", 4, {3}, "activations"),
+    )
+    norms, gelu = ({op.part for op in operations if op.part.kind == kind} for kind in ("norms", "activations"))
+    assert choose_int8(operations, norms) == {"MUL 2", "RSQRT 3"}
+    assert choose_int8(operations, gelu) == {"GELU 4"}
 
 
 def test_bytes_are_moved_as_bytes() -> None:
