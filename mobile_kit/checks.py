@@ -64,7 +64,7 @@ def check_contract(manifest: Manifest, answers: Answers) -> Check:
         ("preprocess", data["preprocess"], answers.preprocess),
         (data["inputs"][0]["name"], _tensor_record(data["inputs"][0]), _image_record(answers)),
         # How a target computes its activations is its own word.
-        ("recipe", {"weight_bits": bits}, {"weight_bits": recipe(data["recipe"]["name"]).weight_bits}),
+        ("recipe", {"name": data["recipe"]["name"], "weight_bits": bits}, _recipe_record(answers)),
     ]
     wrong = []
     for role, ours, meant in (
@@ -88,6 +88,10 @@ def check_contract(manifest: Manifest, answers: Answers) -> Check:
 
 def _tensor_record(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in ("shape", "dtype", "layout", "color", "range")}
+
+
+def _recipe_record(answers: Answers) -> dict[str, Any]:
+    return {"name": answers.recipe, "weight_bits": recipe(answers.recipe).weight_bits}
 
 
 def _image_record(answers: Answers) -> dict[str, Any]:

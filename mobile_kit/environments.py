@@ -47,15 +47,17 @@ def environment(cache: Path, name: str, packages: list[str]) -> Path:
 
 def _build(place: Path, packages: list[str]) -> None:
     # Copies and console scripts hold the draft's path; `bin/python` doesn't, and is all that is used.
-    subprocess.run([sys.executable, "-m", "venv", place], check=True, capture_output=True, text=True)
+    _run([sys.executable, "-m", "venv", place], "an environment: can't be made")
     options = ("--quiet", "--retries", "1", "--only-binary", ":all:")
     command: list[str | Path] = [_python(place), "-m", "pip", "install", *options, *packages]
+    _run(command, f"packages {' '.join(packages)}: can't be installed here")
+
+
+def _run(command: list[str | Path], what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "pip said nothing").splitlines()[-1]
-        raise MissingToolError(
-            f"packages {' '.join(packages)}: pip can't install them here ({reason}). Choose another version."
-        )
+        reason = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
+        raise MissingToolError(f"{what} ({reason.rstrip('.')}). Mend that, or choose another version.")
 
 
 def _python(place: Path) -> Path:

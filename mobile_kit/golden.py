@@ -33,6 +33,8 @@ SCENES_FILE = "golden/scenes.npz"
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
 FEW_VALUES, LARGE = 1280, 2**14
 LEAST_SCENES, MOST_SCENES = 7, 63
+# Values of one output's answers that an artifact has room for.
+MOST_STORED = 2**22
 IMAGE = "image"
 FIRST_SCENE = 100
 
@@ -66,14 +68,15 @@ class Answers:
     """What the oracle said at export.
 
     yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of all but large outputs.
-    images: in place of scenes, calibration images at the network's size, by the same numbers. wanted: what a quantized
-    file must keep.
+    images: in place of scenes, calibration images at the network's size, by the same numbers. recipe: the
+    file's. wanted: what a quantized one must keep.
     model, preprocess, inputs, outputs: what the manifest must have under these names; inputs: those behind the image.
     """
 
     yardsticks: Mapping[str, Yardstick]
     scenes: Mapping[int, Mapping[str, Array]]
     images: Mapping[int, Array]
+    recipe: str
     wanted: Wanted
     model: Mapping[str, Any]
     preprocess: Mapping[str, Any]
@@ -110,14 +113,15 @@ def write_golden(
     preprocess = oracle.checkpoint.preprocess
     image = inputs[0]
     in_graph = image.meaning == "image"
-    count, photo_only = _further_photos(oracle, list(folders.values()))
-    stored = {} if golden.calibration is None else judged_images(golden.calibration, count)
+    lower = any(recipe.weight_bits < 32 for recipe in folders.values())
+    count, most = _further_photos(oracle, lower, golden.calibration is not None)
+    stored = {} if golden.calibration is None or not count else judged_images(golden.calibration)
     numbers = list(stored) or list(range(FIRST_SCENE, FIRST_SCENE + count))
     others = [preprocess.arithmetic(fitted) for fitted in stored.values()]
     others = others or [oracle.pixel_values(_scene(number, preprocess.channels)) for number in numbers]
     values = np.concatenate([oracle.pixel_values(photo), *others])
     half = any(recipe.weight_bits == 16 for recipe in folders.values())
-    yardsticks, answers = oracle.measure(values, half, photo_only)
+    yardsticks, answers = oracle.measure(values, half, most)
     tensors = {f"outputs/{out.name}": answers[out.name][:1].astype(out.dtype) for out in oracle.outputs}
     tensors[f"inputs/{image.name}"] = preprocess.entering(preprocess.geometry(photo), in_graph)
     tensors |= {f"inputs/{name}": value for name, value in oracle.further.items()}
@@ -126,7 +130,7 @@ def write_golden(
         f"{number} {name}": answer[place : place + 1].astype(np.float32)
         for name, answer in answers.items()
         for place, number in enumerate(numbers, start=1)
-        if name not in photo_only
+        if place < len(answer)
     }
     scenes |= {f"{IMAGE} {number}": fitted for number, fitted in stored.items()}
     record = {
@@ -149,7 +153,8 @@ def write_golden(
             (place / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
         if scenes and recipe.weight_bits < 32:
             np.savez(folder / SCENES_FILE, **scenes)
-        (folder / ORACLE_FILE).write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        text = json.dumps({**record, "recipe": recipe.name}, indent=1, sort_keys=True)
+        (folder / ORACLE_FILE).write_text(text + "\n", encoding="utf-8")
 
 
 def read_golden(manifest: Manifest) -> Sample:
@@ -179,21 +184,27 @@ def read_answers(manifest: Manifest) -> Answers:
         inputs, outputs = (tuple(map(dict, record[role])) for role in ("inputs", "outputs"))
         wanted = Wanted(record["least_sqnr_db"], record["least_agreement"])
         model, preprocess = dict(record["model"]), dict(record["preprocess"])
-        return Answers(yardsticks, scenes, images, wanted, model, preprocess, inputs, outputs)
+        return Answers(yardsticks, scenes, images, str(record["recipe"]), wanted, model, preprocess, inputs, outputs)
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
             f"artifact {manifest.folder}: {reading} can't be read ({exc}). Export the model again."
         ) from exc
 
 
-def _further_photos(oracle: Oracle, recipes: list[QuantRecipe]) -> tuple[int, set[str]]:
-    """Return how many photos to judge on beside the golden one, and the outputs that the golden one alone judges."""
-    judged = [out for out in oracle.outputs if out.meaning not in DISCRETE and math.prod(out.shape) < LARGE]
-    if not judged or all(recipe.weight_bits >= 32 for recipe in recipes):
-        return 0, set()
-    fewest = min(math.prod(out.shape) for out in judged)
-    count = min(max(math.ceil(FEW_VALUES / fewest) - 1, LEAST_SCENES), MOST_SCENES)
-    return count, {out.name for out in oracle.outputs if out not in judged}
+def _further_photos(oracle: Oracle, lower: bool, calibrated: bool) -> tuple[int, dict[str, int]]:
+    """Return how many photos to judge on beside the golden one, and how many of all judge the outputs that are large.
+
+    lower: whether any file is of lower precision. calibrated: whether there are calibration images to judge on.
+    """
+    sizes = {out.name: math.prod(out.shape) for out in oracle.outputs}
+    small = [sizes[out.name] for out in oracle.outputs if out.meaning not in DISCRETE and sizes[out.name] < LARGE]
+    if not lower or not (small or calibrated):
+        return 0, {}
+    # What search and calibration have seen, as far as an artifact has room for the answers.
+    large = {name: max(MOST_STORED // size, 1) if calibrated else 1 for name, size in sizes.items()}
+    others = {out.name for out in oracle.outputs if out.meaning in DISCRETE or sizes[out.name] >= LARGE}
+    count = min(max(math.ceil(FEW_VALUES / min(small, default=LARGE)) - 1, LEAST_SCENES), MOST_SCENES)
+    return count, {name: large[name] for name in others}
 
 
 def _scene(number: int, channels: int) -> NDArray[np.uint8]:

@@ -5,6 +5,7 @@ import math
 from collections.abc import Callable
 from dataclasses import replace
 from importlib.metadata import packages_distributions, version
+from importlib.util import find_spec
 from pathlib import Path
 
 from mobile_kit.calibration import Samples
@@ -15,7 +16,7 @@ from mobile_kit.quantization import Wanted
 from mobile_kit.search import Measurements, find_mixed, part_costs
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import Lowered, Request, Target
-from mobile_kit.verify import OutputParity, VerifyReport
+from mobile_kit.verify import QUANTIZED_MASK_BOUND, OutputParity, VerifyReport
 
 __all__ = ["MixedModel", "stricter"]
 
@@ -27,7 +28,7 @@ class MixedModel:
     """A common model that has been measured, and the search for what of it stays in float.
 
     samples: what it is calibrated and judged on. folder: for the target's own files. measurements: the file that keeps
-    what is found. show: told what is done.
+    what is found. identity: of all that the model and its inputs are. show: told what is done.
     """
 
     def __init__(
@@ -38,13 +39,16 @@ class MixedModel:
         samples: Samples,
         folder: Path,
         measurements: Path,
+        identity: str,
         show: Callable[[str], None],
     ) -> None:
         # Before the target takes the model, of which it may replace modules.
-        self._work, identity, spec = work_of(model), _identity(target, model, request, samples), model.spec
+        self._work, spec = work_of(model), model.spec
+        identity = _identity(identity, target, request, samples)
         self._calibrated = target.calibrate(model, request, samples, folder)
         judged = essential_outputs(families()[spec.family].heads[spec.head], spec.outputs)
         # A class map has no decibels, but may be all that there is.
+        self._masks_only = not judged
         judged = judged or [out for out in spec.outputs if out.meaning == "mask"]
         self._measured = Measurements(self._calibrated, samples.judged(), judged, measurements, identity, show)
 
@@ -54,6 +58,8 @@ class MixedModel:
 
     def write(self, wanted: Wanted, path: Path) -> Lowered:
         """Write the fastest file found that keeps what is wanted. Raises: UnsupportedError where none is."""
+        if self._masks_only and wanted.agreement is None:
+            wanted = Wanted(None, 1 - QUANTIZED_MASK_BOUND)
         mixed = find_mixed(self._measured, self._work, wanted)
         left = [part.part for part in mixed.float_parts]
         lowered = self._calibrated.write(self._measured.int8(left), path)
@@ -64,17 +70,21 @@ class MixedModel:
         )
 
 
-def stricter(wanted: Wanted, report: VerifyReport) -> Wanted | None:
-    """Return what to ask of the next search where a file keeps less than it was to; null where another can't help."""
+def stricter(wanted: Wanted, asked: Wanted, report: VerifyReport) -> Wanted | None:
+    """Return what to ask of the next search where a file keeps less than it was to; null where another can't help.
+
+    wanted: of the files. asked: of the last search.
+    """
     failed = [out for out in report.outputs if not out.passed]
     if not failed or any(check.status == "failed" for check in report.checks):
         return None
-    sqnr_db, agreement = wanted.sqnr_db, wanted.agreement
-    if sqnr_db is not None:
-        sqnr_db += max(sqnr_db - min(_sqnr_db(out) for out in failed), 0) + BEYOND_DB
-    if agreement is not None:
-        agreement = min(2 * agreement - min(_agreement(out) for out in failed), 1.0)
-    return Wanted(sqnr_db, agreement)
+    sqnr_db, agreement = asked.sqnr_db, asked.agreement
+    if sqnr_db is not None and wanted.sqnr_db is not None:
+        sqnr_db += max(wanted.sqnr_db - min(_sqnr_db(out) for out in failed), 0) + BEYOND_DB
+    if agreement is not None and wanted.agreement is not None:
+        agreement = min(agreement + max(wanted.agreement - min(_agreement(out) for out in failed), 0), 1.0)
+    stricter = Wanted(sqnr_db, agreement)
+    return None if stricter == asked else stricter
 
 
 def _sqnr_db(out: OutputParity) -> float:
@@ -86,14 +96,12 @@ def _agreement(out: OutputParity) -> float:
     return 1.0 if found is None else found
 
 
-def _identity(target: Target, model: CommonModel, request: Request, samples: Samples) -> str:
+def _identity(model: str, target: Target, request: Request, samples: Samples) -> str:
     """Return a SHA-256 of all that the measurements depend on."""
-    tools = [f"{name} {version(name)}" for name in ("mobile-kit", *_distributions(target))]
-    found = hashlib.sha256(f"{target.name} {request.backend} {model.spec} {samples.sha256} {tools}".encode())
-    for name, tensor in sorted(model.state_dict().items()):
-        found.update(name.encode())
-        found.update(tensor.contiguous().numpy().tobytes())
-    return found.hexdigest()
+    packages = {"mobile-kit", "numpy", "torch", "torchao", *_distributions(target)}
+    tools = [f"{name} {version(name)}" for name in sorted(packages) if find_spec(name.replace("-", "_"))]
+    texts = (model, target.name, request.backend, samples.sha256, len(samples.judged()), tools)
+    return hashlib.sha256(repr(texts).encode()).hexdigest()
 
 
 def _distributions(target: Target) -> list[str]:

@@ -4,6 +4,7 @@ import copy
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
+from types import MappingProxyType
 from typing import Any
 
 import numpy as np
@@ -106,17 +107,17 @@ class Oracle:
         return model(torch.from_numpy(pixel_values).to(dtype), **further, **options)
 
     def measure(
-        self, pixel_values: NDArray[np.float32], half: bool, photo_only: Collection[str] = ()
+        self, pixel_values: NDArray[np.float32], half: bool, most: Mapping[str, int] = MappingProxyType({})
     ) -> tuple[dict[str, Yardstick], dict[str, NDArray[Any]]]:
         """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output.
 
-        pixel_values: (N, C, h, w), each image computed by itself, all judged together. photo_only: the outputs that are
-        computed for the first image alone.
-        Returns: the yardsticks, and the answers in float32, (N, ...) or (1, ...) each.
+        pixel_values: (N, C, h, w), each image computed by itself, all judged together. most: outputs that are computed
+        for so many of the first images only.
+        Returns: the yardsticks, and the answers in float32, (N, ...) or fewer each.
         Raises: UnsupportedError where its float16 overflows.
         """
-        exact, single = (self._run_all(pixel_values, kind, photo_only) for kind in (torch.float64, torch.float32))
-        low = self._run_all(pixel_values, torch.float16, photo_only) if half else None
+        exact, single = (self._run_all(pixel_values, kind, most) for kind in (torch.float64, torch.float32))
+        low = self._run_all(pixel_values, torch.float16, most) if half else None
         for name, values in (low or {}).items():
             if not np.isfinite(values).all():
                 raise UnsupportedError(
@@ -130,13 +131,14 @@ class Oracle:
         return yardsticks, single
 
     def _run_all(
-        self, pixel_values: NDArray[np.float32], dtype: torch.dtype, photo_only: Collection[str]
+        self, pixel_values: NDArray[np.float32], dtype: torch.dtype, most: Mapping[str, int]
     ) -> dict[str, NDArray[Any]]:
-        others = tuple(spec for spec in self.outputs if spec.name not in photo_only)
+        results = []
         with _in_precision(self.checkpoint.model, dtype) as model:  # once: of a large model it takes its time
-            results = [self._named(model, pixel_values[:1], dtype, self.outputs)]
-            rest = pixel_values[1:] if others else pixel_values[:0]
-            results += [self._named(model, values[None], dtype, others) for values in rest]
+            for place, values in enumerate(pixel_values):
+                wanted = tuple(spec for spec in self.outputs if place < most.get(spec.name, len(pixel_values)))
+                if wanted:
+                    results.append(self._named(model, values[None], dtype, wanted))
         return {
             spec.name: np.concatenate([result[spec.name] for result in results if spec.name in result])
             for spec in self.outputs

@@ -48,9 +48,9 @@ class Part:
     @property
     def names(self) -> tuple[str, ...]:
         """What it is called, from the widest set of operations to the narrowest."""
-        within = (self.block, f"{self.kind} of {self.block}") if self.block else (f"{self.kind} outside blocks",)
-        own = (self.kind, *within)
-        return own if self.end is None else (*own, self.end)
+        block = (self.block,) if self.block else ()
+        where = f"of {self.block}" if self.block else "outside blocks"
+        return (self.kind, *block, self.end or f"{self.kind} {where}")
 
     def among(self, names: Collection[str]) -> bool:
         """Whether any of its names is among some."""
@@ -85,8 +85,9 @@ def work_of(model: CommonModel) -> dict[Part, Work]:
 
         return hook
 
-    leaves = [(path, module) for path, module in model.named_modules() if not list(module.children())]
-    hooks = [module.register_forward_hook(count(parts[path])) for path, module in leaves]
+    # What a module of a kind of its own computes beside its children, too.
+    working = [(p, m) for p, m in model.named_modules() if "part" in dir(m) or not list(m.children())]
+    hooks = [m.register_forward_hook(count(parts[p])) for p, m in working if not isinstance(m, nn.Identity)]
     with torch.no_grad():
         model(*(torch.zeros(spec.shape, dtype=getattr(torch, spec.dtype)) for spec in model.spec.inputs))
     for hook in hooks:

@@ -52,7 +52,7 @@ def plot_costs(costs: Sequence[PartCost], everything_db: float, title: str, path
     axes.set_yticks(range(len(measured)), [cost.part for cost in measured], fontsize=8)
     axes.set_ylim(len(measured) - 0.4, -1.5)
     axes.set_xlim(0, longest * 1.22)
-    axes.set_xlabel("SQNR of the outputs with this part alone in int8, dB (agreement behind it)")
+    axes.set_xlabel("SQNR of the outputs with this part alone in int8, dB (agreement with float behind it)")
     axes.set_title(title, fontsize=10, loc="left")
     handles = [_patch(BLUE, "int8 in static_wi8_ai8"), _patch(ORANGE, "float in static_wi8_ai8")]
     axes.legend(handles=handles, fontsize=7, loc="lower right")
@@ -69,7 +69,7 @@ def plot_tradeoff(points: Sequence[Point], title: str, path: Path) -> None:
         shown = [point for point in own if point.latency is not None or not timed]
         for point in shown:
             across = point.latency if timed else point.megabytes
-            up = min(point.sqnr_db or MOST_DB, MOST_DB)
+            up = min(point.sqnr_db or 0.0, MOST_DB)
             axes.scatter(across, up, s=40, color=BLUE if point.recipe.startswith("fp") else ORANGE, zorder=3)
             points_lost = "" if point.difference is None else f", {100 * point.difference:+.2f} points"
             label = f"{point.recipe}\n{point.megabytes:.2f} MB{points_lost}"

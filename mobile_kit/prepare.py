@@ -242,7 +242,7 @@ def _job(
         log=options.out / "logs" / f"{slug(checkpoint.source)}-{choice.name}.log",
         calibration=calibration if choice.recipe.calibrated else None,
         wanted=options.wanted,
-        measurements=options.out / slug(checkpoint.source) / f"{choice.place}-sensitivity.json",
+        measurements=options.out / "sensitivity" / f"{slug(checkpoint.source)}-{choice.place}.json",
         measures_only=measures_only,
     )
     write_pickle(job, job.handed)

@@ -12,6 +12,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
+from mobile_kit.errors import LoweringError
 from mobile_kit.parts import KINDS, Part, parts_of
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import FloatPart, Lowered
@@ -85,6 +86,10 @@ class CalibratedGraph:
         """Write the file with some parts in int8."""
         quantizer = self._quantizer(int8.__contains__, self._paths)
         module = self._quantized(quantizer)
+        if missing := {*int8} - quantizer.taken:
+            raise LoweringError(
+                f"int8 of {sorted(map(str, missing))}: wasn't taken. Report it with the checkpoint's config."
+            )
         return self._finish(module, float_parts(quantizer), path)
 
     def _values(self, sample: Sample) -> tuple[Tensor, ...]:
@@ -111,7 +116,7 @@ def _quantized(program: Any, quantizer: Any, ranges: Mapping[str, Tensor]) -> nn
     torchao's observers see the ends of each range rather than the samples again: a graph is measured once for all that
     is made of it.
     """
-    from torchao.quantization.pt2e import ObserverBase
+    from torchao.quantization.pt2e import ObserverBase, PlaceholderObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
     prepared: Any = prepare_pt2e(program.module(), quantizer)
@@ -119,9 +124,9 @@ def _quantized(program: Any, quantizer: Any, ranges: Mapping[str, Tensor]) -> nn
         if node.op != "call_module" or not isinstance(observer := prepared.get_submodule(node.target), ObserverBase):
             continue
         (seen,) = node.args
-        value = attrgetter(seen.target)(prepared) if seen.op == "get_attr" else ranges.get(seen.name)
-        if value is not None:
-            observer(value)
+        if isinstance(observer, PlaceholderObserver):
+            continue  # measured at each run
+        observer(attrgetter(seen.target)(prepared) if seen.op == "get_attr" else ranges[seen.name])
     converted: nn.Module = convert_pt2e(prepared)
     return converted
 

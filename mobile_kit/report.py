@@ -1,6 +1,7 @@
 """What each recipe of a model costs and keeps on each target: size, latency, noise and accuracy beside one another."""
 
 import json
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -21,9 +22,10 @@ BASE = "fp32"
 class Row:
     """One artifact. What hasn't been measured is null.
 
-    size_ratio, latency_ratio: to the fp32 artifact of the same model and target; latencies are compared within one run
-    only. sqnr_db: the least of the outputs that were judged, null where nothing is lost either. difference: of the
-    metric, to the checkpoint's, with its 95 % confidence interval. reasons: why the latency isn't valid.
+    model: the folder of its artifacts. size_ratio, latency_ratio: to the fp32 artifact of the same model and target;
+    latencies are compared within one run only. sqnr_db: the least of the outputs that were judged, infinite where
+    nothing is lost. difference: of the metric, to the checkpoint's, with its 95 % confidence interval. images: how many
+    that was measured on. reasons: why the latency isn't valid.
     """
 
     model: str
@@ -35,12 +37,17 @@ class Row:
     median_ms: float | None
     latency_ratio: float | None
     sqnr_db: float | None
+    images: int | None
     metric: str | None
     value: float | None
     difference: float | None
     interval: tuple[float, float] | None
     reasons: tuple[str, ...]
     run: str | None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values, which have no word for infinite decibels: null."""
+        return {**asdict(self), "sqnr_db": None if self.sqnr_db == math.inf else self.sqnr_db}
 
 
 def report(folder: Path) -> tuple[list[Row], list[Path]]:
@@ -51,16 +58,24 @@ def report(folder: Path) -> tuple[list[Row], list[Path]]:
     found = sorted(path.parent for path in folder.rglob(MANIFEST) if not _hidden(path.relative_to(folder)))
     if not found:
         raise ArtifactError(f"folder {folder}: holds no artifact. Give one that an export wrote to.")
-    rows = _compared([_row(artifact) for artifact in found])
-    text = json.dumps([asdict(row) for row in rows], indent=1, sort_keys=True) + "\n"
-    (folder / "report.json").write_text(text, encoding="utf-8")
-    (folder / "report.md").write_text(to_markdown(rows), encoding="utf-8")
-    plots = []
-    for model in dict.fromkeys(row.model for row in rows):
-        path = folder / f"report-{model}.png"
-        plot_tradeoff([_point(row) for row in rows if row.model == model], model, path)
-        plots.append(path)
+    rows = _compared([_row(artifact, folder) for artifact in found])
+    text = json.dumps([row.to_json() for row in rows], indent=1, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        (folder / "report.json").write_text(text, encoding="utf-8")
+        (folder / "report.md").write_text(to_markdown(rows), encoding="utf-8")
+        plots = [_plot(rows, model, folder) for model in dict.fromkeys(row.model for row in rows)]
+    except OSError as exc:
+        raise ArtifactError(
+            f"folder {folder}: the report can't be written ({exc.strerror}). Copy the artifacts to a folder of yours."
+        ) from exc
     return rows, [folder / "report.json", folder / "report.md", *plots]
+
+
+def _plot(rows: Sequence[Row], model: str, folder: Path) -> Path:
+    path = folder / f"report-{model.replace('/', '-')}.png"
+    own = [row for row in rows if row.model == model and row.status != "failed"]
+    plot_tradeoff([_point(row) for row in own], model, path)
+    return path
 
 
 def to_markdown(rows: Sequence[Row]) -> str:
@@ -68,13 +83,26 @@ def to_markdown(rows: Sequence[Row]) -> str:
     lines = []
     for model in dict.fromkeys(row.model for row in rows):
         lines += [f"### {model}", "", "| " + " | ".join(HEADER) + " |", "|---" * len(HEADER) + "|"]
-        lines += ["| " + " | ".join(cells(row)) + " |" for row in rows if row.model == model]
-        lines += [f"- {row.target}, {row.recipe}: not valid, {', '.join(row.reasons)}" for row in rows if row.reasons]
+        own = [row for row in rows if row.model == model]
+        lines += ["| " + " | ".join(cells(row)) + " |" for row in own]
+        lines += [f"- {row.target}, {row.recipe}: not valid, {', '.join(row.reasons)}" for row in own if row.reasons]
         lines.append("")
     return "\n".join(lines)
 
 
-HEADER = ("target", "recipe", "verified", "MB", "of fp32", "ms", "of fp32", "SQNR dB", "accuracy", "difference")
+HEADER = (
+    "target",
+    "recipe",
+    "verified",
+    "MB",
+    "of fp32",
+    "ms",
+    "of fp32",
+    "SQNR dB",
+    "accuracy",
+    "images",
+    "difference",
+)
 
 
 def cells(row: Row) -> tuple[str, ...]:
@@ -89,44 +117,49 @@ def cells(row: Row) -> tuple[str, ...]:
         row.status,
         f"{row.bytes / 1e6:.2f}",
         _number(row.size_ratio, ".3f"),
-        _number(row.median_ms, ".2f"),
+        _number(row.median_ms, ".2f") + (" not valid" if row.reasons else ""),
         _number(row.latency_ratio, ".3f"),
         _number(row.sqnr_db, ".1f"),
         _number(row.value, ".2%"),
+        _number(row.images, "d"),
         points,
     )
 
 
-def _row(folder: Path) -> Row:
+def _row(folder: Path, root: Path) -> Row:
     manifest = read_manifest(folder)
-    verified, profile, scores = (_json(folder / name) for name in ("verify.json", PROFILE, SCORES))
-    score = scores[0] if scores else {}
+    verified = _json(folder / "verify.json", {"status", "outputs"})
+    profile = _json(folder / PROFILE, {"median_ms", "reasons", "run"})
+    score = _json(folder / SCORES, {"images", "metric", "value", "difference", "interval"})
     backend = manifest.data["backend"]
     name = manifest.data["model_file"]
     files = manifest.data["files"].items()
-    judged = [out["sqnr_db"] for out in (verified or {}).get("outputs", []) if out["bound"] != "not judged"]
+    outputs = verified["outputs"] if verified else []
+    judged = [out["sqnr_db"] for out in outputs if out["bound"] != "not judged" and out["max_error"] is not None]
     return Row(
-        model=folder.parent.name,
+        # Two folders may have a model of one name.
+        model=root.resolve().name if folder.parent == root else folder.parent.relative_to(root).as_posix(),
         target=f"{manifest.data['target']}-{backend}" if backend else manifest.data["target"],
         recipe=manifest.data["recipe"]["name"],
-        status=(verified or {}).get("status", "not run"),
+        status=verified["status"] if verified else "not run",
         bytes=sum(record["bytes"] for path, record in files if path == name or path.startswith(f"{name}/")),
         size_ratio=None,
-        median_ms=profile and profile["median_ms"],
+        median_ms=profile["median_ms"] if profile else None,
         latency_ratio=None,
-        sqnr_db=min((value for value in judged if value is not None), default=None),
-        metric=score.get("metric"),
-        value=score.get("value"),
-        difference=score.get("difference"),
+        sqnr_db=min((value for value in judged if value is not None), default=math.inf) if judged else None,
+        images=score["images"] if score else None,
+        metric=score["metric"] if score else None,
+        value=score["value"] if score else None,
+        difference=score["difference"] if score else None,
         interval=tuple(score["interval"]) if score else None,
         reasons=tuple(profile["reasons"]) if profile else (),
-        run=profile and profile["run"],
+        run=profile["run"] if profile else None,
     )
 
 
 def _compared(rows: list[Row]) -> list[Row]:
     """Fill in what is measured against the fp32 artifact of the same model and target."""
-    bases = {(row.model, row.target): row for row in rows if row.recipe == BASE}
+    bases = {(row.model, row.target): row for row in rows if row.recipe == BASE and row.status != "failed"}
     found = []
     for row in rows:
         base = bases.get((row.model, row.target))
@@ -143,12 +176,19 @@ def _point(row: Row) -> Point:
     return Point(row.target, row.recipe, row.bytes / 1e6, valid, row.sqnr_db, row.difference)
 
 
-def _json(path: Path) -> Any:
-    """Return a file's content, null where there is none. Raises: ArtifactError where it can't be read."""
+def _json(path: Path, keys: set[str]) -> dict[str, Any] | None:
+    """Return what is measured in a file, the first of several, null where there is none.
+
+    Raises: ArtifactError where the file can't be read, or lacks some of the keys.
+    """
     try:
-        return json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"file {path}: can't be read ({exc}). Make it again.") from exc
+    first = content[0] if isinstance(content, list) and content else content
+    if first is not None and not (isinstance(first, dict) and keys <= first.keys()):
+        raise ArtifactError(f"file {path}: has other values than were written. Make it again.")
+    return first
 
 
 def _hidden(path: Path) -> bool:

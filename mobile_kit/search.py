@@ -12,9 +12,9 @@ import numpy as np
 
 from mobile_kit import metrics
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.parts import FIRST, KINDS, LAYERS, Part, Work
+from mobile_kit.parts import FIRST, KINDS, LAYERS, OTHER, Part, Work
 from mobile_kit.quantization import Wanted
-from mobile_kit.spec import TensorSpec
+from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Calibrated, FloatPart
 
 __all__ = ["EVERYTHING", "Kept", "Measurements", "Mixed", "PartCost", "find_mixed", "part_costs", "read_costs"]
@@ -26,6 +26,7 @@ LEAST_INT8 = 0.9
 # What the sum of the parts' noise may be off by.
 SLACK_DB = 1.0
 EVERYTHING = "everything"
+NOTHING_DB = -300.0
 
 
 @dataclass(frozen=True)
@@ -37,6 +38,10 @@ class Kept:
 
     sqnr_db: float
     agreement: float | None
+
+    def __str__(self) -> str:
+        agreement = "" if self.agreement is None else f" and an agreement of {self.agreement:.4f}"
+        return f"{self.sqnr_db:.1f} dB{agreement}"
 
     @property
     def noise(self) -> float:
@@ -117,8 +122,8 @@ class Measurements:
         kept = {key: _record(kept) for key, kept in self._found.items()}
         record = {"identity": self._identity, "kept": kept, "parts": self._costs}
         self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_name(f".{self._path.name}")
-        new.write_text(json.dumps(record, indent=1, sort_keys=True) + "\n", encoding="utf-8")
+        new = self._path.with_name(f".{self._path.name}-{os.getpid()}")
+        new.write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
         os.replace(new, self._path)
 
 
@@ -184,7 +189,7 @@ def find_mixed(measured: Measurements, work: Mapping[Part, Work], wanted: Wanted
         best = _mixed(measured, work, search.best)
         raise UnsupportedError(
             f"recipe 'static_wi8_ai8_mixed': {wanted} can't be kept with {LEAST_INT8:.0%} of the layers' work in int8. "
-            f"The best found keeps {best.kept.sqnr_db:.1f} dB with {_listed(best)} in float. Ask for less with "
+            f"The best found keeps {best.kept} with {_listed(best)} in float. Ask for less with "
             "--min-sqnr or --min-agreement, or take another recipe."
         )
     search.return_needless()
@@ -198,15 +203,16 @@ class _Search:
         self._measured, self._work, self._wanted = measured, work, wanted
         self.left: list[str] = []
         self.best: list[str] = []
-        small = sorted({part.kind for part in measured.static if part.kind not in LAYERS})
+        # What reads the image stays, so that it comes in as bytes: the first layer, and what may stand before it.
+        small = sorted({part.kind for part in measured.static if part.kind not in {*LAYERS, OTHER}})
         # Most often the layers can stay, and need no measuring.
         rest = measured.without(small)
         enough = rest.meets(wanted)
         layers = sorted({part.names[-1] for part in measured.static if part.kind in LAYERS and part.end != FIRST})
         self._units = small if enough else [*small, *layers]
         self._noise = {name: measured.only(name).noise for name in self._units}
-        # What never leaves: the first layer at least, so that the image comes in as bytes.
-        self._staying = rest.noise if enough else measured.only(FIRST).noise
+        never = [name for name in (FIRST, OTHER) if any(part.among([name]) for part in measured.static)]
+        self._staying = rest.noise if enough else sum(measured.only(name).noise for name in never)
 
     def leave(self) -> bool:
         """Let parts leave until enough is kept; tell whether it is."""
@@ -227,7 +233,9 @@ class _Search:
 
     def _does(self, left: list[str]) -> bool:
         kept = self._measured.without(left)
-        if kept.sqnr_db > self._measured.without(self.best).sqnr_db:
+        best = self._measured.without(self.best)
+        by_decisions = self._wanted.sqnr_db is None
+        if (kept.agreement or 0) > (best.agreement or 0) if by_decisions else kept.sqnr_db > best.sqnr_db:
             self.best = list(left)
         return kept.meets(self._wanted)
 
@@ -258,13 +266,17 @@ def _int8_macs(measured: Measurements, work: Mapping[Part, Work], left: Collecti
 
 
 def _kept(outputs: Sequence[TensorSpec], got: Mapping[str, Array], want: Mapping[str, Array]) -> Kept:
-    decibels = min(metrics.sqnr_db(got[spec.name], want[spec.name]) for spec in outputs)
-    decided = [spec for spec in outputs if spec.meaning == "logits"]
+    found = [metrics.sqnr_db(got[spec.name], want[spec.name]) for spec in outputs if spec.meaning not in DISCRETE]
+    # Where an output isn't a number, nothing of it is left.
+    decibels = min((NOTHING_DB if math.isnan(each) else each for each in found), default=math.inf)
+    decided = [spec for spec in outputs if spec.meaning in {"logits", "mask"}]
     agreements = [_agreement(spec, got[spec.name], want[spec.name]) for spec in decided]
     return Kept(decibels, min(agreements) if agreements else None)
 
 
 def _agreement(spec: TensorSpec, got: Array, want: Array) -> float:
+    if spec.meaning == "mask":
+        return metrics.pixel_agreement(got, want)
     axis = 3 if spec.layout == "NHWK" else 1
     return metrics.pixel_agreement(got.argmax(axis), want.argmax(axis))
 

@@ -5,12 +5,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from mobile_kit.oracle import Oracle
 from mobile_kit.plots import plot_costs
 from mobile_kit.pool import run_jobs
 from mobile_kit.prepare import ExportOptions, plan, prepare
 from mobile_kit.progress import Progress
+from mobile_kit.quantization import recipe
+from mobile_kit.samples import further_inputs
+from mobile_kit.scenes import scene
 from mobile_kit.search import PartCost, read_costs
 from mobile_kit.staging import staging_folder
+from mobile_kit.target import find_target, installed_targets, refusal
 
 __all__ = ["Sensitivity", "sensitivity"]
 
@@ -40,19 +45,21 @@ class Sensitivity:
         return record
 
 
-def sensitivity(options: ExportOptions, progress: Progress) -> list[Sensitivity]:
+def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensitivity], tuple[str, ...]]:
     """Measure the parts of a checkpoint's model on each target that serves a mixed recipe, in int8 one by one.
 
     What is measured is kept: stopped, it goes on where it was, and an export with a mixed recipe reads it too.
-    Raises: MobileKitError of the kind that fits.
+    Returns: what was found, and a line for each target that failed. Raises: MobileKitError of the kind that fits.
     """
-    choices = plan(replace(options, recipes=(RECIPE,)))
+    choices = plan(replace(options, recipes=(RECIPE,), targets=options.targets or _serving(options.backend)))
     with staging_folder(options.out) as staging:
         prepared = prepare(options, choices, staging, progress, measures_only=True)
+        # Of a checkpoint that doesn't see its input, no figure would mean anything.
+        Oracle(prepared.checkpoint, prepared.spec.outputs, further_inputs(prepared.spec.inputs[1:])).check_sight(
+            scene(1)[:, :, : prepared.checkpoint.preprocess.channels]
+        )
         progress.stage("checkpoint", "loaded", done=True)
         failures = run_jobs(prepared.jobs, progress)
-    for failure in failures.values():
-        progress.note(failure)
     found = []
     for choice, job in zip(choices, prepared.jobs, strict=True):
         if job.name not in failures:
@@ -62,4 +69,10 @@ def sensitivity(options: ExportOptions, progress: Progress) -> list[Sensitivity]
             title = f"{prepared.checkpoint.source.rpartition('/')[2]}, {choice.place}"
             plot_costs(costs, everything.sqnr_db, title, plot)
             found.append(Sensitivity(choice.place, tuple(costs), everything.sqnr_db, job.measurements, plot))
-    return found
+    return found, tuple(failures.values())
+
+
+def _serving(backend: str | None) -> tuple[str, ...]:
+    """Return the installed targets that serve a mixed recipe."""
+    mixed = recipe(RECIPE)
+    return tuple(name for name in installed_targets() if refusal(find_target(name), mixed, backend) is None)

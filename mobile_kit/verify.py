@@ -7,6 +7,7 @@ checkpoint is loaded again and answers for each.
 
 import json
 import math
+import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -29,7 +30,7 @@ from mobile_kit.checks import (
     essential,
     not_finite,
 )
-from mobile_kit.errors import ArtifactError, CheckpointError
+from mobile_kit.errors import ArtifactError, CheckpointError, UnsupportedError
 from mobile_kit.golden import ORACLE_FILE, Answers, Sample, read_answers, read_golden
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
@@ -38,7 +39,7 @@ from mobile_kit.quantization import LEAST_SQNR_DB, Wanted, recipe
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
-__all__ = ["OutputParity", "VerifyReport", "failure", "load_oracle", "verify", "write_report"]
+__all__ = ["QUANTIZED_MASK_BOUND", "OutputParity", "VerifyReport", "failure", "load_oracle", "verify", "write_report"]
 
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
@@ -126,6 +127,8 @@ def verify(
     if checks[0].status == "passed":
         checks.append(check_geometry(manifest))
     reason = target.needs_device(backend)
+    if reason is not None and other_runtime is not None:
+        raise UnsupportedError(f"runtime {other_runtime!r}: {reason}. Leave it out.")
     if reason is not None:
         checks.append(Check("parity", "not run", reason))
         return VerifyReport(folder.resolve().name, None, 0, tuple(checks))
@@ -182,7 +185,7 @@ def _compared(
 
 def write_report(report: VerifyReport, folder: Path, other_runtime: str | None = None) -> None:
     """Write verify.json into the artifact, or verify-RUNTIME.json. Raises: ArtifactError where it can't be written."""
-    name = f"verify-{other_runtime}.json" if other_runtime else "verify.json"
+    name = f"verify-{_file_name(other_runtime)}.json" if other_runtime else "verify.json"
     text = json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False)
     try:
         (folder / name).write_text(text + "\n", encoding="utf-8")
@@ -190,6 +193,10 @@ def write_report(report: VerifyReport, folder: Path, other_runtime: str | None =
         raise ArtifactError(
             f"artifact {folder}: {name} can't be written ({exc.strerror}). Copy the artifact to a folder of yours."
         ) from exc
+
+
+def _file_name(text: str) -> str:
+    return re.sub(r"[^a-z0-9.]+", "-", text)
 
 
 def _finite(value: Any) -> Any:

@@ -6,6 +6,7 @@ files, which the parent computes meanwhile.
 """
 
 import gc
+import hashlib
 import json
 import os
 import pickle
@@ -21,7 +22,7 @@ import numpy as np
 from torch.fx.traceback import NodeSource
 
 from mobile_kit.calibration import Samples
-from mobile_kit.errors import MobileKitError
+from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.manifest import build_manifest, write_manifest
 from mobile_kit.mixed import MixedModel, stricter
 from mobile_kit.preprocess import Entry, Preprocess, attach, image_input
@@ -29,7 +30,7 @@ from mobile_kit.quantization import NOTHING_ASKED, Wanted
 from mobile_kit.samples import further_inputs
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Array, Lowered, Request, Target, find_target
-from mobile_kit.verify import failure, verify, write_report
+from mobile_kit.verify import VerifyReport, failure, verify, write_report
 
 __all__ = ["GOLDEN_READY", "Job", "write_pickle"]
 
@@ -90,11 +91,17 @@ def work(job: Job, status: TextIO) -> None:
     recipe = job.request.recipe
     _say(status, stage=f"lowering ({recipe.name})")
     write = _writer(job, target, status)
-    wanted = job.wanted.by(recipe) if recipe.quantized else None
-    for number in range(TRIES):
-        lowered = write(wanted)
+    wanted = asked = job.wanted.by(recipe) if recipe.quantized else NOTHING_ASKED
+    report: VerifyReport | None = None
+    for _ in range(TRIES):
+        try:
+            lowered = write(asked)
+        except UnsupportedError:
+            if report is None:
+                raise
+            break  # the file that is there says itself what it keeps
         gc.collect()
-        if not number:
+        if report is None:
             _say(status, stage="waiting for the oracle", lowered=True)
             if sys.stdin.readline().strip() != GOLDEN_READY:
                 return
@@ -111,9 +118,11 @@ def work(job: Job, status: TextIO) -> None:
         write_manifest(job.folder, manifest)
         _say(status, stage="verifying")
         report = verify(job.folder)
-        wanted = stricter(wanted, report) if recipe.mixed and wanted else None
-        if wanted is None:
+        further = stricter(wanted, asked, report) if recipe.mixed else None
+        if further is None:
             break
+        asked = further
+    assert report is not None
     write_report(report, job.folder)
     _say(status, stage=failure(report) or "verified", done=True)
 
@@ -124,7 +133,7 @@ def measure(job: Job, status: TextIO) -> None:
     _say(status, stage="measured", done=True)
 
 
-def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted | None], Lowered]:
+def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted], Lowered]:
     """Return what writes the file; of a mixed recipe, one that keeps what it is given."""
     path = job.folder / target.model_file
     # The model has no name here, and nothing that holds it but a search: verification needs its room.
@@ -132,9 +141,9 @@ def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted | None
         return lambda wanted: target.lower(_model(job, target), job.request, path)
     if job.request.recipe.mixed:
         mixed = _mixed(job, target, status)
-        return lambda wanted: mixed.write(wanted or NOTHING_ASKED, path)
+        return lambda wanted: mixed.write(wanted, path)
 
-    def write(wanted: Wanted | None) -> Lowered:
+    def write(wanted: Wanted) -> Lowered:
         samples = _samples(job, status)
         calibrated = target.calibrate(_model(job, target), job.request, samples, _own_folder(job))
         return calibrated.write(calibrated.static, path)
@@ -151,6 +160,7 @@ def _mixed(job: Job, target: Target, status: TextIO) -> MixedModel:
         _samples(job, status),
         _own_folder(job),
         job.measurements,
+        hashlib.sha256(job.model.read_bytes() + f"{job.preprocess} {job.entry}".encode()).hexdigest(),
         lambda text: _say(status, stage=f"measuring {text}"),
     )
 

@@ -1,7 +1,6 @@
 """The command `report`."""
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
@@ -22,7 +21,7 @@ def run(options: argparse.Namespace) -> int:
 
     rows, files = report(options.folder)
     if options.json:
-        print_json([asdict(row) for row in rows])
+        print_json([row.to_json() for row in rows])
         return 0
     print_table(("model", *HEADER), [(row.model, *cells(row)) for row in rows])
     print("\n".join(str(path) for path in files))

@@ -1,6 +1,7 @@
 """The command `sensitivity`."""
 
 import argparse
+import sys
 from typing import TYPE_CHECKING, Any
 
 from mobile_kit.commands import command, print_json, print_table
@@ -24,15 +25,19 @@ def run(options: argparse.Namespace) -> int:
     from mobile_kit.sensitivity import sensitivity
 
     with Progress() as progress:
-        found = sensitivity(export_options(options), progress)
+        found, failures = sensitivity(export_options(options), progress)
+    for line in failures:
+        print(f"mobile-kit: {line}", file=sys.stderr)
     if options.json:
         print_json([result.to_json() for result in found])
-        return 0
+        return int(bool(failures))
     for result in found:
         print(f"{result.target}: {result.everything_db:.1f} dB with all of static_wi8_ai8 in int8")
-        print_table(("part", "static_wi8_ai8", "MACs", "SQNR alone", "agreement"), [_row(c) for c in result.costs])
+        print_table(
+            ("part", "static_wi8_ai8", "MACs", "SQNR alone", "agreement with float"), [_row(c) for c in result.costs]
+        )
         print(f"{result.measurements}\n{result.plot}\n")
-    return 0
+    return int(bool(failures))
 
 
 def _row(cost: "PartCost") -> tuple[str, ...]:

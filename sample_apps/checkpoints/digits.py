@@ -1,10 +1,13 @@
 """Coloured views of handwritten digits: the images that the small checkpoints are trained and tested on.
 
+`python -m sample_apps.checkpoints.digits DIR [--count N] [--held-out]` writes some as PNG, in a folder a class.
+
 A view is one scan, turned, scaled and shifted, drawn with a warm (red) or a cool (blue) stroke on a greyish background.
 The classes are "warm 0" to "warm 9", then "cool 0" to "cool 9". With red and blue swapped every view belongs to another
 class, so a pipeline with a wrong channel order can't pass a test on these images.
 """
 
+import argparse
 import math
 from collections.abc import Iterator
 from functools import cache
@@ -129,3 +132,21 @@ def _ink(rng: np.random.Generator, is_cool: bool) -> Float32:
     """Choose a stroke colour. Returns: (3,) RGB of 0 to 255."""
     rgb = np.array([rng.uniform(195, 255), rng.uniform(40, 140), rng.uniform(0, 60)], dtype=np.float32)
     return rgb[::-1] if is_cool else rgb
+
+
+def main() -> None:
+    """Write views into a folder a class."""
+    parser = argparse.ArgumentParser(description="Draw coloured views of handwritten digits.")
+    parser.add_argument("folder", type=Path)
+    parser.add_argument("--count", type=int, default=128)
+    parser.add_argument("--held-out", action="store_true", help="of scans that no checkpoint was trained on")
+    options = parser.parse_args()
+    views = held_out_views if options.held_out else training_views
+    for number, (image, label) in enumerate(views(options.count, 1)):
+        place = options.folder / LABELS[label]
+        place.mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(place / f"{number:05}.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -45,8 +45,10 @@ class CalibratedFile:
     def write(self, int8: Collection[Part], path: Path) -> Lowered:
         """Write the file with some of the parts `static` in int8."""
         chosen = choose_int8(self._operations, int8)
-        left = {op.part.kind for op in self._operations if op.name not in chosen and not op.is_layout}
+        computing = [op for op in self._operations if not op.is_layout]
+        taken = {op.part.kind for op in computing if op.name in chosen}
         content = self._quantized(chosen, image=self._spec.inputs[0].meaning == "image")
+        left = {op.part.kind for op in computing} - taken
         float_parts = tuple(FloatPart(kind) for kind in KINDS if kind in left)
         return describe(content, self._spec, self._request, float_parts, path)
 

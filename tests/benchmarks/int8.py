@@ -103,7 +103,11 @@ def _static(
     partitions = json.loads(out.with_name(out.name + ".json").read_text(encoding="utf-8"))
     found = []
     for kind in ("static", "mixed"):
-        facts = {"in float": left if kind == "mixed" else "", "digits dB": kept[kind], "partitions": partitions[kind]}
+        facts = {
+            "in float": (left or "nothing: as static") if kind == "mixed" else "",
+            "digits dB": kept[kind],
+            "partitions": partitions[kind],
+        }
         found.append((kind, Path(f"{out}-{kind}{suffix}"), facts))
     return found
 

@@ -36,8 +36,8 @@ def main(name: str, source: str, images: str, out: str, parts: str) -> None:
         request = Request(recipe("static_wi8_ai8_mixed"), backend, None, CARD)
         calibrated = target.calibrate(model, request, samples, Path(folder))
         mixed = {part for part in calibrated.static if not part.among(left)}
-        if left and mixed == calibrated.static:
-            raise ValueError(f"{source} has none of {parts}")
+        if missing := {name for name in left if not any(part.among([name]) for part in calibrated.static)}:
+            raise ValueError(f"{source} has none of {missing}")
         for kind, int8 in (("static", calibrated.static), ("mixed", mixed)):
             path = Path(f"{out}-{kind}{Path(target.model_file).suffix}")
             partitions[kind] = calibrated.write(int8, path).partitions

@@ -23,14 +23,23 @@ def test_an_environment_is_made_once_and_kept(tmp_path: Path, monkeypatch: pytes
 
 
 def test_packages_that_cannot_be_had_leave_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    failed = subprocess.CompletedProcess([], 1, "", "ERROR: noise\nERROR: No matching distribution\n")
-    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    def run(command: list[Path], **options: object) -> subprocess.CompletedProcess[str]:
+        fails = "pip" in command
+        return subprocess.CompletedProcess([], int(fails), "", "ERROR: noise\nERROR: No matching distribution\n")
+
+    monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(MissingToolError) as caught:
         environment(tmp_path / "cache", "name", ["a==1"])
-    assert str(caught.value) == (
-        "packages a==1: pip can't install them here (ERROR: No matching distribution). Choose another version."
-    )
+    reason = "can't be installed here (ERROR: No matching distribution)"
+    assert str(caught.value) == f"packages a==1: {reason}. Mend that, or choose another version."
     assert list((tmp_path / "cache").iterdir()) == []
+
+
+def test_a_python_without_environments_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    failed = subprocess.CompletedProcess([], 1, "ensurepip is not available.\n", "")
+    monkeypatch.setattr(subprocess, "run", lambda *arguments, **options: failed)
+    with pytest.raises(MissingToolError, match=r"^an environment: can't be made \(ensurepip is not available\)"):
+        environment(tmp_path / "cache", "name", ["a==1"])
 
 
 def test_the_cache_is_the_user_s(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

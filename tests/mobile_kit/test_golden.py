@@ -19,7 +19,7 @@ from mobile_kit.golden import (
 from mobile_kit.manifest import Manifest
 from mobile_kit.metrics import sqnr_db
 from mobile_kit.oracle import Oracle
-from mobile_kit.quantization import RECIPES
+from mobile_kit.quantization import RECIPES, Wanted
 from mobile_kit.scenes import scene
 from mobile_kit.spec import TensorSpec
 from tests.small_checkpoints import save, small_model
@@ -40,7 +40,7 @@ def written(
     oracle = Oracle(load(str(source)), outputs)
     artifact = folder / "artifact"
     recipes = {artifact: RECIPES["fp16" if half else "fp32"], folder / "float32": RECIPES["fp32"]}
-    golden = Golden(scene(1), calibration, least_sqnr_db=12.5)
+    golden = Golden(scene(1), calibration, Wanted(12.5, 0.9))
     write_golden(oracle, golden, (IMAGE,), recipes, {"image_size": [64, 64]})
     record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
     tensors = [
@@ -64,7 +64,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert np.array_equal(golden.inputs["image"], fitted[None])
     assert np.allclose(golden.reference["logits"], oracle.run(oracle.pixel_values(scene(1)))["logits"], atol=1e-6)
     assert answers.model == {"image_size": [64, 64]}
-    assert answers.least_sqnr_db == 12.5
+    assert (answers.wanted, answers.recipe) == (Wanted(12.5, 0.9), "fp16")
     plain = manifest.folder.with_name("float32")
     assert (plain / "golden/outputs/logits.bin").read_bytes() == golden.reference["logits"].tobytes()
     assert not (plain / "golden/scenes.npz").exists()
@@ -89,7 +89,7 @@ def test_calibration_images_stand_in_for_scenes(tmp_path: Path) -> None:
     manifest, oracle = written(tmp_path, 64, half=True, calibration=images)
     golden, answers = read_golden(manifest), read_answers(manifest)
     samples = answers.samples(manifest, golden)
-    assert len(samples) == 19
+    assert len(samples) == len(images)
     for number, sample in zip(answers.scenes, samples, strict=True):
         assert np.array_equal(sample.inputs["image"][0], images[number])
         again = oracle.run(oracle.checkpoint.preprocess.arithmetic(images[number]))["logits"]
@@ -100,6 +100,16 @@ def test_a_large_output_is_judged_on_the_photo_alone(tmp_path: Path) -> None:
     manifest, _ = written(tmp_path, 5, half=True, names=("logits", "hidden_states_0"))
     samples = read_answers(manifest).samples(manifest, read_golden(manifest))
     assert {tuple(sample.reference) for sample in samples} == {("logits",)}
+
+
+def test_calibration_images_judge_large_outputs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    images = np.stack([scene(seed, 64, 64) for seed in range(9)])
+    monkeypatch.setattr("mobile_kit.golden.MOST_STORED", 4 * 16 * 32 * 32)
+    manifest, _ = written(tmp_path, 5, half=True, names=("logits", "hidden_states_0"), calibration=images)
+    samples = read_answers(manifest).samples(manifest, read_golden(manifest))
+    assert len(samples) == len(images)
+    # The photo, and as many images as there is room for beside it.
+    assert ["hidden_states_0" in sample.reference for sample in samples] == [True] * 3 + [False] * 6
 
 
 def test_float32_alone_needs_no_scenes(tmp_path: Path) -> None:

@@ -171,7 +171,7 @@ def test_some_outputs_are_computed_for_the_photo_alone(small_checkpoints: dict[s
     oracle = oracle_of(small_checkpoints["base"])
     images = [PHOTO, scene(5, *PHOTO.shape[:2])]
     values = np.concatenate([oracle.pixel_values(image) for image in images])
-    yardsticks, answers = oracle.measure(values, half=True, photo_only={"last_hidden_state"})
+    yardsticks, answers = oracle.measure(values, half=True, most={"last_hidden_state": 1})
     alone, _ = oracle.measure(values[:1], half=True)
     assert yardsticks["last_hidden_state"] == alone["last_hidden_state"]
     assert answers["last_hidden_state"].shape[0] == 1

@@ -104,8 +104,52 @@ def test_the_first_layer_stays_so_that_bytes_go_in(path: Path) -> None:
     assert "--min-sqnr" in str(caught.value)
 
 
+def test_a_block_that_holds_the_first_layer_leaves_without_it(path: Path) -> None:
+    """As CvT's first stage."""
+    stem, second = Part("convolutions", "stages.0", FIRST), Part("convolutions", "stages.0")
+    model = Noisy({stem: 50.0, second: 20.0, LAYER_1: 40.0, ADDS_1: 40.0})
+    found = find_mixed(
+        measurements(model, path),
+        {stem: Work(macs=300), second: Work(macs=100), LAYER_1: Work(macs=5000)},
+        Wanted(30.0),
+    )
+    assert [part.part for part in found.float_parts] == ["convolutions of stages.0"]
+    assert stem in model.runs[-1]
+    assert second not in model.runs[-1]
+
+
+def test_what_may_stand_before_the_first_layer_stays(path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=r"The best found keeps (19|20)\.\d dB"):
+        left(Noisy({**QUIET, Part("other", ""): 20.0}), path, Wanted(30.0))
+
+
+def test_class_maps_are_judged_by_their_pixels(path: Path) -> None:
+    class Masks(Noisy):
+        def run(self, int8: Collection[Part], samples: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+            for results in super().run(int8, samples):
+                yield {"mask": (results["logits"] > 0).astype(np.int32)}
+
+    outputs = (TensorSpec("mask", (1, 64), "int32", meaning="mask"),)
+    measured = Measurements(Masks({**QUIET, ADDS_1: 5.0}), [{}] * 32, outputs, path, "one", lambda text: None)
+    assert measured.without(()).sqnr_db == np.inf
+    assert 0.5 < (measured.without(()).agreement or 0) < 0.95
+    found = find_mixed(measured, WORK, Wanted(None, 0.98))
+    assert [part.part for part in found.float_parts] == ["residual adds"]
+
+
+def test_outputs_that_are_no_numbers_keep_nothing(path: Path) -> None:
+    class Torn(Noisy):
+        def run(self, int8: Collection[Part], samples: Sequence[Mapping[str, Any]]) -> Iterator[dict[str, Any]]:
+            for results in super().run(int8, samples):
+                yield {"logits": results["logits"] * (np.nan if int8 else 1)}
+
+    with pytest.raises(UnsupportedError, match="The best found keeps -300"):
+        left(Torn(QUIET), path, Wanted(25.0))
+    assert json.loads(path.read_text())["kept"][EVERYTHING]["sqnr_db"] == -300
+
+
 def test_most_of_the_layers_stay_and_the_best_found_is_named(path: Path) -> None:
-    with pytest.raises(UnsupportedError, match=r"The best found keeps (19|20)\.\d dB with .*last layer.* in float"):
+    with pytest.raises(UnsupportedError, match=r"The best found keeps (19|20)\.\d dB .*with .*last layer.* in float"):
         left(Noisy({**QUIET, LAYER_1: 20.0, HEAD: 18.0}), path, Wanted(30.0))
 
 

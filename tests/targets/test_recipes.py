@@ -152,7 +152,7 @@ def test_an_unreachable_bound_is_said(digits: Path, tmp_path: Path) -> None:
     (failure,) = answer["failures"]
     assert "SQNR >= 90.0 dB can't be kept with 90% of the layers' work in int8. The best found keeps" in failure
     # What was measured is kept, and there to see.
-    kept = json.loads((tmp_path / "vit_msn-digits" / "tflite-sensitivity.json").read_text())["kept"]
+    kept = json.loads((tmp_path / "sensitivity" / "vit_msn-digits-tflite.json").read_text())["kept"]
     assert kept["everything"]["sqnr_db"] > 20
     shown = mobile_kit(
         "sensitivity",
