@@ -109,7 +109,7 @@ def main() -> None:
     """Train, save, measure what was saved, and write its card."""
     parser = argparse.ArgumentParser(description="Train a small segmenter of coloured digits.")
     parser.add_argument("--out", type=Path, required=True, help="folder to write")
-    parser.add_argument("--epochs", type=int, default=30)
+    parser.add_argument("--epochs", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--threads", type=int, default=2)
     arguments = parser.parse_args()

@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 import pytest
+import torch
+import torch.nn.functional as F
 from PIL import Image
 
 from mobile_kit.checkpoints import load
@@ -18,6 +20,7 @@ from mobile_kit.predict import Predictor
 from mobile_kit.spec import TensorSpec
 from mobile_kit.verify import verify
 from sample_apps.checkpoints.digits import held_out_views, training_views
+from sample_apps.checkpoints.scenes import held_out_scenes, training_scenes
 from tests.exports import CHECKPOINTS, Export, export, mobile_kit
 from tests.targets.conftest import OLD
 
@@ -136,6 +139,32 @@ def test_a_static_tflite_takes_bytes_without_a_float_operation_in_front(quantize
     assert first["op_name"] == "QUANTIZE"
     types = {tensor["index"]: tensor["dtype"] for tensor in interpreter.get_tensor_details()}
     assert {types[tensor] for tensor in first["outputs"]} == {np.int8}
+
+
+# Measured on the shipped segmenter, on calibration images: 99.4 % (TFLite, ExecuTorch) and 99.7 % (Core ML).
+@pytest.mark.slow
+@pytest.mark.parametrize("target", SERVED)
+def test_a_segmenter_s_pixels_keep_their_classes(target: str, tmp_path: Path) -> None:
+    for number, (image, _) in enumerate(training_scenes(32, 5)):
+        (tmp_path / "scenes").mkdir(exist_ok=True)
+        Image.fromarray(image).save(tmp_path / "scenes" / f"{number}.png")
+    asked = ("--target", target, "--recipe", ",".join(STATIC), "--calibration", str(tmp_path / "scenes"))
+    exported = export(CHECKPOINTS / "mobilevitv2-scenes", tmp_path / "out", *asked, "--outputs", "mask,logits")
+    images = [image for image, _ in held_out_scenes(24, 5)]
+    oracle = Oracle(load(str(exported.checkpoint)), (TensorSpec("logits", ()),))
+    want = np.concatenate([_classes(oracle.run(oracle.pixel_values(image))["logits"]) for image in images])
+    assert len(np.unique(want)) > 10
+    for name in STATIC:
+        folder = next(exported[record] for record in exported.records if record.endswith(name))
+        predictor = Predictor(folder)
+        got = np.concatenate([predictor.outputs(image)["mask"] for image in images])
+        assert np.mean(got == want) >= 0.98
+
+
+def _classes(logits: Any) -> Any:
+    """(1, classes, h, w) to (1, 128, 128), as the file's own mask."""
+    scores = F.interpolate(torch.from_numpy(logits), size=(128, 128), mode="bilinear", align_corners=False)
+    return scores.argmax(1).numpy()
 
 
 def test_an_unreachable_bound_is_said(digits: Path, tmp_path: Path) -> None:
