@@ -10,7 +10,7 @@ from transformers import AutoConfig
 from sample_apps.checkpoints import digits
 from sample_apps.checkpoints.evaluate import Accuracy, evaluate
 
-CHECKPOINTS = sorted(path.parent for path in Path(digits.__file__).parent.glob("*/config.json"))
+CHECKPOINTS = sorted(path.parent for path in Path(digits.__file__).parent.glob("*-digits/config.json"))
 each_checkpoint = pytest.mark.parametrize("folder", CHECKPOINTS, ids=lambda folder: folder.name)
 
 MAX_FOLDER_BYTES = 3_000_000
