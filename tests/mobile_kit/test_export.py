@@ -35,7 +35,7 @@ REFUSED: dict[str, tuple[list[str], tuple[str, ...]]] = {
     ),
     "static recipe without images": (
         ["--target", "tflite", "--recipe", "int8"],
-        ("recipe 'static_wi8_ai8'", "Add --calibration"),
+        ("recipe 'static_wi8_ai8_mixed'", "Add --calibration"),
     ),
     "too few images asked for": (
         ["--target", "tflite", "--recipe", "int8", "--calibration", ".", "--calibration-samples", "7"],
