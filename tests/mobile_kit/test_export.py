@@ -12,6 +12,7 @@ import transformers
 from PIL import Image
 from torch import nn
 
+from mobile_kit import prepare
 from mobile_kit.manifest import read_manifest
 from mobile_kit.outputs import select_outputs
 from tests.answers import PROGRESS, assert_refused, content, words
@@ -357,7 +358,7 @@ def test_a_file_with_the_wrong_colour_order_fails(
     [("owner/name-1.0", "name-1.0"), ("name", "name"), ("owner/a name!", "a-name"), ("owner/..", "model")],
 )
 def test_slugs(model: str, slug: str) -> None:
-    assert slug(model) == slug
+    assert prepare.slug(model) == slug
 
 
 @pytest.mark.usefixtures("paper_targets")
