@@ -22,13 +22,15 @@ __all__ = ["MixedModel", "stricter"]
 
 # More than the file lacks is asked of the next search, as it can only be trusted so far.
 BEYOND_DB = 0.25
+# What a module's own settings are, such as the eps of a norm.
+PLAIN = (bool, float, int, str, tuple)
 
 
 class MixedModel:
     """A common model that has been measured, and the search for what of it stays in float.
 
     samples: what it is calibrated and judged on. folder: for the target's own files. measurements: the file that keeps
-    what is found. identity: of all that the model and its inputs are. show: told what is done.
+    what is found. inputs: what becomes of an image before the model. show: told what is done.
     """
 
     def __init__(
@@ -39,12 +41,12 @@ class MixedModel:
         samples: Samples,
         folder: Path,
         measurements: Path,
-        identity: str,
+        inputs: str,
         show: Callable[[str], None],
     ) -> None:
         # Before the target takes the model, of which it may replace modules.
         self._work, spec = work_of(model), model.spec
-        identity = _identity(identity, target, request, samples)
+        identity = _identity(model, inputs, target, request, samples)
         self._calibrated = target.calibrate(model, request, samples, folder)
         judged = essential_outputs(families()[spec.family].heads[spec.head], spec.outputs)
         # A class map has no decibels, but may be all that there is.
@@ -96,12 +98,19 @@ def _agreement(out: OutputParity) -> float:
     return 1.0 if found is None else found
 
 
-def _identity(model: str, target: Target, request: Request, samples: Samples) -> str:
+def _identity(model: CommonModel, inputs: str, target: Target, request: Request, samples: Samples) -> str:
     """Return a SHA-256 of all that the measurements depend on."""
     packages = {"mobile-kit", "numpy", "torch", "torchao", *_distributions(target)}
     tools = [f"{name} {version(name)}" for name in sorted(packages) if find_spec(name.replace("-", "_"))]
-    texts = (model, target.name, request.backend, samples.sha256, len(samples.judged()), tools)
-    return hashlib.sha256(repr(texts).encode()).hexdigest()
+    texts = (inputs, target.name, request.backend, samples.sha256, len(samples.judged()), tools, str(model.spec))
+    found = hashlib.sha256(repr(texts).encode())
+    for path, module in model.named_modules():
+        plain = {name: value for name, value in sorted(vars(module).items()) if isinstance(value, PLAIN)}
+        found.update(f"{path} {type(module).__qualname__} {plain}".encode())
+    # Buffers that no state dict has, such as positions, too.
+    for name, tensor in (*model.named_parameters(), *model.named_buffers()):
+        found.update(name.encode() + tensor.detach().contiguous().numpy().tobytes())
+    return found.hexdigest()
 
 
 def _distributions(target: Target) -> list[str]:

@@ -6,7 +6,6 @@ files, which the parent computes meanwhile.
 """
 
 import gc
-import hashlib
 import json
 import os
 import pickle
@@ -160,7 +159,7 @@ def _mixed(job: Job, target: Target, status: TextIO) -> MixedModel:
         _samples(job, status),
         _own_folder(job),
         job.measurements,
-        hashlib.sha256(job.model.read_bytes() + f"{job.preprocess} {job.entry}".encode()).hexdigest(),
+        f"{job.preprocess} {job.entry}",
         lambda text: _say(status, stage=f"measuring {text}"),
     )
 
