@@ -91,9 +91,7 @@ FULL_SIZE = [
     ("facebook/vit-msn-small", "base"),
     ("facebook/vit-msn-small", "classification"),
 ]
-# A classification is computed from what its base gives; tests/mobile_kit/families hold bases against Hugging Face.
-SLOW = ("cvt base", "hiera base", *SLOW_CASES)
-PARAMETERS = [pytest.param(name, marks=pytest.mark.slow) if name in SLOW else name for name in [*CASES, *SLOW_CASES]]
+PARAMETERS = [*CASES, *(pytest.param(name, marks=pytest.mark.slow) for name in SLOW_CASES)]
 
 
 def model_of(case: Case, changes: dict[str, Any]) -> Any:

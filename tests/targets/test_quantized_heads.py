@@ -25,12 +25,7 @@ HEADS = {
     "mobilevitv2 base": "base",
     "mobilevitv2 segmentation": "segmentation",
 }
-FAST = {("vit_msn base with masks", "tflite")}
-CELLS = [
-    pytest.param(head, target, marks=() if (head, target) in FAST else pytest.mark.slow, id=f"{head}-{target}")
-    for head in HEADS
-    for target in RECIPES
-]
+CELLS = [pytest.param(head, target, id=f"{head}-{target}") for head in HEADS for target in RECIPES]
 
 
 @pytest.fixture(scope="module")
@@ -41,6 +36,7 @@ def images(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("head", "target"), CELLS)
 def test_a_head_takes_every_recipe(head: str, target: str, images: Path, tmp_path: Path) -> None:
     case = HEADS[head]
