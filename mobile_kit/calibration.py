@@ -120,9 +120,9 @@ class Samples(Sequence[Mapping[str, Array]]):
         return {self._name: self._enter(image), **self._further}
 
 
-def judged_images(images: NDArray[np.uint8], count: int = MOST_JUDGED) -> dict[int, Array]:
-    """Return those of some calibration images that files are judged on, up to so many, by their places."""
-    places = np.linspace(0, len(images) - 1, min(count, MOST_JUDGED, len(images))).round().astype(int).tolist()
+def judged_images(images: NDArray[np.uint8]) -> dict[int, Array]:
+    """Return those of some calibration images that files are judged on, by their places."""
+    places = np.linspace(0, len(images) - 1, min(MOST_JUDGED, len(images))).round().astype(int).tolist()
     return {place: images[place] for place in places}
 
 

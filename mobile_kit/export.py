@@ -36,9 +36,7 @@ class Exported:
     @property
     def bytes(self) -> int:
         """Size of the model file, or of all files of a package."""
-        name = self.manifest.data["model_file"]
-        files = self.manifest.data["files"].items()
-        return sum(record["bytes"] for path, record in files if path == name or path.startswith(f"{name}/"))
+        return self.manifest.model_bytes
 
 
 @dataclass(frozen=True)

@@ -45,6 +45,12 @@ class Manifest:
     data: dict[str, Any] = field(repr=False)
 
     @property
+    def model_bytes(self) -> int:
+        """Size of the model file, or of all files of a package."""
+        name, files = self.data["model_file"], self.data["files"].items()
+        return sum(record["bytes"] for path, record in files if path == name or path.startswith(f"{name}/"))
+
+    @property
     def model_path(self) -> Path:
         """The model file (or package folder)."""
         return self.folder / self.data["model_file"]

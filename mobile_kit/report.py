@@ -132,8 +132,6 @@ def _row(folder: Path, root: Path) -> Row:
     profile = _json(folder / PROFILE, {"median_ms", "reasons", "run"})
     score = _json(folder / SCORES, {"images", "metric", "value", "difference", "interval"})
     backend = manifest.data["backend"]
-    name = manifest.data["model_file"]
-    files = manifest.data["files"].items()
     outputs = verified["outputs"] if verified else []
     judged = [out["sqnr_db"] for out in outputs if out["bound"] != "not judged" and out["max_error"] is not None]
     return Row(
@@ -142,7 +140,7 @@ def _row(folder: Path, root: Path) -> Row:
         target=f"{manifest.data['target']}-{backend}" if backend else manifest.data["target"],
         recipe=manifest.data["recipe"]["name"],
         status=verified["status"] if verified else "not run",
-        bytes=sum(record["bytes"] for path, record in files if path == name or path.startswith(f"{name}/")),
+        bytes=manifest.model_bytes,
         size_ratio=None,
         median_ms=profile["median_ms"] if profile else None,
         latency_ratio=None,
