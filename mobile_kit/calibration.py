@@ -8,6 +8,7 @@ from typing import overload
 
 import numpy as np
 from numpy.typing import NDArray
+from PIL import Image
 
 from mobile_kit.errors import ImageError
 from mobile_kit.images import find_images, read_image
@@ -21,18 +22,21 @@ LEAST_IMAGES = 8
 MOST_JUDGED = 31
 # A photo has colours where at least this part of its pixels has channels that are more than so many levels apart.
 COLORED_PART, COLORED_LEVELS = 1e-3, 8
+MOST_SIDE = 640
 
 
 @dataclass(frozen=True)
 class Calibration:
     """Images at the network's size, (N, h, w, C) uint8, and the photo that the first of them was, (H, W, C).
 
-    unreadable: the files that couldn't be decoded.
+    The photo lies in artifacts, so a large one is scaled down. unreadable: the files that couldn't be decoded. gray:
+    whether none of the images has colours, though the model reads them.
     """
 
     images: NDArray[np.uint8] = field(repr=False)
     photo: NDArray[np.uint8] = field(repr=False)
     unreadable: tuple[str, ...] = ()
+    gray: bool = False
 
     @property
     def record(self) -> dict[str, int | str]:
@@ -49,14 +53,14 @@ def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibra
     """
     fitted: list[NDArray[np.uint8]] = []
     unreadable: list[str] = []
-    colored = 0
+    colored: list[str] = []
     first: NDArray[np.uint8] | None = None
     for path in _evenly(find_images(folder), most):
         if len(fitted) == most:
             break
         try:
             photo = read_image(path)
-            colored += _colored(photo)
+            colored += [path.relative_to(folder).as_posix()] if _colored(photo) else []
             photo = photo if preprocess.channels == 3 else read_image(path, preprocess.channels)
             fitted.append(preprocess.geometry(photo))
         except ImageError:
@@ -69,10 +73,14 @@ def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibra
             f"calibration {folder}: {len(fitted)} images can be read{named}. Give at least {LEAST_IMAGES}, better 100."
         )
     images = np.stack(fitted)
-    _check_kind(folder, preprocess.channels, colored, len(images))
+    if preprocess.channels == 1 and colored:
+        raise ImageError(
+            f"calibration {folder}: {len(colored)} of {len(images)} images have colours, such as {colored[0]}, and the "
+            "model reads gray ones. Give images as the app will see them."
+        )
     if (images == images[0]).all():
         raise ImageError(f"calibration {folder}: all {len(images)} images are the same. Give photos of many scenes.")
-    return Calibration(images, first, tuple(unreadable))
+    return Calibration(images, _small(first), tuple(unreadable), gray=preprocess.channels == 3 and not colored)
 
 
 class Samples(Sequence[Mapping[str, Array]]):
@@ -138,19 +146,16 @@ def _evenly(paths: list[Path], count: int) -> Iterator[Path]:
     yield from (path for place, path in enumerate(paths) if place not in chosen)
 
 
+def _small(photo: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """(H, W, C) to the same, at most so many pixels high and wide."""
+    height, width = photo.shape[:2]
+    if max(height, width) <= MOST_SIDE:
+        return photo
+    image = Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0])
+    image.thumbnail((MOST_SIDE, MOST_SIDE))
+    return np.asarray(image).reshape(image.height, image.width, photo.shape[2])
+
+
 def _colored(photo: NDArray[np.uint8]) -> bool:
     apart = photo.max(axis=2).astype(np.int16) - photo.min(axis=2)
     return bool(np.mean(apart > COLORED_LEVELS) >= COLORED_PART)
-
-
-def _check_kind(folder: Path, channels: int, colored: int, count: int) -> None:
-    if channels == 3 and not colored:
-        raise ImageError(
-            f"calibration {folder}: all {count} images are gray, and the model reads colours. Give photos as the app "
-            "will see them."
-        )
-    if channels == 1 and colored == count:
-        raise ImageError(
-            f"calibration {folder}: all {count} images have colours, and the model reads gray ones. Give images as the "
-            "app will see them."
-        )

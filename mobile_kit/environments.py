@@ -2,6 +2,7 @@
 
 import hashlib
 import os
+import platform
 import shutil
 import subprocess
 import sys
@@ -50,7 +51,7 @@ def _build(place: Path, packages: list[str]) -> None:
     _run([sys.executable, "-m", "venv", place], "an environment: can't be made")
     options = ("--quiet", "--retries", "1", "--only-binary", ":all:")
     command: list[str | Path] = [_python(place), "-m", "pip", "install", *options, *packages]
-    _run(command, f"packages {' '.join(packages)}: can't be installed here")
+    _run(command, f"packages {' '.join(packages)}: can't be installed with Python {platform.python_version()} here")
 
 
 def _run(command: list[str | Path], what: str) -> None:

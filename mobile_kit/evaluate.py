@@ -3,7 +3,6 @@
 What was measured is kept in the artifact, image by image, so that a stopped evaluation goes on where it was.
 """
 
-import hashlib
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
@@ -14,20 +13,25 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.errors import ArtifactError, ImageError, UnsupportedError
+from mobile_kit.errors import ArtifactError, CheckpointError, ImageError, UnsupportedError
+from mobile_kit.golden import read_golden
 from mobile_kit.images import read_image
 from mobile_kit.labelled import Example, read_classes, read_masks
 from mobile_kit.manifest import Manifest
 from mobile_kit.metrics import mean_iou_interval, paired_interval
+from mobile_kit.oracle import Oracle
 from mobile_kit.predict import Predictor, class_map
 from mobile_kit.progress import Progress
-from mobile_kit.verify import load_oracle
+from mobile_kit.spec import TensorSpec
+from mobile_kit.verify import check_checkpoint, load_oracle
 
 __all__ = ["SCORES", "EvaluateOptions", "Score", "evaluate"]
 
 KEPT, SCORES = "evaluation.jsonl", "evaluation.json"
 IGNORED = 255
 TOP = (1, 5)
+RANKED = ("logits", "probabilities")
+SHOW_EVERY = 100
 
 Record = dict[str, Any]
 Array = NDArray[Any]
@@ -63,42 +67,53 @@ class Score:
 def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     """Measure artifacts of one checkpoint on labelled images.
 
-    Raises: ImageError for labels that don't fit; UnsupportedError for a head that has none, or artifacts that aren't of
-        one checkpoint; ArtifactError; CheckpointError where the checkpoint can't be loaded.
+    Raises: ImageError for labels that don't fit; UnsupportedError for outputs that labels tell nothing of, or artifacts
+        that aren't of one checkpoint; ArtifactError; CheckpointError where the checkpoint can't be loaded, or isn't the
+        exported one.
     """
     predictors = [Predictor(folder) for folder in options.artifacts]
-    manifest = _common([predictor.manifest for predictor in predictors])
-    examples = _examples(options.images, manifest)
-    oracle = load_oracle(manifest, options.checkpoint, options.allow_pickle)
-    journals = [_Journal(predictor.manifest.folder / KEPT, _header(examples, manifest)) for predictor in predictors]
-    for number, example in enumerate(examples, start=1):
-        missing = [pair for pair in zip(predictors, journals, strict=True) if str(example.image) not in pair[1].records]
+    manifests = [predictor.manifest for predictor in predictors]
+    _check_common(manifests)
+    examples = _examples(options.images, manifests[0])
+    keys = [_key(example) for example in examples]
+    oracle = load_oracle(manifests[0], options.checkpoint, options.allow_pickle)
+    _check_oracle(oracle, manifests)
+    journals = [_Journal(manifest) for manifest in manifests]
+    for number, (key, example) in enumerate(zip(keys, examples, strict=True), start=1):
+        missing = [pair for pair in zip(predictors, journals, strict=True) if key not in pair[1].records]
         if missing:
-            photo = read_image(example.image, manifest.preprocess.channels)
-            truth = _truth(example, manifest)
-            own = _judged(oracle.run(oracle.pixel_values(photo)), truth, manifest)
+            photo = read_image(example.image, manifests[0].preprocess.channels)
+            truth = _truth(example, photo, manifests[0])
+            own = oracle.run(oracle.pixel_values(photo))
             for predictor, journal in missing:
-                journal.add(str(example.image), [_judged(predictor.outputs(photo), truth, manifest), own])
-        progress.stage("evaluation", f"image {number} of {len(examples)}", done=number == len(examples))
+                pair = (predictor.outputs(photo), own)
+                journal.add(key, [_judged(outputs, truth, predictor.manifest) for outputs in pair])
+        if number % SHOW_EVERY == 0 or number == len(examples):
+            progress.stage("evaluation", f"image {number} of {len(examples)}", done=number == len(examples))
     found = []
     for predictor, journal in zip(predictors, journals, strict=True):
-        scores = _scores(predictor.manifest, [journal.records[str(example.image)] for example in examples])
+        scores = _scores(predictor.manifest, [journal.records[key] for key in keys])
         _write(predictor.manifest.folder / SCORES, "w", [asdict(score) for score in scores])
         found += scores
     return found
 
 
 class _Journal:
-    """What was measured of one artifact, by image, in a file that grows by a line an image."""
+    """What was measured of one artifact, by image, in a file that grows by a line an image.
 
-    def __init__(self, path: Path, header: Record) -> None:
-        self.path = path
-        self.records: dict[str, Any] = {}
-        lines = _lines(path)
-        if lines[:1] == [header]:
-            self.records = {line["image"]: line["found"] for line in lines[1:]}
-        else:
-            _write(path, "w", header)
+    The file's first line says which files were measured, with the checkpoint's golden answers among them.
+    """
+
+    def __init__(self, manifest: Manifest) -> None:
+        self.path = manifest.folder / KEPT
+        header = {"files": manifest.data["files"]}
+        lines = _lines(self.path)
+        kept = lines[1:] if lines[:1] == [header] else []
+        self.records: dict[str, Any] = {line["image"]: line["found"] for line in kept}
+        # Anew, as a line that was torn would take the next one with it; beside it first, so that nothing is lost.
+        beside = self.path.with_name(f".{KEPT}")
+        _write(beside, "w", header, *kept)
+        beside.replace(self.path)
 
     def add(self, image: str, found: Any) -> None:
         """Keep what was found of an image: the artifact's, then the checkpoint's."""
@@ -106,11 +121,21 @@ class _Journal:
         _write(self.path, "a", {"image": image, "found": found})
 
 
-def _write(path: Path, mode: str, content: Any) -> None:
-    """Write JSON values as a line."""
+def _key(example: Example) -> str:
+    """Return what says of an image, and of its label, that they are those that were measured."""
+    files = [path for path in (example.image, example.mask) if path is not None]
+    try:
+        stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
+    except OSError as exc:
+        raise ImageError(f"image {example.image}: can't be read ({exc.strerror}). Check the folder.") from exc
+    return json.dumps([*stats, example.label])
+
+
+def _write(path: Path, mode: str, *lines: Any) -> None:
+    """Write JSON values, a line each."""
     try:
         with path.open(mode, encoding="utf-8") as stream:
-            stream.write(json.dumps(content) + "\n")
+            stream.writelines(json.dumps(line) + "\n" for line in lines)
     except OSError as exc:
         raise ArtifactError(
             f"artifact {path.parent}: {path.name} can't be written ({exc.strerror}). Copy the artifact to a folder of "
@@ -129,18 +154,33 @@ def _lines(path: Path) -> list[Record]:
     return found
 
 
-def _common(manifests: list[Manifest]) -> Manifest:
-    """Return the first of some manifests, which must be of one checkpoint and a head that labels tell something of."""
+def _check_common(manifests: list[Manifest]) -> None:
+    """Raise UnsupportedError where artifacts aren't of one checkpoint, or labels tell nothing of their outputs."""
     first = manifests[0]
-    head = first.data["model"]["head"]
-    if head not in {"classification", "segmentation"}:
-        raise UnsupportedError(f"artifact {first.folder}: its {head} head gives no classes. Use verify --images.")
+    for each in manifests:
+        head = each.data["model"]["head"]
+        if not (head == "segmentation" or (head == "classification" and _ranked(each) is not None)):
+            raise UnsupportedError(f"artifact {each.folder}: its {head} head gives no classes. Use verify --images.")
     for other in manifests[1:]:
-        if other.data["model"] != first.data["model"] or other.preprocess != first.preprocess:
+        same = [out.name for out in other.outputs] == [out.name for out in first.outputs]
+        if other.data["model"] != first.data["model"] or other.preprocess != first.preprocess or not same:
             raise UnsupportedError(
-                f"artifact {other.folder}: is of another checkpoint than {first.folder}. Evaluate one after the other."
+                f"artifact {other.folder}: is of another checkpoint or has other outputs than {first.folder}. "
+                "Evaluate one after the other."
             )
-    return first
+
+
+def _ranked(manifest: Manifest) -> TensorSpec | None:
+    """Return the output that orders a classifier's classes, null where there is none."""
+    return next((out for meaning in RANKED for out in manifest.outputs if out.meaning == meaning), None)
+
+
+def _check_oracle(oracle: Oracle, manifests: list[Manifest]) -> None:
+    """Raise CheckpointError where artifacts were exported from another checkpoint."""
+    for manifest in manifests:
+        check = check_checkpoint(manifest, oracle, read_golden(manifest))
+        if check.status == "failed":
+            raise CheckpointError(f"artifact {manifest.folder}: {check.detail}. Give that one with --checkpoint.")
 
 
 def _examples(images: Path, manifest: Manifest) -> list[Example]:
@@ -149,15 +189,11 @@ def _examples(images: Path, manifest: Manifest) -> list[Example]:
     return read_classes(images, manifest.labels, manifest.data["model"]["num_labels"])
 
 
-def _header(examples: list[Example], manifest: Manifest) -> Record:
-    """Return what a journal's figures belong to: the examples and the file."""
-    named = json.dumps([[str(e.image), e.label, str(e.mask)] for e in examples])
-    files = json.dumps(manifest.data["files"], sort_keys=True)
-    return {name: hashlib.sha256(text.encode()).hexdigest() for name, text in (("examples", named), ("files", files))}
+def _truth(example: Example, photo: Array, manifest: Manifest) -> Array:
+    """Return an image's class, (), or the classes of the pixels that the network sees, (h, w).
 
-
-def _truth(example: Example, manifest: Manifest) -> Array:
-    """Return an image's class, (), or the classes of the pixels that the network sees, (h, w)."""
+    photo: (H, W, C), which a mask must be as large as.
+    """
     if example.mask is None:
         return np.array(example.label)
     try:
@@ -167,6 +203,19 @@ def _truth(example: Example, manifest: Manifest) -> Array:
         raise ImageError(f"mask {example.mask}: can't be decoded ({exc}). Save it again as PNG.") from exc
     if numbers.ndim != 2:
         raise ImageError(f"mask {example.mask}: is a picture in colours. Give numbers of classes, gray or by palette.")
+    if numbers.shape != photo.shape[:2]:
+        sizes = [f"{shape[1]}x{shape[0]}" for shape in (numbers.shape, photo.shape)]
+        raise ImageError(
+            f"mask {example.mask}: is {sizes[0]}, and its photo, upright, {sizes[1]}. Give one of the photo's size."
+        )
+    count = manifest.data["model"]["num_labels"]
+    strange = sorted({*np.unique(numbers).tolist()} - {*range(count), IGNORED})
+    if strange:
+        some = ", ".join(map(str, strange[:5]))
+        raise ImageError(
+            f"mask {example.mask}: holds {some}, and the checkpoint's classes are 0 to {count - 1}. Give their "
+            f"numbers, and {IGNORED} for what is to be ignored."
+        )
     # Numbers of classes have no mean: the nearest is taken where the photo is resampled.
     preprocess = replace(manifest.preprocess, resample="nearest")
     return preprocess.geometry(numbers.astype(np.uint8)[:, :, None])[:, :, 0]
@@ -175,7 +224,9 @@ def _truth(example: Example, manifest: Manifest) -> Array:
 def _judged(outputs: Mapping[str, Array], truth: Array, manifest: Manifest) -> list[Any]:
     """Return whether the class is among the best 1 and 5, or each class's intersection and union with the truth."""
     if truth.ndim == 0:
-        best = np.argsort(-outputs["logits"][0], kind="stable")
+        ranked = _ranked(manifest)
+        assert ranked is not None
+        best = np.argsort(-outputs[ranked.name][0], kind="stable")
         return [bool(truth in best[:count]) for count in TOP]
     classes = class_map(manifest, outputs)
     size = (truth.shape[1], truth.shape[0])

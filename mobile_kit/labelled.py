@@ -75,6 +75,10 @@ def _rows(path: Path) -> list[tuple[Path, str]]:
         raise ImageError(f"labels {path}: can't be read ({exc}). Give a CSV with the columns image and label.") from exc
     if not rows or not {"image", "label"} <= rows[0].keys():
         raise ImageError(f"labels {path}: has no columns image and label. Give a CSV with both.")
+    # A row that is too short has null in the columns behind it.
+    short = [str(number) for number, row in enumerate(rows, start=2) if not (row["image"] and row["label"])]
+    if short:
+        raise ImageError(f"labels {path}: rows {_some(short)} lack an image or a label. Fill them in.")
     pairs = [(path.parent / row["image"], row["label"].strip()) for row in rows]
     missing = [str(image) for image, _ in pairs if not image.is_file()]
     if missing:

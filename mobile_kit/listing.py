@@ -4,7 +4,7 @@ from typing import Any
 
 from mobile_kit.families import families
 from mobile_kit.outputs import known_outputs
-from mobile_kit.quantization import RECIPES
+from mobile_kit.quantization import ALIASES, RECIPES
 from mobile_kit.target import Target, refusal, targets
 
 __all__ = ["listing", "to_markdown"]
@@ -35,6 +35,7 @@ def listing() -> dict[str, Any]:
             for name, target in targets().items()
         },
         "recipes": list(RECIPES),
+        "aliases": dict(ALIASES),
     }
 
 

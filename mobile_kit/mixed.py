@@ -13,12 +13,12 @@ from mobile_kit.families import families
 from mobile_kit.outputs import essential_outputs
 from mobile_kit.parts import work_of
 from mobile_kit.quantization import Wanted
-from mobile_kit.search import Measurements, find_mixed, part_costs
-from mobile_kit.spec import CommonModel
+from mobile_kit.search import Measurements, find_mixed, part_costs, write_costs
+from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Lowered, Request, Target
 from mobile_kit.verify import QUANTIZED_MASK_BOUND, OutputParity, VerifyReport
 
-__all__ = ["MixedModel", "stricter"]
+__all__ = ["MixedModel", "stricter", "wanted_of"]
 
 # More than the file lacks is asked of the next search, as it can only be trusted so far.
 BEYOND_DB = 0.25
@@ -29,8 +29,9 @@ PLAIN = (bool, float, int, str, tuple)
 class MixedModel:
     """A common model that has been measured, and the search for what of it stays in float.
 
-    samples: what it is calibrated and judged on. folder: for the target's own files. measurements: the file that keeps
-    what is found. inputs: what becomes of an image before the model. show: told what is done.
+    samples: what it is calibrated and judged on. folder: for the target's own files. measurements: where what is found
+    is kept, a file for all that the figures depend on. inputs: what becomes of an image before the model. show: told
+    what is done.
     """
 
     def __init__(
@@ -48,20 +49,17 @@ class MixedModel:
         self._work, spec = work_of(model), model.spec
         identity = _identity(model, inputs, target, request, samples)
         self._calibrated = target.calibrate(model, request, samples, folder)
-        judged = essential_outputs(families()[spec.family].heads[spec.head], spec.outputs)
-        # A class map has no decibels, but may be all that there is.
-        self._masks_only = not judged
-        judged = judged or [out for out in spec.outputs if out.meaning == "mask"]
-        self._measured = Measurements(self._calibrated, samples.judged(), judged, measurements, identity, show)
+        judged = _counted(spec) or [out for out in spec.outputs if out.meaning == "mask"]
+        kept = measurements / f"{identity[:16]}.json"
+        self._measured = Measurements(self._calibrated, samples.judged(), judged, kept, identity, show)
 
-    def keep_costs(self) -> None:
-        """Measure what each part costs, into the file of measurements."""
-        self._measured.keep_costs(part_costs(self._measured, self._work))
+    def write_costs(self, path: Path) -> None:
+        """Measure what each part costs, and write the table to a file."""
+        costs = part_costs(self._measured, self._work)
+        write_costs(costs, self._measured.without(()), path)
 
     def write(self, wanted: Wanted, path: Path) -> Lowered:
         """Write the fastest file found that keeps what is wanted. Raises: UnsupportedError where none is."""
-        if self._masks_only and wanted.agreement is None:
-            wanted = Wanted(None, 1 - QUANTIZED_MASK_BOUND)
         mixed = find_mixed(self._measured, self._work, wanted)
         left = [part.part for part in mixed.float_parts]
         lowered = self._calibrated.write(self._measured.int8(left), path)
@@ -70,6 +68,16 @@ class MixedModel:
         return replace(
             lowered, recipe=replace(lowered.recipe, scheme=scheme), float_parts=(*others, *mixed.float_parts)
         )
+
+
+def wanted_of(spec: ModelSpec, wanted: Wanted) -> Wanted:
+    """Return what is asked of a file: where all that it gives are class maps, which have no decibels, their pixels."""
+    return wanted if _counted(spec) or wanted.agreement is not None else Wanted(None, 1 - QUANTIZED_MASK_BOUND)
+
+
+def _counted(spec: ModelSpec) -> list[TensorSpec]:
+    """Return the outputs whose decibels are judged."""
+    return essential_outputs(families()[spec.family].heads[spec.head], spec.outputs)
 
 
 def stricter(wanted: Wanted, asked: Wanted, report: VerifyReport) -> Wanted | None:
@@ -116,4 +124,4 @@ def _identity(model: CommonModel, inputs: str, target: Target, request: Request,
 def _distributions(target: Target) -> list[str]:
     """Return the packages that bring a target's modules."""
     packages = packages_distributions()
-    return sorted({name for module in target.modules for name in packages[module]})
+    return sorted({name for module in target.modules for name in packages.get(module, ())})

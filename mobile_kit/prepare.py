@@ -83,6 +83,11 @@ class Choice(NamedTuple):
 
 def plan(options: ExportOptions) -> list[Choice]:
     """Check everything that can be checked before any work."""
+    if options.calibration is not None and options.calibration_samples < LEAST_IMAGES:
+        raise UnsupportedError(
+            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say little. "
+            "Give more, or leave it out."
+        )
     chosen = [find_target(name) for name in options.targets or installed_targets()]
     for target in chosen:
         check_installed(target)
@@ -105,11 +110,6 @@ def _check_calibration(options: ExportOptions, used: QuantRecipe) -> None:
         raise UnsupportedError(
             f"recipe {used.name!r}: measures the activations' ranges on images, and none were given. Add --calibration "
             f"with a folder of at least {LEAST_IMAGES}, better 100, such as the app will see."
-        )
-    if used.calibrated and options.calibration_samples < LEAST_IMAGES:
-        raise UnsupportedError(
-            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say little. "
-            "Give more, or leave it out."
         )
 
 
@@ -135,7 +135,8 @@ def prepare(
 ) -> Prepared:
     """Load what is asked and write what the workers need into a folder.
 
-    measures_only: see `worker.Job`. Raises: MobileKitError of the kind that fits.
+    measures_only: the jobs measure what each part costs, and make no file. Raises: MobileKitError of the kind that
+    fits.
     """
     checkpoint = _checkpoint(options, choices, progress)
     calibration = _calibration(options, checkpoint, progress)
@@ -180,6 +181,8 @@ def _calibration(options: ExportOptions, checkpoint: Checkpoint, progress: Progr
     found = read_calibration(options.calibration, checkpoint.preprocess, options.calibration_samples)
     if found.unreadable:
         progress.note(f"calibration: {len(found.unreadable)} files can't be decoded: {', '.join(found.unreadable)}")
+    if found.gray:
+        progress.note("calibration: all images are gray, and the model reads colours; are they what the app will see?")
     progress.stage("calibration", f"{len(found.images)} images", done=True)
     return found
 
@@ -199,17 +202,22 @@ def _write_model(options: ExportOptions, checkpoint: Checkpoint, path: Path) -> 
     optional = tuple(name for name in options.outputs if name in head.optional)
     built = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
     model = select_outputs(built, head, options.outputs)
-    _check_agreement(options, model.spec)
+    _check_wanted(options, model.spec)
     write_pickle(model, path)
     return model.spec
 
 
-def _check_agreement(options: ExportOptions, spec: ModelSpec) -> None:
-    """Raise UnsupportedError where agreement is asked of a head that decides nothing."""
-    if options.min_agreement is not None and not any(out.meaning in {"logits", "mask"} for out in spec.outputs):
+def _check_wanted(options: ExportOptions, spec: ModelSpec) -> None:
+    """Raise UnsupportedError where something is asked of outputs that don't have it."""
+    decided = any(out.meaning in {"logits", "mask"} for out in spec.outputs) and spec.num_labels != 1
+    if options.min_agreement is not None and not decided:
         raise UnsupportedError(
             f"--min-agreement {options.min_agreement}: head {spec.head!r} decides between no classes. "
             "Give --min-sqnr instead."
+        )
+    if options.min_sqnr is not None and all(out.meaning == "mask" for out in spec.outputs):
+        raise UnsupportedError(
+            f"--min-sqnr {options.min_sqnr}: class maps have no decibels. Give --min-agreement instead."
         )
 
 
@@ -227,6 +235,7 @@ def _job(
     folder.mkdir()
     if spec.labels is not None:
         (folder / "labels.txt").write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
+    measurements = options.out / "sensitivity" / f"{slug(checkpoint.source)}-{choice.place}"
     job = Job(
         name=choice.name,
         target=choice.target.name,
@@ -242,8 +251,8 @@ def _job(
         log=options.out / "logs" / f"{slug(checkpoint.source)}-{choice.name}.log",
         calibration=calibration if choice.recipe.calibrated else None,
         wanted=options.wanted,
-        measurements=options.out / "sensitivity" / f"{slug(checkpoint.source)}-{choice.place}.json",
-        measures_only=measures_only,
+        measurements=measurements,
+        costs=measurements.with_name(f"{measurements.name}.json") if measures_only else None,
     )
     write_pickle(job, job.handed)
     return job

@@ -3,6 +3,7 @@
 Only what a target's own quantizer says of a graph differs. torchao is imported when it is used.
 """
 
+import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
@@ -21,6 +22,7 @@ __all__ = [
     "CalibratedGraph",
     "PartQuantizer",
     "annotate",
+    "computes",
     "float_parts",
     "int8_activations",
     "int8_weights",
@@ -32,14 +34,23 @@ __all__ = [
 # The least scale: nothing that a network's numbers come near. XNNPACK's quantizer has 2**-12, which costs up to 12 dB.
 LEAST_SCALE = 1e-10
 ANNOTATION = "quantization_annotation"
+# Operations of an exported graph that compute nothing.
+MOVES = re.compile(
+    "_assert_tensor_metadata|alias|cat|chunk|clone|constant_pad_nd|contiguous|detach|dropout|expand|flatten|full|getitem|"
+    "index_select|lift_fresh_copy|ones|pad|permute|reshape|select|slice|split|split_with_sizes|squeeze|stack|to|transpose|"
+    "unbind|unsqueeze|view|zeros"
+)
 Sample = Mapping[str, NDArray[Any]]
 
 
 class PartQuantizer(Protocol):
-    """A quantizer of torchao's that also says which parts it took, once it has annotated a graph."""
+    """A quantizer of torchao's that also says what it did, once it has annotated a graph.
 
-    computing: frozenset[Part]
+    taken: the parts of which it took some operation. left: those of which it left some that computes.
+    """
+
     taken: frozenset[Part]
+    left: frozenset[Part]
 
     def annotate(self, model: Any) -> Any:
         """Say of a graph's operations how they are quantized."""
@@ -100,8 +111,8 @@ class CalibratedGraph:
 
 
 def float_parts(quantizer: PartQuantizer) -> tuple[FloatPart, ...]:
-    """Return the kinds of which a quantizer took nothing."""
-    left = {part.kind for part in quantizer.computing} - {part.kind for part in quantizer.taken}
+    """Return the kinds of which a quantizer left something."""
+    left = {part.kind for part in quantizer.left}
     return tuple(FloatPart(kind) for kind in KINDS if kind in left)
 
 
@@ -159,6 +170,11 @@ def part_of(node: Any, parts: Mapping[str, Part]) -> Part:
     """
     stack = list(node.meta.get("nn_module_stack", {}).values())
     return parts[stack[-1][0] if stack and stack[-1][0] in parts else ""]
+
+
+def computes(node: Any) -> bool:
+    """Tell whether an operation of an exported graph computes anything."""
+    return MOVES.fullmatch(getattr(node.target, "overloadpacket", node.target).__name__) is None
 
 
 def int8_weights() -> Any:

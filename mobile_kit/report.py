@@ -55,7 +55,7 @@ def report(folder: Path) -> tuple[list[Row], list[Path]]:
 
     Returns: the rows, and the files. Raises: ArtifactError where there is no artifact, or one can't be read.
     """
-    found = sorted(path.parent for path in folder.rglob(MANIFEST) if not _hidden(path.relative_to(folder)))
+    found = sorted(path.parent for path in folder.rglob(MANIFEST) if _is_artifact_s(path.relative_to(folder)))
     if not found:
         raise ArtifactError(f"folder {folder}: holds no artifact. Give one that an export wrote to.")
     rows = _compared([_row(artifact, folder) for artifact in found])
@@ -63,7 +63,8 @@ def report(folder: Path) -> tuple[list[Row], list[Path]]:
     try:
         (folder / "report.json").write_text(text, encoding="utf-8")
         (folder / "report.md").write_text(to_markdown(rows), encoding="utf-8")
-        plots = [_plot(rows, model, folder) for model in dict.fromkeys(row.model for row in rows)]
+        drawn = dict.fromkeys(row.model for row in rows if row.sqnr_db is not None and row.status != "failed")
+        plots = [_plot(rows, model, folder) for model in drawn]
     except OSError as exc:
         raise ArtifactError(
             f"folder {folder}: the report can't be written ({exc.strerror}). Copy the artifacts to a folder of yours."
@@ -73,7 +74,7 @@ def report(folder: Path) -> tuple[list[Row], list[Path]]:
 
 def _plot(rows: Sequence[Row], model: str, folder: Path) -> Path:
     path = folder / f"report-{model.replace('/', '-')}.png"
-    own = [row for row in rows if row.model == model and row.status != "failed"]
+    own = [row for row in rows if row.model == model and row.status != "failed" and row.sqnr_db is not None]
     plot_tradeoff([_point(row) for row in own], model, path)
     return path
 
@@ -189,8 +190,9 @@ def _json(path: Path, keys: set[str]) -> dict[str, Any] | None:
     return first
 
 
-def _hidden(path: Path) -> bool:
-    return any(part.startswith(".") for part in path.parts)
+def _is_artifact_s(path: Path) -> bool:
+    # A package of Core ML's has a Manifest.json, which is the same name on a Mac's disk.
+    return not any(part.startswith(".") or part.endswith(".mlpackage") for part in path.parts)
 
 
 def _number(value: float | None, form: str) -> str:

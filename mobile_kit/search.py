@@ -17,7 +17,17 @@ from mobile_kit.quantization import Wanted
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Calibrated, FloatPart
 
-__all__ = ["EVERYTHING", "Kept", "Measurements", "Mixed", "PartCost", "find_mixed", "part_costs", "read_costs"]
+__all__ = [
+    "EVERYTHING",
+    "Kept",
+    "Measurements",
+    "Mixed",
+    "PartCost",
+    "find_mixed",
+    "part_costs",
+    "read_costs",
+    "write_costs",
+]
 
 # The work that int8 saves on a value that is added or activated, in multiply-accumulates: memory against arithmetic.
 VALUE_MACS = 32
@@ -33,20 +43,27 @@ NOTHING_DB = -300.0
 class Kept:
     """What is left of the float outputs: the least decibels of signal over noise, and the part of decisions that stay.
 
-    A decision is an image's best class, or a pixel's. agreement: null where the head decides nothing.
+    A decision is an image's best class, or a pixel's. sqnr_db: infinite where nothing is lost, or where all outputs are
+    class maps. agreement: null where the head decides nothing.
     """
 
     sqnr_db: float
     agreement: float | None
 
     def __str__(self) -> str:
-        agreement = "" if self.agreement is None else f" and an agreement of {self.agreement:.4f}"
-        return f"{self.sqnr_db:.1f} dB{agreement}"
+        agreement = [] if self.agreement is None else [f"an agreement of {self.agreement:.4f}"]
+        return " and ".join(([f"{self.sqnr_db:.1f} dB"] if math.isfinite(self.sqnr_db) else []) + agreement)
 
     @property
     def noise(self) -> float:
-        """Its noise, of a signal of 1."""
-        return float(10 ** (-self.sqnr_db / 10))
+        """Its noise, of a signal of 1; of class maps, the part of the decisions that change."""
+        if math.isfinite(self.sqnr_db) or self.agreement is None:
+            return float(10 ** (-self.sqnr_db / 10))
+        return 1 - self.agreement
+
+    def to_json(self) -> dict[str, float | None]:
+        """Return it as JSON values, which have no word for infinite decibels: null."""
+        return {"sqnr_db": self.sqnr_db if math.isfinite(self.sqnr_db) else None, "agreement": self.agreement}
 
     def meets(self, wanted: Wanted) -> bool:
         """Whether that is enough."""
@@ -71,7 +88,7 @@ class Measurements:
         self.parts, self.static = calibrated.parts, calibrated.static
         self._calibrated, self._samples, self._outputs, self._show = calibrated, samples, outputs, show
         self._path, self._identity = path, identity
-        self._found, self._costs = self._stored()
+        self._found = self._stored()
         self._reference: Mapping[str, Array] | None = None
 
     def only(self, name: str) -> Kept:
@@ -105,26 +122,17 @@ class Measurements:
                 values.append(np.array(results[name]))
         return {name: np.concatenate(values) for name, values in found.items()}
 
-    def keep_costs(self, costs: Sequence["PartCost"]) -> None:
-        """Leave the finished table of parts in the file too."""
-        self._costs = [{**asdict(cost), "kept": cost.kept and _record(cost.kept)} for cost in costs]
-        self._store()
-
-    def _stored(self) -> tuple[dict[str, Kept], list[dict[str, Any]]]:
+    def _stored(self) -> dict[str, Kept]:
         try:
             record = json.loads(self._path.read_text(encoding="utf-8"))
             kept = {key: _kept_of(stored) for key, stored in record["kept"].items()}
-            return (kept, list(record["parts"])) if record["identity"] == self._identity else ({}, [])
+            return kept if record["identity"] == self._identity else {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return {}, []
+            return {}
 
     def _store(self) -> None:
-        kept = {key: _record(kept) for key, kept in self._found.items()}
-        record = {"identity": self._identity, "kept": kept, "parts": self._costs}
-        self._path.parent.mkdir(parents=True, exist_ok=True)
-        new = self._path.with_name(f".{self._path.name}-{os.getpid()}")
-        new.write_text(json.dumps(record, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-        os.replace(new, self._path)
+        kept = {key: kept.to_json() for key, kept in self._found.items()}
+        _write(self._path, {"identity": self._identity, "kept": kept})
 
 
 @dataclass(frozen=True)
@@ -167,11 +175,17 @@ class Mixed:
     int8_macs: float
 
 
+def write_costs(costs: Sequence[PartCost], everything: Kept, path: Path) -> None:
+    """Write a table of parts; everything: what is kept with all in int8 that a static recipe computes so."""
+    parts = [{**asdict(cost), "kept": cost.kept and cost.kept.to_json()} for cost in costs]
+    _write(path, {EVERYTHING: everything.to_json(), "parts": parts})
+
+
 def read_costs(path: Path) -> tuple[list[PartCost], Kept]:
-    """Read the finished table of parts from a file of measurements, and what is kept with everything in int8."""
+    """Read what `write_costs` wrote."""
     record = json.loads(path.read_text(encoding="utf-8"))
     costs = [PartCost(**{**cost, "kept": cost["kept"] and _kept_of(cost["kept"])}) for cost in record["parts"]]
-    return costs, _kept_of(record["kept"][EVERYTHING])
+    return costs, _kept_of(record[EVERYTHING])
 
 
 def find_mixed(measured: Measurements, work: Mapping[Part, Work], wanted: Wanted) -> Mixed:
@@ -253,7 +267,8 @@ class _Search:
 
 def _mixed(measured: Measurements, work: Mapping[Part, Work], left: list[str]) -> Mixed:
     kept = measured.without(left)
-    costs = (10 * math.log10(1 + measured.only(name).noise / kept.noise) if kept.noise else None for name in left)
+    counted = math.isfinite(kept.sqnr_db)
+    costs = (10 * math.log10(1 + measured.only(name).noise / kept.noise) if counted else None for name in left)
     parts = tuple(
         FloatPart(name, None if cost is None else round(cost, 2)) for name, cost in zip(left, costs, strict=True)
     )
@@ -290,8 +305,12 @@ def _natural(name: str) -> list[tuple[int, str]]:
     return [(int(word), "") if word.isdigit() else (-1, word) for word in name.split(".")]
 
 
-def _record(kept: Kept) -> dict[str, float | None]:
-    return {"sqnr_db": kept.sqnr_db if math.isfinite(kept.sqnr_db) else None, "agreement": kept.agreement}
+def _write(path: Path, content: Any) -> None:
+    """Write a JSON file that is whole or not there."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    new = path.with_name(f".{path.name}-{os.getpid()}")
+    new.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
+    os.replace(new, path)
 
 
 def _kept_of(record: Mapping[str, Any]) -> Kept:

@@ -1,6 +1,5 @@
 """What each part of a network costs in int8, measured on each target: a table, a JSON file and a bar plot."""
 
-import math
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -13,7 +12,7 @@ from mobile_kit.progress import Progress
 from mobile_kit.quantization import recipe
 from mobile_kit.samples import further_inputs
 from mobile_kit.scenes import scene
-from mobile_kit.search import PartCost, read_costs
+from mobile_kit.search import Kept, PartCost, read_costs
 from mobile_kit.staging import staging_folder
 from mobile_kit.target import find_target, installed_targets, refusal
 
@@ -24,25 +23,22 @@ RECIPE = "static_wi8_ai8_mixed"
 
 @dataclass(frozen=True)
 class Sensitivity:
-    """The cost of each part on one target, and where the measurements and their plot lie.
+    """The cost of each part on one target, and where its table and its plot lie.
 
-    everything_db: what is kept with all in int8 that a static recipe computes so.
+    everything: what is kept with all in int8 that a static recipe computes so.
     """
 
     target: str
     costs: tuple[PartCost, ...]
-    everything_db: float
-    measurements: Path
+    everything: Kept
+    table: Path
     plot: Path
 
     def to_json(self) -> dict[str, Any]:
         """Return the result as JSON values; decibels are null where nothing is lost."""
-        record = asdict(self)
-        record |= {"measurements": str(self.measurements), "plot": str(self.plot)}
-        for cost in record["costs"]:
-            if cost["kept"] and cost["kept"]["sqnr_db"] == math.inf:
-                cost["kept"]["sqnr_db"] = None
-        return record
+        costs = [{**asdict(cost), "kept": cost.kept and cost.kept.to_json()} for cost in self.costs]
+        record = {"target": self.target, "costs": costs, "everything": self.everything.to_json()}
+        return {**record, "table": str(self.table), "plot": str(self.plot)}
 
 
 def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensitivity], tuple[str, ...]]:
@@ -63,12 +59,12 @@ def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensit
     found = []
     for choice, job in zip(choices, prepared.jobs, strict=True):
         if job.name not in failures:
-            assert job.measurements is not None
-            costs, everything = read_costs(job.measurements)
-            plot = job.measurements.with_suffix(".png")
+            assert job.costs is not None
+            costs, everything = read_costs(job.costs)
+            plot = job.costs.with_suffix(".png")
             title = f"{prepared.checkpoint.source.rpartition('/')[2]}, {choice.place}"
-            plot_costs(costs, everything.sqnr_db, title, plot)
-            found.append(Sensitivity(choice.place, tuple(costs), everything.sqnr_db, job.measurements, plot))
+            plot_costs(costs, everything, title, plot)
+            found.append(Sensitivity(choice.place, tuple(costs), everything, job.costs, plot))
     return found, tuple(failures.values())
 
 

@@ -175,8 +175,8 @@ class Target(Protocol):
         """Return why a backend's files can't be run on this machine, null where they can."""
         ...
 
-    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
-        """Return why a recipe can't be served with a backend, null where it can."""
+    def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
+        """Return why a recipe can't be served with a backend, and for a system if one is given; null where it can."""
         ...
 
     def has_halves(self, recipe: QuantRecipe) -> bool:
@@ -258,9 +258,11 @@ def check_installed(target: Target) -> None:
         )
 
 
-def refusal(target: Target, recipe: QuantRecipe, backend: str | None) -> str | None:
+def refusal(
+    target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None
+) -> str | None:
     """Return why a target can't serve a recipe, null where it can."""
-    reason = target.refusal(recipe, backend)
+    reason = target.refusal(recipe, backend, deployment_target)
     return reason if reason or recipe.name in target.recipes else "not served by this target"
 
 
@@ -270,14 +272,15 @@ def check_request(target: Target, recipe: QuantRecipe, backend: str | None, depl
         known = ", ".join(target.backends) or "none, so leave --backend out"
         raise UnsupportedError(f"backend {backend!r}: not one of target {target.name!r}. Known: {known}.")
     place = f"target {target.name!r}{f' with {backend}' if backend else ''}"
+    system = f" for {deployment_target}" if deployment_target else ""
     systems = target.deployment_targets(backend)
     if deployment_target is not None and deployment_target not in systems:
         known = ", ".join(systems) or "none, so leave --deployment-target out"
         raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {place}. Known: {known}.")
-    reason = refusal(target, recipe, backend)
+    reason = refusal(target, recipe, backend, deployment_target)
     if reason is not None:
-        served = (name for name in target.recipes if target.refusal(RECIPES[name], backend) is None)
-        raise UnsupportedError(f"recipe {recipe.name!r} for {place}: {reason}. Known: {', '.join(served)}.")
+        served = (name for name in target.recipes if target.refusal(RECIPES[name], backend, deployment_target) is None)
+        raise UnsupportedError(f"recipe {recipe.name!r} for {place}{system}: {reason}. Known: {', '.join(served)}.")
 
 
 def input_text(spec: TensorSpec) -> str:

@@ -39,7 +39,16 @@ from mobile_kit.quantization import LEAST_SQNR_DB, Wanted, recipe
 from mobile_kit.spec import DISCRETE, TensorSpec
 from mobile_kit.target import Array, Runtime, find_target
 
-__all__ = ["QUANTIZED_MASK_BOUND", "OutputParity", "VerifyReport", "failure", "load_oracle", "verify", "write_report"]
+__all__ = [
+    "QUANTIZED_MASK_BOUND",
+    "OutputParity",
+    "VerifyReport",
+    "check_checkpoint",
+    "failure",
+    "load_oracle",
+    "verify",
+    "write_report",
+]
 
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
@@ -141,7 +150,7 @@ def verify(
     golden = read_golden(manifest)
     oracle = load_oracle(manifest, checkpoint, allow_pickle) if images or checkpoint else None
     if oracle is not None:
-        report = replace(report, checks=(*checks, _check_checkpoint(manifest, oracle, golden)))
+        report = replace(report, checks=(*checks, check_checkpoint(manifest, oracle, golden)))
     if report.status == "failed":
         return report
     if oracle is not None and images is not None:
@@ -232,7 +241,7 @@ def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> O
     return Oracle(checkpoint, manifest.outputs, read_golden(manifest).further(manifest))
 
 
-def _check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Check:
+def check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Check:
     """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise."""
     if manifest.preprocess != oracle.checkpoint.preprocess:
         return Check("checkpoint", "failed", "its processor does something else than the manifest says")
@@ -361,6 +370,7 @@ def failure(report: VerifyReport) -> str | None:
             )
             if "agreement" in out.bound and out.max_error is not None:
                 got += f", agreement {out.pixel_agreement if out.top1 is None else out.top1:.4f}"
-            relax = "; --min-sqnr asks for less" if report.quantized and "SQNR" in out.bound else ""
+            options = [f"--min-{name.lower()}" for name in ("SQNR", "agreement") if name in out.bound]
+            relax = f"; {' and '.join(options)} asks for less" if report.quantized and options else ""
             wrong.append(f"{out.name} ({got}; wanted {out.bound}{relax})")
     return "; ".join(wrong)

@@ -23,7 +23,7 @@ from torch.fx.traceback import NodeSource
 from mobile_kit.calibration import Samples
 from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.manifest import build_manifest, write_manifest
-from mobile_kit.mixed import MixedModel, stricter
+from mobile_kit.mixed import MixedModel, stricter, wanted_of
 from mobile_kit.preprocess import Entry, Preprocess, attach, image_input
 from mobile_kit.quantization import NOTHING_ASKED, Wanted
 from mobile_kit.samples import further_inputs
@@ -48,8 +48,8 @@ class Job:
     model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
     the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
     model_record: the manifest's `model` object. calibration: the file of a calibrated recipe's images, and what the
-    manifest says of them. wanted: what a mixed recipe must keep. measurements: the file of those that its search makes.
-    measures_only: it ends with the cost of each part in that file.
+    manifest says of them. wanted: what a mixed recipe must keep. measurements: the folder of those that its search
+    makes. costs: the file of what each part costs, where that is all that is asked.
     """
 
     name: str
@@ -65,7 +65,7 @@ class Job:
     calibration: tuple[Path, dict[str, Any]] | None = None
     wanted: Wanted = NOTHING_ASKED
     measurements: Path | None = None
-    measures_only: bool = False
+    costs: Path | None = None
 
     @property
     def inputs(self) -> tuple[TensorSpec, ...]:
@@ -90,7 +90,7 @@ def work(job: Job, status: TextIO) -> None:
     recipe = job.request.recipe
     _say(status, stage=f"lowering ({recipe.name})")
     write = _writer(job, target, status)
-    wanted = asked = job.wanted.by(recipe) if recipe.quantized else NOTHING_ASKED
+    wanted = asked = wanted_of(job.spec, job.wanted.by(recipe)) if recipe.quantized else NOTHING_ASKED
     report: VerifyReport | None = None
     for _ in range(TRIES):
         try:
@@ -128,7 +128,8 @@ def work(job: Job, status: TextIO) -> None:
 
 def measure(job: Job, status: TextIO) -> None:
     """Measure what each part of a model costs in int8."""
-    _mixed(job, find_target(job.target), status).keep_costs()
+    assert job.costs is not None
+    _mixed(job, find_target(job.target), status).write_costs(job.costs)
     _say(status, stage="measured", done=True)
 
 
@@ -208,7 +209,7 @@ def main() -> int:
     os.dup2(log, 1)
     os.dup2(log, 2)
     try:
-        (measure if job.measures_only else work)(job, status)
+        (work if job.costs is None else measure)(job, status)
     except MobileKitError as exc:
         _say(status, error=str(exc))
         return 1

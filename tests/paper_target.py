@@ -7,17 +7,18 @@ converters, and can have one that chatters, crashes or hangs.
 import os
 import sys
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import NoReturn
 
 import torch
 
 from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.parts import LAYERS, Part, parts_of
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Lowered, Request, as_array
+from mobile_kit.target import Array, Calibrated, Lowered, Request, as_array
 
 PYTHON_CHATTER, NATIVE_CHATTER = "paper: python says something", "paper: native code says something"
 
@@ -62,7 +63,7 @@ class PaperTarget:
     def needs_device(self, backend: str | None) -> str | None:
         return None
 
-    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+    def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         return None if recipe.name in self.recipes else "paper has no halves"
 
     def has_halves(self, recipe: QuantRecipe) -> bool:
@@ -84,7 +85,7 @@ class PaperTarget:
 
     def calibrate(
         self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
-    ) -> NoReturn:
+    ) -> Calibrated:
         raise AssertionError("paper has no calibrated recipe")
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> PaperRuntime:
@@ -124,6 +125,57 @@ class Hanging(PaperTarget):
         time.sleep(600)
 
 
+class Boasting(PaperTarget):
+    """Files whose activations make 2 dB more noise than it says that they will."""
+
+    name = "boasting"
+    recipes = ("fp32", "static_wi8_ai8_mixed")
+
+    def calibrate(
+        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
+    ) -> "Boast":
+        return Boast(model, request)
+
+
+class Boast:
+    SAID_DB, REAL_DB, REST_DB = 26.0, 24.0, 60.0
+
+    def __init__(self, model: CommonModel, request: Request) -> None:
+        self._model, self._request = model, request
+        self.parts = self.static = frozenset(
+            part for part in parts_of(model).values() if part.kind in {*LAYERS, "activations"}
+        )
+
+    @torch.no_grad()
+    def run(self, int8: Collection[Part], samples: Sequence[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
+        model = Louder(self._model, self._level(int8, self.SAID_DB) if int8 else 0.0)
+        names = [[spec.name for spec in specs] for specs in (model.spec.inputs, model.spec.outputs)]
+        for sample in samples:
+            results = model(*(torch.from_numpy(sample[name]) for name in names[0]))
+            yield {name: value.numpy() for name, value in zip(names[1], results, strict=True)}
+
+    def write(self, int8: Collection[Part], path: Path) -> Lowered:
+        torch.save(Louder(self._model, self._level(int8, self.REAL_DB)), path)
+        spec = self._model.spec
+        return Lowered(self._request.recipe, spec.inputs, spec.outputs, {"paper": 1})
+
+    def _level(self, int8: Collection[Part], decibels: float) -> float:
+        activations = any(part.kind == "activations" for part in int8)
+        return float(10 ** (-(decibels if activations else self.REST_DB) / 20))
+
+
+class Louder(CommonModel):
+    """A model whose logits are so much too large."""
+
+    def __init__(self, model: CommonModel, by: float) -> None:
+        super().__init__(model.spec)
+        self.model, self.by = model, by
+
+    def forward(self, *inputs: torch.Tensor) -> tuple[torch.Tensor, ...]:
+        results = zip(self.spec.outputs, self.model(*inputs), strict=True)
+        return tuple(value * (1 + self.by) if spec.name == "logits" else value for spec, value in results)
+
+
 class Narrow(PaperTarget):
     name = "narrow"
     most_parameters = 1000
@@ -138,5 +190,5 @@ paper, raising, dying, refusing = PaperTarget(), Raising(), Dying(), Refusing()
 # Two of them make four jobs with both recipes: more than most machines run at a time.
 hanging, hanging_too = Hanging("hanging"), Hanging("hanging_too")
 missing = Missing()
-narrow = Narrow()
-TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, narrow)
+narrow, boasting = Narrow(), Boasting()
+TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, narrow, boasting)

@@ -38,3 +38,5 @@ def _print_listing(found: dict[str, Any]) -> None:
         print(f"target {name}: {target['file']}")
         for backend, recipes in target["recipes"].items():
             print(f"  {f'backend {backend}: ' if backend else ''}recipes {', '.join(recipes)}")
+    for alias, recipe in found["aliases"].items():
+        print(f"alias {alias}: recipe {recipe}")

@@ -1,6 +1,7 @@
 """The command `sensitivity`."""
 
 import argparse
+import math
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -32,11 +33,11 @@ def run(options: argparse.Namespace) -> int:
         print_json([result.to_json() for result in found])
         return int(bool(failures))
     for result in found:
-        print(f"{result.target}: {result.everything_db:.1f} dB with all of static_wi8_ai8 in int8")
+        print(f"{result.target}: {result.everything} with all of static_wi8_ai8 in int8")
         print_table(
             ("part", "static_wi8_ai8", "MACs", "SQNR alone", "agreement with float"), [_row(c) for c in result.costs]
         )
-        print(f"{result.measurements}\n{result.plot}\n")
+        print(f"{result.table}\n{result.plot}\n")
     return int(bool(failures))
 
 
@@ -45,4 +46,5 @@ def _row(cost: "PartCost") -> tuple[str, ...]:
     if cost.kept is None:
         return (*own, "always float", "")
     agreement = "" if cost.kept.agreement is None else f"{cost.kept.agreement:.1%}"
-    return (*own, f"{cost.kept.sqnr_db:.1f} dB", agreement)
+    decibels = f"{cost.kept.sqnr_db:.1f} dB" if math.isfinite(cost.kept.sqnr_db) else ""
+    return (*own, decibels, agreement)

@@ -40,10 +40,12 @@ class CoreMLTarget:
         """Return null: the interpreter runs its files where there is no Core ML."""
         return None
 
-    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+    def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         """Return why a recipe can't be served, null where it can."""
         if recipe.name == "dynamic_wi8_afp32":
             return "Core ML takes its scales from the file, and has none that are measured at each run"
+        if recipe.calibrated and deployment_target == "iOS16":
+            return "activations become integers from iOS 17 on"
         return None
 
     def has_halves(self, recipe: QuantRecipe) -> bool:

@@ -1,5 +1,6 @@
 """Quantize a model for Core ML: weights and activations before its conversion, weights alone after it."""
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -8,7 +9,15 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.parts import Part
-from mobile_kit.pt2e import CalibratedGraph, annotate, int8_activations, int8_weights, part_of
+from mobile_kit.pt2e import (
+    CalibratedGraph,
+    annotate,
+    computes,
+    int8_activations,
+    int8_weights,
+    is_annotated,
+    part_of,
+)
 from mobile_kit.spec import CommonModel
 from mobile_kit.target import Array, Calibrated, FloatPart, Lowered
 
@@ -41,8 +50,8 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> Any
     layers = (torch.ops.aten.conv2d.default, torch.ops.aten.linear.default)
 
     class InputQuantizer(Quantizer):
-        computing: frozenset[Part]
         taken: frozenset[Part]
+        left: frozenset[Part]
 
         def annotate(self, model: Any) -> Any:
             """Annotate the layers of what is wanted."""
@@ -50,8 +59,8 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> Any
             taken = [node for node in nodes if node.target in layers and wanted(part_of(node, parts))]
             for node in taken:
                 annotate(node, {node.args[0]: int8_activations(), node.args[1]: int8_weights()})
-            self.computing = frozenset(part_of(node, parts) for node in nodes)
-            self.taken = frozenset(part_of(node, parts) for node in taken)
+            left = [node for node in nodes if computes(node) and not is_annotated(node)]
+            self.taken, self.left = (frozenset(part_of(node, parts) for node in chosen) for chosen in (taken, left))
             return model
 
         def validate(self, model: Any) -> None:
@@ -90,4 +99,12 @@ def quantize_weights(program: Any, bits: int, deployment: str) -> str:
     weights = PASS_REGISTRY[f"compression::{name}"]
     weights.set_options([PassOption("config", optimize.OptimizationConfig(global_config=config))])
     weights(program)
-    return scheme
+    left = _float_weights(program)
+    return f"{scheme}; {left:.1%} of the layers' weights in float" if left else scheme
+
+
+def _float_weights(program: Any) -> float:
+    """Return which part of the values of all convolutions' and linear layers' weights a program has as they were."""
+    layers = [op for op in program.functions["main"].operations if op.op_type in {"conv", "linear"}]
+    sizes = [(math.prod(op.weight.shape), op.weight.op.op_type == "const") for op in layers]
+    return sum(size for size, const in sizes if const) / sum(size for size, _ in sizes)

@@ -32,7 +32,7 @@ class ExecuTorchTarget:
         """Return why a backend's files can't be run on this machine, null where they can."""
         return None if backend in {None, "xnnpack"} else f"ExecuTorch's {backend} delegate runs on a device only"
 
-    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+    def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         """Return why a recipe can't be served with a backend, null where it can."""
         if backend == "vulkan" and recipe.weight_bits < 32:
             return "what Vulkan computes in it can't be measured without a device, so it isn't offered"

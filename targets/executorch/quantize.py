@@ -12,6 +12,7 @@ from mobile_kit.parts import Part, parts_of
 from mobile_kit.pt2e import (
     CalibratedGraph,
     annotate,
+    computes,
     float_parts,
     int8_activations,
     int8_weights,
@@ -64,8 +65,8 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_eac
     aten = torch.ops.aten
 
     class XNNPACKPartQuantizer(XNNPACKQuantizer):
-        computing: frozenset[Part]
         taken: frozenset[Part]
+        left: frozenset[Part]
 
         def annotate(self, model: Any) -> Any:
             """Annotate what is wanted, and what only moves its values."""
@@ -78,8 +79,8 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_eac
                 if node.target is aten.upsample_bilinear2d.vec:
                     # ExecuTorch 1.4 mixes up the axes of a map that becomes integers and floats again before it.
                     node.args[0].meta.pop("quantization_annotation", None)
-            self.computing = frozenset(part_of(node, parts) for node in nodes)
             self.taken = frozenset(part_of(node, parts) for node in nodes if is_annotated(node))
+            self.left = frozenset(part_of(node, parts) for node in nodes if computes(node) and not is_annotated(node))
             propagate_annotation(model)
             while sum(_shared(node) for node in nodes if node.target is aten.slice.Tensor):
                 propagate_annotation(model)

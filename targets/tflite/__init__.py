@@ -33,7 +33,7 @@ class TFLiteTarget:
         """Return null: LiteRT runs its files on any machine."""
         return None
 
-    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+    def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         """Return why a recipe can't be served, null where it can."""
         if recipe.weight_bits == 4:
             return "LiteRT's delegate takes no 4-bit weights, and they keep 10 to 22 dB of the trained digits"

@@ -46,9 +46,8 @@ class CalibratedFile:
         """Write the file with some of the parts `static` in int8."""
         chosen = choose_int8(self._operations, int8)
         computing = [op for op in self._operations if not op.is_layout]
-        taken = {op.part.kind for op in computing if op.name in chosen}
         content = self._quantized(chosen, image=self._spec.inputs[0].meaning == "image")
-        left = {op.part.kind for op in computing} - taken
+        left = {op.part.kind for op in computing if op.name not in chosen}
         float_parts = tuple(FloatPart(kind) for kind in KINDS if kind in left)
         return describe(content, self._spec, self._request, float_parts, path)
 

@@ -71,13 +71,26 @@ def test_the_same_image_again_and_again_is_refused(folder: Path) -> None:
 
 
 def test_images_of_another_kind_are_refused(folder: Path) -> None:
-    with pytest.raises(ImageError, match="have colours, and the model reads gray ones"):
-        read_calibration(folder, GRAY, 128)
-    for number, path in enumerate(paths(folder)):
+    for number, path in enumerate(paths(folder)[1:], start=1):
         Image.fromarray(photo(number)).convert("L").save(path)
-    with pytest.raises(ImageError, match="are gray, and the model reads colours"):
-        read_calibration(folder, PREPROCESS, 128)
-    assert read_calibration(folder, GRAY, 128).images.shape == (20, 16, 24, 1)
+    (colored, *others) = paths(folder)
+    with pytest.raises(ImageError, match=f"1 of 20 images have colours, such as {colored.name}"):
+        read_calibration(folder, GRAY, 128)
+    assert not read_calibration(folder, PREPROCESS, 128).gray
+    # An app that shows documents or X-rays to a network of colours is right to calibrate on them.
+    colored.unlink()
+    assert read_calibration(folder, PREPROCESS, 128).gray
+    found = read_calibration(folder, GRAY, 128)
+    assert found.images.shape == (len(others), 16, 24, 1)
+    assert not found.gray
+
+
+def test_a_large_photo_is_kept_small(folder: Path) -> None:
+    Image.fromarray(scene(3, 1500, 2000)).save(paths(folder)[0])
+    found = read_calibration(folder, PREPROCESS, 10)
+    assert found.photo.shape == (480, 640, 3)
+    # What is calibrated on is the photo itself.
+    assert np.array_equal(found.images[0], PREPROCESS.geometry(scene(3, 1500, 2000)))
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

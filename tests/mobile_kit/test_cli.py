@@ -14,7 +14,18 @@ from tests.exports import ROOT, Export, mobile_kit
 
 Command = Callable[..., Answer]
 
-COMMANDS = ("export", "verify", "predict", "list", "doctor", "demo")
+COMMANDS = (
+    "export",
+    "verify",
+    "predict",
+    "evaluate",
+    "sensitivity",
+    "profile",
+    "report",
+    "list",
+    "doctor",
+    "demo",
+)
 HEAVY = ("coremltools", "executorch", "litert_torch", "numpy", "PIL", "torch", "transformers")
 # The bound is 0.5 s; measured 0.08 s, twice that where both cores are busy. The least of five counts.
 HELP_S = 0.5

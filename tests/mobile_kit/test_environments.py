@@ -1,3 +1,4 @@
+import platform
 import subprocess
 from pathlib import Path
 
@@ -30,7 +31,7 @@ def test_packages_that_cannot_be_had_leave_nothing(tmp_path: Path, monkeypatch: 
     monkeypatch.setattr(subprocess, "run", run)
     with pytest.raises(MissingToolError) as caught:
         environment(tmp_path / "cache", "name", ["a==1"])
-    reason = "can't be installed here (ERROR: No matching distribution)"
+    reason = f"can't be installed with Python {platform.python_version()} here (ERROR: No matching distribution)"
     assert str(caught.value) == f"packages a==1: {reason}. Mend that, or choose another version."
     assert list((tmp_path / "cache").iterdir()) == []
 

@@ -1,13 +1,17 @@
 import json
+import shutil
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
+from safetensors.torch import load_file, save_file
 
 from mobile_kit.evaluate import KEPT, EvaluateOptions, evaluate
 from mobile_kit.export import export
+from mobile_kit.images import read_image
 from mobile_kit.metrics import mean_iou_interval, paired_interval
 from mobile_kit.prepare import ExportOptions
 from mobile_kit.progress import Progress
@@ -62,15 +66,50 @@ def test_it_goes_on_where_it_was_stopped(artifact: Path, views: Path) -> None:
     journal.write_text("".join([lines[0], json.dumps(forged) + "\n", *lines[2:5], lines[5][:7]]))
     again = evaluate(options, Progress(quiet=True))
     assert again[0].value == pytest.approx(whole[0].value - 1 / VIEWS)
-    assert len(journal.read_text().splitlines()) >= VIEWS + 1
+    # The torn line is gone, and each image has its own.
+    read = [json.loads(line) for line in journal.read_text().splitlines()]
+    assert len({line["image"] for line in read[1:]}) == len(read) - 1 == VIEWS
+    assert sorted(path.name for path in artifact.glob("*evaluation*")) == ["evaluation.json", "evaluation.jsonl"]
 
 
-def test_other_images_begin_anew(artifact: Path, views: Path) -> None:
+def test_only_what_is_new_is_measured(artifact: Path, views: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     options = EvaluateOptions((artifact,), views, str(DIGITS))
     evaluate(options, Progress(quiet=True))
-    next(views.rglob("*.png")).unlink()
+    measured: list[Path] = []
+
+    def reading(path: Path, channels: int) -> Any:
+        measured.append(path)
+        return read_image(path, channels)
+
+    monkeypatch.setattr("mobile_kit.evaluate.read_image", reading)
+    gone, changed, moved, *_ = sorted(views.rglob("*.png"))
+    gone.unlink()
     assert evaluate(options, Progress(quiet=True))[0].images == VIEWS - 1
-    assert len((artifact / KEPT).read_text().splitlines()) == VIEWS
+    assert measured == []
+    Image.fromarray(scene(1, 32, 32)).save(changed)
+    place = views / LABELS[3 if moved.parent.name == LABELS[2] else 2] / "moved.png"
+    place.parent.mkdir(exist_ok=True)
+    moved.rename(place)
+    evaluate(options, Progress(quiet=True))
+    assert sorted(measured) == sorted([changed, place])
+
+
+def test_another_checkpoint_is_refused(artifact: Path, views: Path, tmp_path: Path, command: Command) -> None:
+    other = Path(shutil.copytree(DIGITS, tmp_path / DIGITS.name))
+    tensors = load_file(other / "model.safetensors")
+    tensors["classifier.weight"] *= 1.5
+    save_file(tensors, other / "model.safetensors", {"format": "pt"})
+    answer = command("evaluate", artifact, "--images", views, "--checkpoint", other)
+    assert (answer.code, answer.out) == (1, "")
+    assert "not the checkpoint that was exported" in answer.err
+    assert not (artifact / KEPT).exists()
+
+
+def test_probabilities_order_classes_too(views: Path, tmp_path: Path, command: Command) -> None:
+    (done,) = export(ExportOptions(str(DIGITS), tmp_path / "p", ("paper",), outputs=("probabilities",))).artifacts
+    answer = command("evaluate", done.manifest.folder, "--images", views, "--checkpoint", DIGITS, "--json")
+    assert answer.code == 0, answer.err
+    assert json.loads(answer.out)[0]["value"] == pytest.approx((VIEWS - 1) / VIEWS)
 
 
 def test_people_get_a_table(artifact: Path, views: Path, command: Command) -> None:
@@ -112,13 +151,20 @@ def test_a_segmentation_is_measured_by_its_masks(tmp_path: Path, command: Comman
     assert found["difference"] == pytest.approx(0, abs=0.01)
 
 
-def test_a_mask_in_colours_is_refused(tmp_path: Path, command: Command) -> None:
+def test_a_mask_that_does_not_fit_is_refused(tmp_path: Path, command: Command) -> None:
     source = save(small_model("segmentation"), tmp_path / "segmenter")
     (done,) = export(ExportOptions(str(source), tmp_path / "out", ("paper",), outputs=("mask",))).artifacts
     folder = tmp_path / "photos"
     folder.mkdir()
     Image.fromarray(scene(1, 70, 90)).save(folder / "1.jpg")
-    for content, expected in ((scene(2, 70, 90), "is a picture in colours"), (None, "can't be decoded")):
+    gray = np.zeros((70, 90), np.uint8)
+    for content, expected in (
+        (scene(2, 70, 90), "is a picture in colours"),
+        (None, "can't be decoded"),
+        (gray.T, "is 70x90, and its photo, upright, 90x70"),
+        (gray + 85, "holds 85, and the checkpoint's classes are 0 to 4"),
+        (gray.astype(np.uint16) + 256, "holds 256, and the checkpoint's classes are 0 to 4"),
+    ):
         mask = folder / "1.png"
         if content is None:
             mask.write_bytes(b"no picture")

@@ -48,6 +48,7 @@ def test_json_has_all_that_can_be_asked_for(command: Command) -> None:
     assert len(family["known_checkpoints"]) == 8
     assert "apple/mobilevitv2-1.0-voc-deeplabv3" in family["known_checkpoints"]
     assert found["recipes"] == list(RECIPES)
+    assert found["aliases"]["int8"] == "static_wi8_ai8_mixed"
     assert found["targets"]["executorch"]["recipes"] == {
         "xnnpack": ["fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed"],
         "coreml": ["fp32", "fp16"],
@@ -60,7 +61,13 @@ def test_json_has_all_that_can_be_asked_for(command: Command) -> None:
 
 def test_people_get_every_name_too(command: Command) -> None:
     said = command("list").out
-    for name in ("family mobilevitv2", "head base", "target tflite: model.tflite", "backend vulkan: recipes fp32"):
+    for name in (
+        "family mobilevitv2",
+        "head base",
+        "target tflite: model.tflite",
+        "backend vulkan: recipes fp32",
+        "alias int8",
+    ):
         assert name in said
     for known in listing()["families"]["mobilevitv2"]["known_checkpoints"]:
         assert f"  known {known}" in said

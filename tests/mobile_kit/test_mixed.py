@@ -1,13 +1,21 @@
 """What is asked of the next search where a file keeps less than the search promised."""
 
+import json
 from dataclasses import replace
+from pathlib import Path
 
 import pytest
+from PIL import Image
 
 from mobile_kit.checks import Check
-from mobile_kit.mixed import stricter
+from mobile_kit.export import export
+from mobile_kit.mixed import stricter, wanted_of
+from mobile_kit.prepare import ExportOptions
 from mobile_kit.quantization import Wanted
+from mobile_kit.spec import ModelSpec, TensorSpec
 from mobile_kit.verify import OutputParity, VerifyReport
+from sample_apps.checkpoints.digits import training_views
+from tests.exports import DIGITS
 
 LOGITS = OutputParity("logits", 0.1, 24.0, 1.0, 0.95, 1.0, None, None, "SQNR >= 25.0 dB", False)
 
@@ -38,3 +46,32 @@ def test_decisions_are_asked_for_likewise() -> None:
     assert stricter(wanted, Wanted(None, 0.999), report(LOGITS)) == Wanted(None, 1.0)
     # All of them were asked for already.
     assert stricter(wanted, Wanted(None, 1.0), report(LOGITS)) is None
+
+
+def test_class_maps_are_asked_for_their_pixels() -> None:
+    logits, mask = TensorSpec("logits", (1, 5, 8, 8), meaning="logits"), TensorSpec("mask", (1, 64, 64), meaning="mask")
+    spec = ModelSpec("mobilevitv2", "segmentation", (64, 64), 3, 5, 1, (), (logits, mask))
+    assert wanted_of(spec, Wanted(25.0)) == Wanted(25.0)
+    alone = replace(spec, outputs=(mask,))
+    assert wanted_of(alone, Wanted(25.0)) == Wanted(None, 0.98)
+    assert wanted_of(alone, Wanted(None, 0.9)) == Wanted(None, 0.9)
+
+
+@pytest.mark.usefixtures("paper_targets")
+def test_a_file_that_keeps_less_than_was_promised_is_made_again(tmp_path: Path) -> None:
+    for number, (image, _) in enumerate(training_views(8, 5)):
+        Image.fromarray(image).save(tmp_path / f"{number}.png")
+    asked = ExportOptions(
+        str(DIGITS), tmp_path / "out", ("boasting",), ("fp32", "int8"), calibration=tmp_path, min_sqnr=25.0
+    )
+    exported, mixed = export(asked).artifacts
+    assert (exported.status, mixed.status) == ("passed", "passed")
+    (left,) = mixed.manifest.data["recipe"]["float_ops"]
+    assert left["part"] == "activations"
+    # What the search saw of the activations, against what is left without them.
+    assert left["cost_db"] == pytest.approx(60 - 26, abs=0.5)
+    # All in int8 was promised to do: only a file that doesn't has a second search look further.
+    (stored,) = (tmp_path / "out/sensitivity/mobilevitv2-digits-boasting").iterdir()
+    kept = json.loads(stored.read_text())["kept"]
+    assert kept["everything"]["sqnr_db"] == pytest.approx(26, abs=0.1)
+    assert kept["without activations"]["sqnr_db"] == pytest.approx(60, abs=0.1)

@@ -29,7 +29,7 @@ class Fake:
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         return () if backend == "gpu" else self.systems
 
-    def refusal(self, recipe: QuantRecipe, backend: str | None) -> str | None:
+    def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         return f"{recipe.name} is slower there" if (recipe.name, backend) == ("fp16", "gpu") else None
 
 
