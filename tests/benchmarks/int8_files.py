@@ -25,7 +25,9 @@ def main(name: str, source: str, images: str, out: str, parts: str) -> None:
     """Calibrate once and write both files."""
     target, checkpoint = find_target(name), load(source)
     built = checkpoint.family.build(checkpoint.model, checkpoint.head.name, checkpoint.image_size, ())
-    model = attach(select_outputs(built, checkpoint.head, ("logits",)), checkpoint.preprocess, target.entry, False)
+    used = recipe("static_wi8_ai8_mixed")
+    model = select_outputs(built, checkpoint.head, ("logits",))
+    model = attach(model, checkpoint.preprocess, target.entry, target.has_halves(used))
     found = read_calibration(Path(images), checkpoint.preprocess, 128)
     entered = lambda image: checkpoint.preprocess.as_example(image, target.entry)  # noqa: E731
     samples = Samples(found.images, model.spec.inputs[0].name, entered, {}, lambda number: None)
@@ -33,7 +35,7 @@ def main(name: str, source: str, images: str, out: str, parts: str) -> None:
     left = {name for name in parts.split(",") if name}
     partitions: dict[str, Any] = {}
     with tempfile.TemporaryDirectory() as folder:
-        request = Request(recipe("static_wi8_ai8_mixed"), backend, None, CARD)
+        request = Request(used, backend, None, CARD)
         calibrated = target.calibrate(model, request, samples, Path(folder))
         mixed = {part for part in calibrated.static if not part.among(left)}
         if missing := {name for name in left if not any(part.among([name]) for part in calibrated.static)}:

@@ -16,7 +16,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from tests.benchmarks import export_time, int8, kernels, latency, memory, parity, sizes, startup
+from tests.benchmarks import accuracy, export_time, int8, kernels, latency, memory, parity, sizes, startup
 from tests.benchmarks.machine import machine
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.stock import CLASSIFIER
@@ -29,12 +29,14 @@ LATENCY_OF = {
     "latency-vit_msn": "facebook/vit-msn-small",
 }
 SECTIONS: dict[str, Callable[[Workshop, int], Section]] = {
+    "accuracy": lambda shop, _: accuracy.measure(shop),
     "export": lambda shop, _: export_time.measure(shop),
     **{section: partial(latency.measure, model) for section, model in LATENCY_OF.items()},
     **{section.replace("latency", "kernels"): partial(kernels.measure, model) for section, model in LATENCY_OF.items()},
     **{section.replace("latency", "int8"): partial(int8.measure, model) for section, model in LATENCY_OF.items()},
     "memory": lambda shop, _: memory.measure(shop),
     "parity": lambda shop, _: parity.measure(shop),
+    "pixels": lambda shop, _: accuracy.measure_pixels(shop),
     "sizes": lambda shop, _: sizes.measure(shop),
     "startup": lambda _, __: startup.measure(),
 }
