@@ -57,14 +57,14 @@ def measure(shop: Workshop) -> Section:
         want = _oracle(source, list(views))
         for target, recipes in RECIPES.items():
             asked = ("--target", target, "--recipe", ",".join(recipes), "--calibration", str(images))
-            for folder in shop.export(f"accuracy-{family}-{target}", source, *asked):
-                rows.append({"family": family, **_row(folder, list(views), np.array(labels), want)})
+            folders = shop.export(f"accuracy-{family}-{target}", source, *asked)
+            rows += [{"family": family, **_row(folder, list(views), np.array(labels), want)} for folder in folders]
         rows += _layers(shop, family, source, images, want)
     notes = [
-        f"The shipped digit checkpoints, {VIEWS} views of digits that they never saw, {CALIBRATION} views of trained ones "
-        "to calibrate on. Points: the accuracy that is lost, of 100. Bounds: dB at least, points at most; of the mixed "
-        f"recipe also {LEAST_INT8:.0%} of the layers' multiply-accumulates in int8. 'layers alone' are the convolutions "
-        "and linear layers, the same parts on every target: the runtimes must be within "
+        f"The shipped digit checkpoints, {VIEWS} views of digits that they never saw, calibrated on {CALIBRATION} "
+        "views of trained ones. Points: the accuracy that is lost, of 100. Bounds: dB at least, points at most; of the "
+        f"mixed recipe also {LEAST_INT8:.0%} of the layers' multiply-accumulates in int8. 'layers alone' are "
+        "convolutions and linear layers in int8, the same parts on every target: the runtimes must be within "
         f"{APART_DB:.0f} dB of each other. Core ML files run in the kit's interpreter where there is no Mac.",
     ]
     return Section("accuracy", "Quantized files of the trained checkpoints on unseen digits", rows, notes)

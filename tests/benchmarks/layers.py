@@ -1,6 +1,7 @@
-"""Unseen digits through a file whose layers alone are int8: `python -m tests.benchmarks.layers TARGET MODEL IMAGES OUT N`.
+"""Unseen digits through a file whose layers alone are int8.
 
-The same parts on every target, so that the runtimes can be compared. Writes the logits (N, classes) to OUT, with numpy.
+`python -m tests.benchmarks.layers TARGET CHECKPOINT IMAGES OUT N`: the same parts on every target, so that the runtimes
+can be compared. Writes the logits (N, classes) to OUT, with numpy.
 """
 
 import sys
@@ -12,7 +13,7 @@ import numpy as np
 from mobile_kit.calibration import Samples, read_calibration
 from mobile_kit.checkpoints import load
 from mobile_kit.outputs import select_outputs
-from mobile_kit.parts import LAYERS
+from mobile_kit.parts import LAYERS, OTHER
 from mobile_kit.preprocess import attach
 from mobile_kit.quantization import recipe
 from mobile_kit.target import ModelCard, Request, find_target
@@ -20,6 +21,8 @@ from sample_apps.checkpoints.digits import held_out_views
 from tests.benchmarks.accuracy import VIEWS_SEED
 
 CARD = ModelCard("benchmark", "", None, None, "", None)
+# What stands in front of the first layer with them, so that bytes come in.
+TAKEN = (*LAYERS, OTHER)
 
 
 def main(name: str, source: str, images: str, out: str, count: str) -> None:
@@ -36,7 +39,7 @@ def main(name: str, source: str, images: str, out: str, count: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, target.model_file)
         calibrated = target.calibrate(model, request, samples, Path(folder))
-        lowered = calibrated.write({part for part in calibrated.static if part.kind in LAYERS}, path)
+        lowered = calibrated.write({part for part in calibrated.static if part.kind in TAKEN}, path)
         runtime = target.load(path, lowered.inputs, lowered.outputs)
         entering = (
             preprocess.entering(preprocess.geometry(v), True) for v, _ in held_out_views(int(count), VIEWS_SEED)

@@ -10,10 +10,12 @@ import pytest
 
 from mobile_kit import quantization
 from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.errors import UnsupportedError
 from mobile_kit.families.mobilevitv2 import build
 from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.target import Request, find_target
+from mobile_kit.target import Request, check_request, find_target
 from sample_apps.checkpoints.digits import LABELS
+from targets.coreml import TARGET
 from targets.coreml.mil import Program, read_program
 from tests.exports import Export
 from tests.graphs import shattering
@@ -134,6 +136,14 @@ def test_fp16_computes_in_float16(digits: Export) -> None:
     assert dtypes["fp32"].keys() == {"float32"}
     assert dtypes["fp16"].keys() == {"float16"}
     assert digits.records["coreml-fp16"]["bytes"] < 0.6 * digits.records["coreml-fp32"]["bytes"]
+
+
+def test_integers_between_operations_are_refused_where_the_system_has_none() -> None:
+    for name, served in {"static_wi8_ai8": False, "static_wi8_ai8_mixed": False, "weight_only_wi8_afp32": True}.items():
+        assert (TARGET.refusal(quantization.RECIPES[name], None, "iOS16") is None) == served
+        assert TARGET.refusal(quantization.RECIPES[name], None, "iOS17") is None
+    with pytest.raises(UnsupportedError, match=r"'static_wi8_ai8' for target 'coreml' for iOS16: .* from iOS 17 on"):
+        check_request(TARGET, quantization.RECIPES["static_wi8_ai8"], None, "iOS16")
 
 
 @pytest.mark.parametrize("system", ["iOS16", "iOS18"])
