@@ -48,8 +48,8 @@ def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibra
     """Read up to `most` images of a folder and those below it, evenly chosen in the order of their paths.
 
     Where one can't be read, another takes its place.
-    Raises: ImageError where the folder has fewer than 8 that can be read, where all are the same, or where they are of
-        another kind than the processor takes.
+    Raises: ImageError where the folder has fewer than 8 that can be read, where all are the same, or where some have
+        colours that the model can't read.
     """
     fitted: list[NDArray[np.uint8]] = []
     unreadable: list[str] = []
@@ -59,10 +59,10 @@ def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibra
         if len(fitted) == most:
             break
         try:
-            photo = read_image(path)
-            colored += [path.relative_to(folder).as_posix()] if _colored(photo) else []
+            photo = whole = read_image(path)
             photo = photo if preprocess.channels == 3 else read_image(path, preprocess.channels)
             fitted.append(preprocess.geometry(photo))
+            colored += [path.relative_to(folder).as_posix()] if _colored(whole) else []
         except ImageError:
             unreadable.append(path.relative_to(folder).as_posix())
             continue

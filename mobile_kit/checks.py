@@ -197,11 +197,11 @@ def essential(manifest: Manifest) -> list[str]:
 
 
 def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> dict[str, float]:
-    """Return how far each output moves with red and blue swapped; nothing for gray images."""
-    if manifest.preprocess.channels != 3:
-        return {}
+    """Return how far each output moves with red and blue swapped; nothing where that is the same image, a gray one."""
     spec = manifest.inputs[0]
     swapped = np.ascontiguousarray(np.flip(golden.inputs[spec.name], axis=3 if spec.layout == "NHWC" else 1))
+    if np.array_equal(swapped, golden.inputs[spec.name]):
+        return {}
     return moved(manifest, first, runtime.run({**golden.inputs, spec.name: swapped}))
 
 

@@ -4,6 +4,7 @@ What was measured is kept in the artifact, image by image, so that a stopped eva
 """
 
 import json
+import time
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -31,7 +32,7 @@ KEPT, SCORES = "evaluation.jsonl", "evaluation.json"
 IGNORED = 255
 TOP = (1, 5)
 RANKED = ("logits", "probabilities")
-SHOW_EVERY = 100
+SHOW_EVERY_S = 2.0
 
 Record = dict[str, Any]
 Array = NDArray[Any]
@@ -79,6 +80,7 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     oracle = load_oracle(manifests[0], options.checkpoint, options.allow_pickle)
     _check_oracle(oracle, manifests)
     journals = [_Journal(manifest) for manifest in manifests]
+    shown = -SHOW_EVERY_S
     for number, (key, example) in enumerate(zip(keys, examples, strict=True), start=1):
         missing = [pair for pair in zip(predictors, journals, strict=True) if key not in pair[1].records]
         if missing:
@@ -88,7 +90,8 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
             for predictor, journal in missing:
                 pair = (predictor.outputs(photo), own)
                 journal.add(key, [_judged(outputs, truth, predictor.manifest) for outputs in pair])
-        if number % SHOW_EVERY == 0 or number == len(examples):
+        if time.monotonic() - shown >= SHOW_EVERY_S or number == len(examples):
+            shown = time.monotonic()
             progress.stage("evaluation", f"image {number} of {len(examples)}", done=number == len(examples))
     found = []
     for predictor, journal in zip(predictors, journals, strict=True):
@@ -161,6 +164,11 @@ def _check_common(manifests: list[Manifest]) -> None:
         head = each.data["model"]["head"]
         if not (head == "segmentation" or (head == "classification" and _ranked(each) is not None)):
             raise UnsupportedError(f"artifact {each.folder}: its {head} head gives no classes. Use verify --images.")
+        count = each.data["model"]["num_labels"]
+        if head == "segmentation" and count > IGNORED:
+            raise UnsupportedError(
+                f"artifact {each.folder}: has {count} classes, and a mask has room for {IGNORED}. Use verify --images."
+            )
     for other in manifests[1:]:
         same = [out.name for out in other.outputs] == [out.name for out in first.outputs]
         if other.data["model"] != first.data["model"] or other.preprocess != first.preprocess or not same:

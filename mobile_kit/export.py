@@ -89,6 +89,8 @@ def _check_oracle(oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) 
     """Refuse a checkpoint that nothing could be proven against. Its family has taken the image size by now."""
     progress.stage("checkpoint", "looking at two photos")
     oracle.check_preprocess(photo)
+    # A gray photo says nothing of the order of colours.
+    oracle.check_preprocess(scene(1)[:, :, : oracle.checkpoint.preprocess.channels])
     oracle.check_sight(photo)
     progress.stage("checkpoint", "loaded", done=True)
 

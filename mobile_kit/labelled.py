@@ -70,16 +70,17 @@ def _folders(folder: Path) -> list[tuple[Path, str]]:
 def _rows(path: Path) -> list[tuple[Path, str]]:
     try:
         with path.open(encoding="utf-8-sig", newline="") as stream:
-            rows = list(csv.DictReader(stream))
+            reader = csv.DictReader(stream)
+            rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
         raise ImageError(f"labels {path}: can't be read ({exc}). Give a CSV with the columns image and label.") from exc
-    if not rows or not {"image", "label"} <= rows[0].keys():
+    if not rows or not {"image", "label"} <= rows[0][1].keys():
         raise ImageError(f"labels {path}: has no columns image and label. Give a CSV with both.")
     # A row that is too short has null in the columns behind it.
-    short = [str(number) for number, row in enumerate(rows, start=2) if not (row["image"] and row["label"])]
+    short = [str(line) for line, row in rows if not (row["image"] and row["label"])]
     if short:
-        raise ImageError(f"labels {path}: rows {_some(short)} lack an image or a label. Fill them in.")
-    pairs = [(path.parent / row["image"], row["label"].strip()) for row in rows]
+        raise ImageError(f"labels {path}: lines {_some(short)} lack an image or a label. Fill them in.")
+    pairs = [(path.parent / row["image"], row["label"].strip()) for _, row in rows]
     missing = [str(image) for image, _ in pairs if not image.is_file()]
     if missing:
         raise ImageError(f"labels {path}: {len(missing)} images are missing: {_some(missing)}. Check the paths.")

@@ -63,7 +63,9 @@ class MixedModel:
         mixed = find_mixed(self._measured, self._work, wanted)
         left = [part.part for part in mixed.float_parts]
         lowered = self._calibrated.write(self._measured.int8(left), path)
-        others = tuple(part for part in lowered.float_parts if part.part not in left)
+        # What the search left of a kind has a name of its own.
+        searched = {part.kind for part in self._calibrated.static if part.among(left)}
+        others = tuple(part for part in lowered.float_parts if part.part not in searched)
         scheme = f"{lowered.recipe.scheme}; {mixed.int8_macs:.1%} of the layers' multiply-accumulates in int8"
         return replace(
             lowered, recipe=replace(lowered.recipe, scheme=scheme), float_parts=(*others, *mixed.float_parts)

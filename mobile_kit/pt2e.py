@@ -19,6 +19,7 @@ from mobile_kit.spec import CommonModel
 from mobile_kit.target import FloatPart, Lowered
 
 __all__ = [
+    "ANNOTATION",
     "CalibratedGraph",
     "PartQuantizer",
     "annotate",

@@ -51,7 +51,7 @@ class Row:
 
 
 def report(folder: Path) -> tuple[list[Row], list[Path]]:
-    """Read all artifacts below a folder and write report.json, report.md and a plot a model beside them.
+    """Read all artifacts below a folder and write report.json, report.md and a plot of each model with decibels there.
 
     Returns: the rows, and the files. Raises: ArtifactError where there is no artifact, or one can't be read.
     """

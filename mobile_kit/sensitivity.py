@@ -35,7 +35,7 @@ class Sensitivity:
     plot: Path
 
     def to_json(self) -> dict[str, Any]:
-        """Return the result as JSON values; decibels are null where nothing is lost."""
+        """Return the result as JSON values; decibels are null where nothing is lost, and of class maps."""
         costs = [{**asdict(cost), "kept": cost.kept and cost.kept.to_json()} for cost in self.costs]
         record = {"target": self.target, "costs": costs, "everything": self.everything.to_json()}
         return {**record, "table": str(self.table), "plot": str(self.plot)}
@@ -47,7 +47,7 @@ def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensit
     What is measured is kept: stopped, it goes on where it was, and an export with a mixed recipe reads it too.
     Returns: what was found, and a line for each target that failed. Raises: MobileKitError of the kind that fits.
     """
-    choices = plan(replace(options, recipes=(RECIPE,), targets=options.targets or _serving(options.backend)))
+    choices = plan(replace(options, recipes=(RECIPE,), targets=options.targets or _serving(options)))
     with staging_folder(options.out) as staging:
         prepared = prepare(options, choices, staging, progress, measures_only=True)
         # Of a checkpoint that doesn't see its input, no figure would mean anything.
@@ -68,7 +68,7 @@ def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensit
     return found, tuple(failures.values())
 
 
-def _serving(backend: str | None) -> tuple[str, ...]:
+def _serving(options: ExportOptions) -> tuple[str, ...]:
     """Return the installed targets that serve a mixed recipe."""
-    mixed = recipe(RECIPE)
-    return tuple(name for name in installed_targets() if refusal(find_target(name), mixed, backend) is None)
+    asked = (recipe(RECIPE), options.backend, options.deployment_target)
+    return tuple(name for name in installed_targets() if refusal(find_target(name), *asked) is None)

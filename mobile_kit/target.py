@@ -90,9 +90,9 @@ class Fallback:
 
 @dataclass(frozen=True)
 class FloatPart:
-    """A part that a quantized file computes in float; the decibels that its quantization would cost, null if unknown.
+    """A part of which a quantized file computes all or some in float, and the decibels that its return to int8 costs.
 
-    part: a name as `parts.Part` has them.
+    part: a name as `parts.Part` has them. cost_db: null where no search decided it, or where outputs have no decibels.
     """
 
     part: str

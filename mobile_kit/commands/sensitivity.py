@@ -46,5 +46,5 @@ def _row(cost: "PartCost") -> tuple[str, ...]:
     if cost.kept is None:
         return (*own, "always float", "")
     agreement = "" if cost.kept.agreement is None else f"{cost.kept.agreement:.1%}"
-    decibels = f"{cost.kept.sqnr_db:.1f} dB" if math.isfinite(cost.kept.sqnr_db) else ""
+    decibels = f"{cost.kept.sqnr_db:.1f} dB" if math.isfinite(cost.kept.sqnr_db) else "no noise"
     return (*own, decibels, agreement)

@@ -10,6 +10,7 @@ from torch import Tensor, nn
 from mobile_kit.layers import replace
 from mobile_kit.parts import Part, parts_of
 from mobile_kit.pt2e import (
+    ANNOTATION,
     CalibratedGraph,
     annotate,
     computes,
@@ -78,11 +79,13 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_eac
                     annotate(node, {node.args[0]: int8_activations()}, int8_activations())
                 if node.target is aten.upsample_bilinear2d.vec:
                     # ExecuTorch 1.4 mixes up the axes of a map that becomes integers and floats again before it.
-                    node.args[0].meta.pop("quantization_annotation", None)
+                    node.args[0].meta.pop(ANNOTATION, None)
+            # Of concatenations, the quantizer takes all, whatever is wanted.
+            joining = {n: n.meta.pop(ANNOTATION) for n in nodes if n.target is aten.cat.default and is_annotated(n)}
             self.taken = frozenset(part_of(node, parts) for node in nodes if is_annotated(node))
             self.left = frozenset(part_of(node, parts) for node in nodes if computes(node) and not is_annotated(node))
             propagate_annotation(model)
-            while sum(_shared(node) for node in nodes if node.target is aten.slice.Tensor):
+            while any([*map(_shared, nodes), *(_joined(node, joining) for node in [*joining])]):
                 propagate_annotation(model)
             return model
 
@@ -98,11 +101,30 @@ def _shared(node: Any) -> bool:
     """Let a slice share the scale of what it is a slice of, as XNNPACK wants it; tell whether that is new."""
     from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
 
+    if node.target is not torch.ops.aten.slice.Tensor or is_annotated(node):
+        return False
     whole = node.args[0]
-    if is_annotated(node) or not is_annotated(whole) or whole.meta["quantization_annotation"].output_qspec is None:
+    if not _gives_int8(whole):
         return False
     annotate(node, {whole: SharedQuantizationSpec(whole)}, SharedQuantizationSpec(whole))
     return True
+
+
+def _joined(node: Any, annotations: dict[Any, Any]) -> bool:
+    """Let a concatenation join integers where all that it joins are, or all that read it want them; tell if it does.
+
+    annotations: of those that don't yet, by node.
+    """
+    sources = [source for source in node.args[0] if source.op == "call_function"]
+    comes = bool(sources) and all(map(_gives_int8, sources))
+    goes = all(is_annotated(reader) and node in reader.meta[ANNOTATION].input_qspec_map for reader in node.users)
+    if comes or goes:
+        node.meta[ANNOTATION] = annotations.pop(node)
+    return comes or goes
+
+
+def _gives_int8(node: Any) -> bool:
+    return is_annotated(node) and node.meta[ANNOTATION].output_qspec is not None
 
 
 def _config(at_each_run: bool) -> Any:

@@ -13,7 +13,7 @@ import numpy as np
 from mobile_kit.calibration import Samples, read_calibration
 from mobile_kit.checkpoints import load
 from mobile_kit.outputs import select_outputs
-from mobile_kit.parts import LAYERS, OTHER
+from mobile_kit.parts import LAYERS, OTHER, Part
 from mobile_kit.preprocess import attach
 from mobile_kit.quantization import recipe
 from mobile_kit.target import ModelCard, Request, find_target
@@ -21,8 +21,11 @@ from sample_apps.checkpoints.digits import held_out_views
 from tests.benchmarks.accuracy import VIEWS_SEED
 
 CARD = ModelCard("benchmark", "", None, None, "", None)
-# What stands in front of the first layer with them, so that bytes come in.
-TAKEN = (*LAYERS, OTHER)
+
+
+def _taken(part: Part) -> bool:
+    """Whether a part is a layer, or may stand in front of the first one, so that bytes come in."""
+    return part.kind in LAYERS or (part.kind == OTHER and not part.block)
 
 
 def main(name: str, source: str, images: str, out: str, count: str) -> None:
@@ -39,7 +42,7 @@ def main(name: str, source: str, images: str, out: str, count: str) -> None:
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder, target.model_file)
         calibrated = target.calibrate(model, request, samples, Path(folder))
-        lowered = calibrated.write({part for part in calibrated.static if part.kind in TAKEN}, path)
+        lowered = calibrated.write({part for part in calibrated.static if _taken(part)}, path)
         runtime = target.load(path, lowered.inputs, lowered.outputs)
         entering = (
             preprocess.entering(preprocess.geometry(v), True) for v, _ in held_out_views(int(count), VIEWS_SEED)

@@ -8,6 +8,7 @@ from PIL import Image
 
 from mobile_kit.calibration import LEAST_IMAGES, Samples, read_calibration
 from mobile_kit.errors import ImageError
+from mobile_kit.images import read_image
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.scenes import scene
 
@@ -91,6 +92,22 @@ def test_a_large_photo_is_kept_small(folder: Path) -> None:
     assert found.photo.shape == (480, 640, 3)
     # What is calibrated on is the photo itself.
     assert np.array_equal(found.images[0], PREPROCESS.geometry(scene(3, 1500, 2000)))
+
+
+def test_an_image_that_is_not_used_has_no_colours(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    for number, path in enumerate(paths(folder)[1:], start=1):
+        Image.fromarray(photo(100 + number)).convert("L").save(path)
+    geometry = Preprocess.geometry
+
+    def failing(self: Preprocess, image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+        if np.array_equal(image, whole):
+            raise ImageError("too small")
+        return geometry(self, image)
+
+    whole = read_image(paths(folder)[0], 1)
+    monkeypatch.setattr(Preprocess, "geometry", failing)
+    found = read_calibration(folder, GRAY, 128)
+    assert (len(found.images), len(found.unreadable)) == (19, 1)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:

@@ -94,6 +94,19 @@ def test_only_what_is_new_is_measured(artifact: Path, views: Path, monkeypatch: 
     assert sorted(measured) == sorted([changed, place])
 
 
+def test_a_label_that_changed_is_measured_again(artifact: Path, views: Path, tmp_path: Path) -> None:
+    paths = sorted(views.rglob("*.png"))
+    table = tmp_path / "labels.csv"
+    rows = [f"{path.relative_to(tmp_path)},{path.parent.name}" for path in paths]
+    table.write_text("\n".join(["image,label", *rows]))
+    options = EvaluateOptions((artifact,), table, str(DIGITS))
+    whole = evaluate(options, Progress(quiet=True))[0].value
+    right = paths[0].parent.name
+    wrong = next(label for label in LABELS if label != right)
+    table.write_text("\n".join(["image,label", rows[0].replace(f",{right}", f",{wrong}"), *rows[1:]]))
+    assert evaluate(options, Progress(quiet=True))[0].value == pytest.approx(whole - 1 / VIEWS)
+
+
 def test_another_checkpoint_is_refused(artifact: Path, views: Path, tmp_path: Path, command: Command) -> None:
     other = Path(shutil.copytree(DIGITS, tmp_path / DIGITS.name))
     tensors = load_file(other / "model.safetensors")

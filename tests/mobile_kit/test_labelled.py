@@ -49,8 +49,8 @@ def test_labels_of_other_classes_are_named(tmp_path: Path) -> None:
         (b"", "has no columns image and label"),
         (b"\xff\xfe\x00", "can't be read"),
         (b"image,label\nnowhere.png,cat\n", "1 images are missing: '.*nowhere.png'"),
-        (b"image,label\nx.png,cat\ny.png\n,dog\n", "rows '3', '4' lack an image or a label"),
-        (b"label,image\ncat\n", "rows '2' lack an image or a label"),
+        (b"image,label\nx.png,cat\ny.png\n,dog\n", "lines '3', '4' lack an image or a label"),
+        (b"label,image\n\ncat\n", "lines '3' lack an image or a label"),
     ],
 )
 def test_a_table_that_is_none_is_refused(content: bytes, expected: str, tmp_path: Path) -> None:

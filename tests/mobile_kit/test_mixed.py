@@ -8,6 +8,7 @@ import pytest
 from PIL import Image
 
 from mobile_kit.checks import Check
+from mobile_kit.errors import UnsupportedError
 from mobile_kit.export import export
 from mobile_kit.mixed import stricter, wanted_of
 from mobile_kit.prepare import ExportOptions
@@ -55,6 +56,22 @@ def test_class_maps_are_asked_for_their_pixels() -> None:
     alone = replace(spec, outputs=(mask,))
     assert wanted_of(alone, Wanted(25.0)) == Wanted(None, 0.98)
     assert wanted_of(alone, Wanted(None, 0.9)) == Wanted(None, 0.9)
+
+
+@pytest.mark.usefixtures("paper_targets")
+@pytest.mark.parametrize(
+    ("head", "outputs", "asked", "reason"),
+    [
+        ("segmentation", ("mask",), {"min_sqnr": 20.0}, "--min-sqnr 20.0: class maps have no decibels"),
+        ("base", (), {"min_agreement": 0.9}, "--min-agreement 0.9: head 'base' decides between no classes"),
+    ],
+)
+def test_what_outputs_don_t_have_can_t_be_asked_of_them(
+    head: str, outputs: tuple[str, ...], asked: dict[str, float], reason: str, small_folders: dict[str, Path], out: Path
+) -> None:
+    with pytest.raises(UnsupportedError, match=reason):
+        export(ExportOptions(str(small_folders[head]), out, ("paper",), outputs=outputs, **asked))  # type: ignore[arg-type]
+    assert not list(out.rglob("manifest.json"))
 
 
 @pytest.mark.usefixtures("paper_targets")

@@ -108,6 +108,21 @@ def test_a_report_has_what_was_measured_and_leaves_out_what_was_not(
     assert "| +0.00 (" in table[4]
 
 
+def test_a_model_whose_files_all_failed_has_no_plot(artifact: Path, command: Command) -> None:
+    verified = json.loads((artifact / "verify.json").read_text())
+    (artifact / "verify.json").write_text(json.dumps({**verified, "status": "failed"}))
+    answer = command("report", artifact.parents[1])
+    assert answer.code == 0, answer.err
+    assert {path.name for path in artifact.parents[1].glob("report*")} == {"report.json", "report.md"}
+
+
+def test_a_package_s_own_manifest_is_none_of_ours(artifact: Path) -> None:
+    inner = artifact / "model.mlpackage" / "manifest.json"
+    inner.parent.mkdir()
+    inner.write_text("{}")
+    assert len(report(artifact.parents[1])[0]) == 1
+
+
 def test_a_folder_without_artifacts_is_refused(tmp_path: Path, command: Command) -> None:
     answer = command("report", tmp_path)
     assert (answer.code, answer.out) == (1, "")
