@@ -125,19 +125,19 @@ class Hanging(PaperTarget):
         time.sleep(600)
 
 
-class Boasting(PaperTarget):
+class Promising(PaperTarget):
     """Files whose activations make 2 dB more noise than it says that they will."""
 
-    name = "boasting"
+    name = "promising"
     recipes = ("fp32", "static_wi8_ai8_mixed")
 
     def calibrate(
         self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
-    ) -> "Boast":
-        return Boast(model, request)
+    ) -> "Promise":
+        return Promise(model, request)
 
 
-class Boast:
+class Promise:
     SAID_DB, REAL_DB, REST_DB = 26.0, 24.0, 60.0
 
     def __init__(self, model: CommonModel, request: Request) -> None:
@@ -190,5 +190,5 @@ paper, raising, dying, refusing = PaperTarget(), Raising(), Dying(), Refusing()
 # Two of them make four jobs with both recipes: more than most machines run at a time.
 hanging, hanging_too = Hanging("hanging"), Hanging("hanging_too")
 missing = Missing()
-narrow, boasting = Narrow(), Boasting()
-TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, narrow, boasting)
+narrow, promising = Narrow(), Promising()
+TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, narrow, promising)

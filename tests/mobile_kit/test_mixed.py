@@ -79,7 +79,7 @@ def test_a_file_that_keeps_less_than_was_promised_is_made_again(tmp_path: Path) 
     for number, (image, _) in enumerate(training_views(8, 5)):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     asked = ExportOptions(
-        str(DIGITS), tmp_path / "out", ("boasting",), ("fp32", "int8"), calibration=tmp_path, min_sqnr=25.0
+        str(DIGITS), tmp_path / "out", ("promising",), ("fp32", "int8"), calibration=tmp_path, min_sqnr=25.0
     )
     exported, mixed = export(asked).artifacts
     assert (exported.status, mixed.status) == ("passed", "passed")
@@ -88,7 +88,7 @@ def test_a_file_that_keeps_less_than_was_promised_is_made_again(tmp_path: Path) 
     # What the search saw of the activations, against what is left without them.
     assert left["cost_db"] == pytest.approx(60 - 26, abs=0.5)
     # All in int8 was promised to do: only a file that doesn't has a second search look further.
-    (stored,) = (tmp_path / "out/sensitivity/mobilevitv2-digits-boasting").iterdir()
+    (stored,) = (tmp_path / "out/sensitivity/mobilevitv2-digits-promising").iterdir()
     kept = json.loads(stored.read_text())["kept"]
     assert kept["everything"]["sqnr_db"] == pytest.approx(26, abs=0.1)
     assert kept["without activations"]["sqnr_db"] == pytest.approx(60, abs=0.1)
