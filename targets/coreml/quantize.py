@@ -81,11 +81,17 @@ def quantize_weights(program: Any, bits: int, deployment: str) -> str:
     from coremltools.optimize import coreml as optimize
 
     config: Any
+    whole = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=LEAST_VALUES)
+    by_name: dict[str, Any] = {}
     if bits == 4 and deployment < "iOS18":
         name, scheme = "palettize_weights", "a palette of 16 values a tensor, by k-means"
         config = optimize.OpPalettizerConfig(mode="kmeans", nbits=4, weight_threshold=LEAST_VALUES)
     elif bits == 4:
-        name, scheme = "linear_quantize_weights", f"int4 weights a block of {BLOCK} input channels, symmetric"
+        odd = [op for op in _layers(program) if op.weight.shape[1] % BLOCK]
+        by_name = {op.name: whole for op in odd}
+        part = _values(odd) / _values(_layers(program))
+        name = "linear_quantize_weights"
+        scheme = f"int4 weights a block of {BLOCK} input channels, {part:.1%} that don't divide so in int8; symmetric"
         config = optimize.OpLinearQuantizerConfig(
             mode="linear_symmetric",
             dtype="int4",
@@ -95,16 +101,19 @@ def quantize_weights(program: Any, bits: int, deployment: str) -> str:
         )
     else:
         name, scheme = "linear_quantize_weights", "int8 weights a channel, symmetric"
-        config = optimize.OpLinearQuantizerConfig(mode="linear_symmetric", weight_threshold=LEAST_VALUES)
+        config = whole
     weights = PASS_REGISTRY[f"compression::{name}"]
-    weights.set_options([PassOption("config", optimize.OptimizationConfig(global_config=config))])
+    weights.set_options([PassOption("config", optimize.OptimizationConfig(config, None, by_name))])
     weights(program)
-    left = _float_weights(program)
+    left = _values([op for op in _layers(program) if op.weight.op.op_type == "const"]) / _values(_layers(program))
     return f"{scheme}; {left:.1%} of the layers' weights in float" if left else scheme
 
 
-def _float_weights(program: Any) -> float:
-    """Return which part of the values of all convolutions' and linear layers' weights a program has as they were."""
-    layers = [op for op in program.functions["main"].operations if op.op_type in {"conv", "linear"}]
-    sizes = [(math.prod(op.weight.shape), op.weight.op.op_type == "const") for op in layers]
-    return sum(size for size, const in sizes if const) / sum(size for size, _ in sizes)
+def _layers(program: Any) -> list[Any]:
+    """Return a program's convolutions and linear layers."""
+    return [op for op in program.functions["main"].operations if op.op_type in {"conv", "linear"}]
+
+
+def _values(layers: list[Any]) -> int:
+    """Return how many values the weights of layers have."""
+    return sum(math.prod(op.weight.shape) for op in layers)

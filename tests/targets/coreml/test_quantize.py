@@ -10,17 +10,13 @@ from mobile_kit.manifest import read_manifest
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS, export
 
-# In decibels of the logits over the images here, and percent of the layers' weights that stay in float. Measured over
-# 1,077 unseen views: 26.9 (blocks), 22.1 (a palette); 39.7 % stay with blocks.
-KEPT = {
-    "iOS18": ("int4 weights a block of 16 input channels", 24.0, 40.0),
-    "iOS17": ("a palette of 16 values", 19.0, 25.0),
-}
+# In decibels of the logits over the images here. Measured over 1,077 unseen views: 26.9 (blocks), 22.1 (a palette).
+KEPT = {"iOS18": ("int4 weights a block of 16 input channels", 24.0), "iOS17": ("a palette of 16 values", 19.0)}
 
 
 @pytest.mark.parametrize("system", ["iOS18", pytest.param("iOS17", marks=pytest.mark.slow)])
 def test_four_bits_say_how_they_are_held_and_what_stays(system: str, tmp_path: Path) -> None:
-    scheme, decibels, percent = KEPT[system]
+    scheme, decibels = KEPT[system]
     for number, (image, _) in enumerate(training_views(16, 5)):
         Image.fromarray(image).save(tmp_path / f"{number}.png")
     asked = ("--target", "coreml", "--recipe", "weight_only_wi4_afp32", "--deployment-target", system)
@@ -32,6 +28,7 @@ def test_four_bits_say_how_they_are_held_and_what_stays(system: str, tmp_path: P
     assert recipe["weight_bits"] == 4
     assert recipe["scheme"].startswith(scheme)
     found = re.search(r"; ([\d.]+)% of the layers' weights in float", recipe["scheme"])
-    assert found is not None  # small ones, and with blocks the depthwise convolutions and odd widths
-    assert 0 < float(found[1]) < percent
+    assert found is not None  # small ones
+    assert 0 < float(found[1]) < 10
+    # Of so small a network, the graph is no small part: 1.10 (blocks), 0.84 (a palette); int8 weights take 1.35.
     assert manifest.model_bytes < 1.2 * manifest.data["model"]["num_parameters"]
