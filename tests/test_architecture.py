@@ -38,7 +38,8 @@ LAYERS = (
     "randomize target",
     "layers parts preprocess",
     "labelled",
-    "environments images metrics progress quantization samples scenes timing",
+    "comparison results",
+    "environments images latency metrics progress quantization samples scenes timing",
     "spec",
     "errors",
 )

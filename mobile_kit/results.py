@@ -1,0 +1,295 @@
+"""What was measured of a file on a device: one record, wherever it was measured and by whatever tool.
+
+The keys are those of `result.schema.json`, wide enough that each known tool's figures fit in. What a tool doesn't say
+is null, never 0.
+"""
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from functools import cache
+from importlib import resources
+from pathlib import Path
+from types import UnionType
+from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+
+from mobile_kit.errors import ArtifactError
+from mobile_kit.latency import Latency
+
+__all__ = [
+    "SCHEMA_VERSION",
+    "Config",
+    "DeviceInfo",
+    "Load",
+    "Measured",
+    "Memory",
+    "ModelInfo",
+    "Op",
+    "OutputDistance",
+    "Pipeline",
+    "Placement",
+    "Result",
+    "RunInfo",
+    "Thermal",
+    "Validity",
+    "read_results",
+    "schema",
+    "write_results",
+]
+
+SCHEMA_VERSION = 1
+# What measured: a program on the device, the kit's own runner there, an app, or a tool whose figures were read.
+Harness = Literal["binary", "runner", "app", "imported"]
+Measured = Literal["measured", "estimated"]
+
+
+@dataclass(frozen=True)
+class RunInfo:
+    """One measurement. id: the same for all files that were measured in turns. started_at: ISO 8601, UTC."""
+
+    id: str
+    harness: Harness
+    tool: str
+    tool_version: str | None = None
+    started_at: str | None = None
+    source_file_sha256: str | None = None
+
+
+@dataclass(frozen=True)
+class ModelInfo:
+    """The file. name: of its artifact. sha256: of the model file, of a package that of its files' hashes."""
+
+    name: str
+    family: str | None = None
+    head: str | None = None
+    source: str | None = None
+    target: str | None = None
+    backend: str | None = None
+    recipe: str | None = None
+    sha256: str | None = None
+    size_bytes: int | None = None
+
+
+@dataclass(frozen=True)
+class DeviceInfo:
+    """The machine. emulated: its latencies mean nothing and are compared with none."""
+
+    name: str
+    kind: str
+    emulated: bool | None = None
+    os: str | None = None
+    os_version: str | None = None
+    manufacturer: str | None = None
+    model: str | None = None
+    soc: str | None = None
+    abi: str | None = None
+    cores: int | None = None
+    ram_bytes: int | None = None
+    battery_percent: float | None = None
+    charging: bool | None = None
+    governor: str | None = None
+
+
+@dataclass(frozen=True)
+class Config:
+    """How it was measured. delegate: what computes, such as XNNPACK, GPU or a compute unit. input: golden or random."""
+
+    delegate: str | None = None
+    threads: int | None = None
+    cores: tuple[int, ...] | None = None
+    warmup_runs: int | None = None
+    warmup_s: float | None = None
+    runs: int | None = None
+    min_s: float | None = None
+    max_s: float | None = None
+    cooldown_s: float | None = None
+    input: Literal["golden", "random"] | None = None
+
+
+@dataclass(frozen=True)
+class Thermal:
+    """Degrees Celsius of the hottest zone before and after. throttled: whether the system held its clock back."""
+
+    before_c: float | None = None
+    after_c: float | None = None
+    status_before: str | None = None
+    status_after: str | None = None
+    throttled: bool | None = None
+
+
+@dataclass(frozen=True)
+class Load:
+    """Microseconds from a path to a model that runs: the first of a process, later ones, and compiling alone."""
+
+    cold_us: float | None = None
+    warm_us: tuple[float, ...] = ()
+    compile_us: float | None = None
+
+
+@dataclass(frozen=True)
+class Memory:
+    """Bytes. peak: of the process. init: what loading added; overall: what loading and running added."""
+
+    peak_bytes: int | None = None
+    init_bytes: int | None = None
+    overall_bytes: int | None = None
+    pss_bytes: int | None = None
+    range_bytes: tuple[int, int] | None = None
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Median microseconds of an app's three steps."""
+
+    preprocess_us: float | None = None
+    inference_us: float | None = None
+    postprocess_us: float | None = None
+
+
+@dataclass(frozen=True)
+class Op:
+    """An operation's mean time a call of the model. kind: estimates are a tool's guess, such as Core ML's.
+
+    module: of the common model, where the toolchain keeps it. percent: of all operations.
+    """
+
+    name: str
+    type: str | None = None
+    kind: Measured = "measured"
+    mean_us: float | None = None
+    percent: float | None = None
+    calls: int | None = None
+    memory_bytes: int | None = None
+    unit: str | None = None
+    delegate: str | None = None
+    module: str | None = None
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How many operations run where, and in how many pieces the delegate has the graph."""
+
+    total: int | None = None
+    npu: int | None = None
+    gpu: int | None = None
+    cpu: int | None = None
+    partitions: int | None = None
+
+
+@dataclass(frozen=True)
+class OutputDistance:
+    """How far an output of the device is from the golden one; see `verify.OutputParity`."""
+
+    name: str
+    max_error: float | None = None
+    sqnr_db: float | None = None
+    top1: float | None = None
+    pixel_agreement: float | None = None
+    bound: str | None = None
+    passed: bool | None = None
+
+
+@dataclass(frozen=True)
+class Validity:
+    """Whether the figures can be trusted; null where it can't be told. reasons: why not."""
+
+    enough_runs: bool | None = None
+    long_enough: bool | None = None
+    parity_held: bool | None = None
+    not_throttled: bool | None = None
+    one_delegate: bool | None = None
+    undisturbed: bool | None = None
+    completed: bool | None = None
+    reasons: tuple[str, ...] = ()
+
+    @property
+    def valid(self) -> bool:
+        """Whether no flag says no."""
+        return not self.reasons and all(getattr(self, each.name) is not False for each in fields(self))
+
+
+@dataclass(frozen=True)
+class Result:
+    """One file measured on one device."""
+
+    run: RunInfo
+    model: ModelInfo
+    device: DeviceInfo
+    config: Config = Config()
+    thermal: Thermal = Thermal()
+    latency: Latency = field(default_factory=Latency)
+    load: Load = Load()
+    memory: Memory = Memory()
+    pipeline: Pipeline = Pipeline()
+    ops: tuple[Op, ...] = ()
+    placement: Placement = Placement()
+    parity: tuple[OutputDistance, ...] = ()
+    validity: Validity = Validity()
+    env: Mapping[str, str] = field(default_factory=dict)
+    schema_version: int = SCHEMA_VERSION
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the record as JSON values."""
+        record: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
+        record["validity"]["valid"] = self.validity.valid
+        return record
+
+
+def write_results(results: "list[Result]", path: Path) -> None:
+    """Write results to a file. Raises: ArtifactError where it can't be written."""
+    text = json.dumps([result.to_json() for result in results], indent=1, sort_keys=True, allow_nan=False) + "\n"
+    try:
+        path.write_text(text, encoding="utf-8")
+    except OSError as exc:
+        raise ArtifactError(
+            f"artifact {path.parent}: {path.name} can't be written ({exc.strerror}). Copy the artifact to a folder of "
+            "yours."
+        ) from exc
+
+
+def read_results(path: Path) -> list[Result]:
+    """Read results from a file.
+
+    Raises: ArtifactError naming the place where it isn't what `write_results` writes.
+    """
+    from jsonschema import Draft202012Validator
+
+    try:
+        records = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as exc:
+        raise ArtifactError(f"results {path}: can't be read ({exc}). Profile the artifact again.") from exc
+    for error in Draft202012Validator({"type": "array", "items": schema()}).iter_errors(records):
+        place = "/".join(str(part) for part in error.absolute_path) or "top level"
+        raise ArtifactError(f"results {path}: at {place}: {error.message[:200]}. Profile the artifact again.")
+    for record in records:
+        del record["validity"]["valid"]
+    return [_built(Result, record) for record in records]
+
+
+@cache
+def schema() -> dict[str, Any]:
+    """Return the JSON Schema of a result."""
+    text = resources.files("mobile_kit").joinpath("result.schema.json").read_text(encoding="utf-8")
+    loaded: dict[str, Any] = json.loads(text)
+    return loaded
+
+
+Built = TypeVar("Built")
+
+
+def _built(kind: type[Built], record: Mapping[str, Any]) -> Built:
+    """Make a dataclass of JSON values that have been checked."""
+    hints = get_type_hints(kind)
+    return kind(**{name: _value(hints[name], value) for name, value in record.items()})
+
+
+def _value(hint: Any, value: Any) -> Any:
+    if value is None:
+        return None
+    if get_origin(hint) in {Union, UnionType}:
+        return _value(next(each for each in get_args(hint) if each is not type(None)), value)
+    if is_dataclass(hint):
+        return _built(hint, value)  # type: ignore[arg-type]
+    if get_origin(hint) is tuple:
+        return tuple(_value(get_args(hint)[0], each) for each in value)
+    return value
