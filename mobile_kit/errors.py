@@ -13,6 +13,7 @@ Every message is one line: what was asked, why not, and the way out.
 """
 
 from collections.abc import Iterable
+from pathlib import Path
 
 __all__ = [
     "ArtifactError",
@@ -24,6 +25,7 @@ __all__ = [
     "OracleError",
     "UnsupportedError",
     "unknown",
+    "unwritable",
 ]
 
 
@@ -62,3 +64,9 @@ class OracleError(MobileKitError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnsupportedError:
     """Return the error for a name that isn't in a registry, with those that are."""
     return UnsupportedError(f"{kind} {name!r}: unknown. Known: {', '.join(sorted(known))}.")
+
+
+def unwritable(path: Path, cause: OSError) -> ArtifactError:
+    """Return the error for a file of an artifact that can't be written, such as in a folder of somebody else's."""
+    what, why = f"artifact {path.parent}: {path.name}", cause.strerror
+    return ArtifactError(f"{what} can't be written ({why}). Copy the artifact to a folder of yours.")

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.errors import ArtifactError, CheckpointError, ImageError, UnsupportedError
+from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
 from mobile_kit.golden import read_golden
 from mobile_kit.images import read_image
 from mobile_kit.labelled import Example, read_classes, read_masks
@@ -140,10 +140,7 @@ def _write(path: Path, mode: str, *lines: Any) -> None:
         with path.open(mode, encoding="utf-8") as stream:
             stream.writelines(json.dumps(line) + "\n" for line in lines)
     except OSError as exc:
-        raise ArtifactError(
-            f"artifact {path.parent}: {path.name} can't be written ({exc.strerror}). Copy the artifact to a folder of "
-            "yours."
-        ) from exc
+        raise unwritable(path, exc) from exc
 
 
 def _lines(path: Path) -> list[Record]:

@@ -7,7 +7,7 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from uuid import uuid4
 
-from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.errors import UnsupportedError, unwritable
 from mobile_kit.golden import read_golden
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.progress import Progress
@@ -93,6 +93,4 @@ def _write(folder: Path, result: Profile) -> None:
     try:
         (folder / PROFILE).write_text(json.dumps(asdict(result), sort_keys=True) + "\n", encoding="utf-8")
     except OSError as exc:
-        raise ArtifactError(
-            f"artifact {folder}: {PROFILE} can't be written ({exc.strerror}). Copy the artifact to a folder of yours."
-        ) from exc
+        raise unwritable(folder / PROFILE, exc) from exc

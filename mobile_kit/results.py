@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, unwritable
 from mobile_kit.latency import Latency
 
 __all__ = [
@@ -241,10 +241,7 @@ def write_results(results: "list[Result]", path: Path) -> None:
     try:
         path.write_text(text, encoding="utf-8")
     except OSError as exc:
-        raise ArtifactError(
-            f"artifact {path.parent}: {path.name} can't be written ({exc.strerror}). Copy the artifact to a folder of "
-            "yours."
-        ) from exc
+        raise unwritable(path, exc) from exc
 
 
 def read_results(path: Path) -> list[Result]:

@@ -30,7 +30,7 @@ from mobile_kit.checks import (
     essential,
     not_finite,
 )
-from mobile_kit.errors import ArtifactError, CheckpointError, UnsupportedError
+from mobile_kit.errors import ArtifactError, CheckpointError, UnsupportedError, unwritable
 from mobile_kit.golden import ORACLE_FILE, Answers, Sample, read_answers, read_golden
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
@@ -200,9 +200,7 @@ def write_report(report: VerifyReport, folder: Path, other_runtime: str | None =
     try:
         (folder / name).write_text(text + "\n", encoding="utf-8")
     except OSError as exc:
-        raise ArtifactError(
-            f"artifact {folder}: {name} can't be written ({exc.strerror}). Copy the artifact to a folder of yours."
-        ) from exc
+        raise unwritable(folder / name, exc) from exc
 
 
 def _file_name(text: str) -> str:
