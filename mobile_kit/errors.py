@@ -7,6 +7,7 @@
     ├── MissingToolError     a package that the request needs isn't installed
     ├── LoweringError        a toolchain failed; its own words are in a log file
     ├── ArtifactError        an artifact folder is incomplete, changed or of an unknown schema
+    ├── DeviceError          a device can't be reached, or failed at what it was asked
     └── OracleError          the reference can't prove anything, as it doesn't see its input
 
 Every message is one line: what was asked, why not, and the way out.
@@ -18,6 +19,7 @@ from pathlib import Path
 __all__ = [
     "ArtifactError",
     "CheckpointError",
+    "DeviceError",
     "ImageError",
     "LoweringError",
     "MissingToolError",
@@ -55,6 +57,10 @@ class LoweringError(MobileKitError):
 
 class ArtifactError(MobileKitError):
     """An artifact folder is incomplete, changed or of an unknown schema."""
+
+
+class DeviceError(MobileKitError):
+    """A device can't be reached, or failed at what it was asked."""
 
 
 class OracleError(MobileKitError):

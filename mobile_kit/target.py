@@ -155,7 +155,8 @@ class Target(Protocol):
 
     `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
     `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
-    many its format has room for, null where there is no limit.
+    many its format has room for, null where there is no limit. `engine` is the Python file that runs its files for
+    `devices/runner.py`, null where none can.
     """
 
     name: str
@@ -166,6 +167,7 @@ class Target(Protocol):
     backends: tuple[str, ...]
     recipes: tuple[str, ...]
     most_parameters: int | None
+    engine: Path | None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that a file can be made for, the default first; none where there is no choice."""

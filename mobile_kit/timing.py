@@ -4,7 +4,7 @@ import os
 import random
 import statistics
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,13 +48,16 @@ class Timing:
 
 
 class BusyMeter:
-    """How many cores other processes used since it was made; null where the system doesn't say."""
+    """How many cores other processes used since it was made; null where the system doesn't say.
 
-    def __init__(self) -> None:
+    pids: running processes that are no others.
+    """
+
+    def __init__(self, pids: Collection[int] = ()) -> None:
+        self._pids = pids
         self._start = self._read()
 
-    @staticmethod
-    def _read() -> tuple[float, float, float] | None:
+    def _read(self) -> tuple[float, float, float] | None:
         try:
             fields = Path("/proc/stat").read_text(encoding="ascii").splitlines()[0].split()[1:]
         except OSError:
@@ -63,7 +66,8 @@ class BusyMeter:
         ticks = [int(field) for field in fields[:8]]
         busy = (sum(ticks) - ticks[3] - ticks[4]) / os.sysconf("SC_CLK_TCK")
         own = os.times()
-        return busy, own.user + own.system + own.children_user + own.children_system, time.monotonic()
+        seconds = own.user + own.system + own.children_user + own.children_system
+        return busy, seconds + sum(map(_used_s, self._pids)), time.monotonic()
 
     def cores(self) -> float | None:
         """Return the mean number of cores in use by others."""
@@ -72,6 +76,16 @@ class BusyMeter:
             return None
         busy, own, seconds = (after - before for after, before in zip(now, self._start, strict=True))
         return max(busy - own, 0.0) / max(seconds, 1e-9)
+
+
+def _used_s(pid: int) -> float:
+    """Return the seconds of all cores that a running process has used, 0 where it has ended."""
+    try:
+        # The name between brackets may hold anything (man 5 proc_pid_stat).
+        used = Path(f"/proc/{pid}/stat").read_text(encoding="ascii", errors="replace").rpartition(")")[2].split()
+    except OSError:
+        return 0.0
+    return (int(used[11]) + int(used[12])) / os.sysconf("SC_CLK_TCK")
 
 
 def interleave(engines: Mapping[str, Callable[[], object]], plan: Plan) -> Timing:

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -46,6 +46,7 @@ __all__ = [
     "check_checkpoint",
     "failure",
     "load_oracle",
+    "parity",
     "verify",
     "write_report",
 ]
@@ -179,18 +180,25 @@ def _compared(
     report = replace(report, images=len(samples), checks=(*report.checks, check_finite(infinite)))
     if report.checks[-1].status == "failed":
         return report
-    parity = []
+    return replace(
+        report,
+        checks=(*report.checks, check_sight(manifest, runtime, samples[0], first)),
+        outputs=parity(manifest, answers, samples, results),
+        canary=canary(manifest, runtime, samples[0], first),
+    )
+
+
+def parity(
+    manifest: Manifest, answers: Answers, samples: Sequence[Sample], results: Sequence[Mapping[str, Array]]
+) -> tuple[OutputParity, ...]:
+    """Return the distance of each output from the oracle's over samples, of what a file computed for each."""
+    found = []
     for spec in manifest.outputs:
         judged = [(r, s) for r, s in zip(results, samples, strict=True) if spec.name in s.reference]
         got = np.concatenate([result[spec.name] for result, _ in judged])
         want = np.concatenate([sample.reference[spec.name] for _, sample in judged])
-        parity.append(_parity(spec, manifest, answers, got, want))
-    return replace(
-        report,
-        checks=(*report.checks, check_sight(manifest, runtime, samples[0], first)),
-        outputs=tuple(parity),
-        canary=canary(manifest, runtime, samples[0], first),
-    )
+        found.append(_parity(spec, manifest, answers, got, want))
+    return tuple(found)
 
 
 def write_report(report: VerifyReport, folder: Path, other_runtime: str | None = None) -> None:

@@ -30,6 +30,7 @@ class CoreMLTarget:
         "static_wi8_ai8",
         "static_wi8_ai8_mixed",
     )
+    engine: Path | None = None
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

@@ -22,6 +22,7 @@ class ExecuTorchTarget:
     entry: Entry = "uint8_nhwc"
     backends = ("xnnpack", "coreml", "vulkan")
     recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
+    engine: Path | None = Path(__file__).with_name("engine.py")
     most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

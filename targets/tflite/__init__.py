@@ -23,6 +23,7 @@ class TFLiteTarget:
     backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
+    engine: Path | None = Path(__file__).with_name("engine.py")
     most_parameters: int | None = 2**29 - 2**20
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

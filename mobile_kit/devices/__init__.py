@@ -1,0 +1,93 @@
+"""Machines that a file can be timed on, seen alike: describe, put, run, get, clean up.
+
+A device knows nothing of a target: what is run there, and what its output means, comes with the call.
+"""
+
+from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager
+from pathlib import Path
+from typing import Protocol
+
+from mobile_kit.devices.state import DeviceState
+from mobile_kit.errors import unknown
+from mobile_kit.results import DeviceInfo
+
+__all__ = ["KINDS", "Device", "DeviceState", "Running", "open_device"]
+
+KINDS = ("host", "adb", "ssh", "ios")
+
+
+class Running(Protocol):
+    """A program that runs on a device."""
+
+    def lines(self) -> Iterator[str]:
+        """Yield the lines of its standard output as they come.
+
+        Raises: DeviceError where the link breaks, or it ends badly, with its last words.
+        """
+        ...
+
+    def go(self) -> None:
+        """Send it an empty line, for which it waits."""
+        ...
+
+    def finish(self) -> None:
+        """Tell it that no line will follow."""
+        ...
+
+    def stop(self) -> None:
+        """End it, if it hasn't ended."""
+        ...
+
+
+class Device(Protocol, AbstractContextManager["Device"]):
+    """A machine. Entered, it has a folder of our own there, which goes when it is left.
+
+    name: as it was asked for. python: how a Python is started there, null where there is none.
+    """
+
+    name: str
+    kind: str
+    python: tuple[str, ...] | None
+
+    def describe(self) -> DeviceInfo:
+        """Return what it says of itself. Raises: DeviceError where it can't be reached."""
+        ...
+
+    def state(self) -> DeviceState:
+        """Return how warm it is."""
+        ...
+
+    def put(self, path: Path, name: str) -> str:
+        """Copy a file into our folder there under a name of our own; return its path there.
+
+        Raises: DeviceError, such as for a full disk.
+        """
+        ...
+
+    def get(self, name: str, path: Path) -> None:
+        """Copy a file of our folder there to a path here. Raises: DeviceError."""
+        ...
+
+    def folder(self) -> str:
+        """Return the path of our folder there."""
+        ...
+
+    def start(self, command: Sequence[str]) -> Running:
+        """Start a program there; the arguments are passed as they are, whatever is in them. Raises: DeviceError."""
+        ...
+
+
+def open_device(name: str) -> Device:
+    """Return a device by its name: host, adb, adb:SERIAL, ssh:HOST, ios or ios:UDID.
+
+    Raises: UnsupportedError for another.
+    """
+    kind, _, which = name.partition(":")
+    if kind not in KINDS or (kind in {"host"} and which) or (kind == "ssh" and not which):
+        raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST", "ios", "ios:UDID"))
+    if kind == "host":
+        from mobile_kit.devices.host import HostDevice
+
+        return HostDevice()
+    raise unknown("device", name, ("host",))

@@ -1,0 +1,73 @@
+"""This machine."""
+
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+from types import TracebackType
+
+from mobile_kit.devices.linux import DESCRIBE, STATE, described, state_of
+from mobile_kit.devices.process import Process
+from mobile_kit.devices.state import DeviceState
+from mobile_kit.results import DeviceInfo
+
+__all__ = ["HostDevice"]
+
+
+class HostDevice:
+    """See `devices.Device`. Files are copied, as a device's are: a program must not change the artifact's."""
+
+    name = kind = "host"
+    python: tuple[str, ...] | None = (sys.executable,)
+
+    def __enter__(self) -> "HostDevice":
+        self._folder = Path(tempfile.mkdtemp(prefix="mobile-kit-"))
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def describe(self) -> DeviceInfo:
+        """Return what this machine says of itself."""
+        if sys.platform == "linux":
+            return described(_said(DESCRIBE), self.name, self.kind, emulated=False)
+        return DeviceInfo(
+            self.name,
+            self.kind,
+            emulated=False,
+            os=platform.system(),
+            os_version=platform.release(),
+            soc=platform.processor() or None,
+            abi=platform.machine(),
+        )
+
+    def state(self) -> DeviceState:
+        """Return how warm it is."""
+        return state_of(_said(STATE)) if sys.platform == "linux" else DeviceState()
+
+    def folder(self) -> str:
+        """Return the path of our folder."""
+        return str(self._folder)
+
+    def put(self, path: Path, name: str) -> str:
+        """Copy a file into our folder."""
+        place = self._folder / name
+        shutil.copyfile(path, place)
+        return str(place)
+
+    def get(self, name: str, path: Path) -> None:
+        """Copy a file of our folder."""
+        shutil.copyfile(self._folder / name, path)
+
+    def start(self, command: Sequence[str]) -> Process:
+        """Start a program."""
+        return Process(command, self.name)
+
+
+def _said(command: Sequence[str]) -> str:
+    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout

@@ -1,0 +1,67 @@
+"""What a Linux machine says of itself, this one or one behind a link: read with one `sh` command, parsed here."""
+
+import re
+from collections.abc import Mapping
+
+from mobile_kit.devices.state import DeviceState
+from mobile_kit.results import DeviceInfo
+
+__all__ = ["DESCRIBE", "STATE", "described", "state_of"]
+
+# Each prints lines of `key value`; what a machine lacks prints nothing.
+DESCRIBE = (
+    "sh",
+    "-c",
+    'echo "system $(uname -s)"; echo "version $(uname -r)"; echo "abi $(uname -m)"; '
+    'echo "cores $(getconf _NPROCESSORS_ONLN)"; '
+    'for f in /proc/device-tree/model /sys/class/dmi/id/product_name; do [ -r $f ] && echo "model $(tr -d "\\0" < $f)"; done; '
+    'sed -n "s/^MemTotal: *\\([0-9]*\\) kB/ram_kb \\1/p; " /proc/meminfo; '
+    'sed -n "s/^\\(Hardware\\|model name\\)[ \\t]*: /soc /p" /proc/cpuinfo | head -n 1; '
+    'sed -n "s/^PRETTY_NAME=\\"\\(.*\\)\\"/os \\1/p" /etc/os-release; '
+    'f=/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor; [ -r $f ] && echo "governor $(cat $f)"; true',
+)
+STATE = (
+    "sh",
+    "-c",
+    'for f in /sys/class/thermal/thermal_zone*/temp; do [ -r $f ] && echo "zone $(cat $f)"; done 2>/dev/null; '
+    'for f in /sys/devices/platform/soc/soc:firmware/get_throttled; do [ -r $f ] && echo "throttled $(cat $f)"; done; true',
+)
+LINE = re.compile(r"(\w+) (.+)")
+
+
+def described(said: str, name: str, kind: str, emulated: bool) -> DeviceInfo:
+    """Return what `DESCRIBE` printed."""
+    found = _pairs(said)
+    cores, ram_kb = found.get("cores", ""), found.get("ram_kb", "")
+    return DeviceInfo(
+        name=name,
+        kind=kind,
+        emulated=emulated,
+        os=found.get("os") or found.get("system"),
+        os_version=found.get("version"),
+        model=found.get("model"),
+        soc=found.get("soc"),
+        abi=found.get("abi"),
+        cores=int(cores) if cores.isdigit() else None,
+        ram_bytes=int(ram_kb) * 1024 if ram_kb.isdigit() else None,
+        governor=found.get("governor"),
+    )
+
+
+def state_of(said: str) -> DeviceState:
+    """Return what `STATE` printed: zones in thousandths of a degree, and a Raspberry Pi's flags."""
+    zones = [int(match[2]) / 1000 for match in map(LINE.fullmatch, said.splitlines()) if match and match[1] == "zone"]
+    flags = _pairs(said).get("throttled")
+    # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled: bits 1 and 2 are now.
+    throttled = bool(int(flags, 16) & 0b110) if flags else None
+    return DeviceState(max(zones, default=None), flags, throttled)
+
+
+def _pairs(said: str) -> Mapping[str, str]:
+    """Return the first value of each key."""
+    found: dict[str, str] = {}
+    for line in said.splitlines():
+        match = LINE.fullmatch(line.strip())
+        if match:
+            found.setdefault(match[1], match[2].strip())
+    return found

@@ -1,0 +1,56 @@
+"""Run a .pte with ExecuTorch's Python runtime for the kit's runner: torch and the runtime are all that it needs.
+
+It is put on devices, so it imports nothing of the kit.
+"""
+
+import torch
+from executorch.runtime import Runtime
+
+# executorch/runtime/core/portable_type/scalar_type.h
+DTYPES = {
+    0: torch.uint8,
+    1: torch.int8,
+    3: torch.int32,
+    4: torch.int64,
+    5: torch.float16,
+    6: torch.float32,
+    11: torch.bool,
+}
+
+
+def name():
+    """Return the runtime's name and version."""
+    from importlib.metadata import version
+
+    return "ExecuTorch " + version("executorch")
+
+
+class Model:
+    """A loaded file. threads: ignored, as the Python runtime has no choice; pin it to cores instead."""
+
+    def __init__(self, path, threads):
+        self._program = Runtime.get().load_program(path)
+        self._method = self._program.load_method("forward")
+        self._values, self._results = [], []
+
+    def enter(self, inputs):
+        """Set the inputs, raw little-endian bytes by name."""
+        meta = self._method.metadata
+        self._values = []
+        for number, key in enumerate(self._lines("get_input_names")):
+            tensor = meta.input_tensor_meta(number)
+            values = torch.frombuffer(bytearray(inputs[key]), dtype=DTYPES[int(tensor.dtype())])
+            self._values.append(values.reshape(tuple(tensor.sizes())))
+
+    def run(self):
+        """Compute once."""
+        self._results = self._method.execute(self._values)
+
+    def outputs(self):
+        """Return the outputs, raw little-endian bytes by name."""
+        return {key: value.numpy().tobytes() for key, value in zip(self._lines("get_output_names"), self._results)}
+
+    def _lines(self, method):
+        """Return the lines that a constant method of the file gives."""
+        (text,) = self._program.load_method(method).execute([])
+        return str(text).split("\n")

@@ -1,0 +1,56 @@
+"""Run a .tflite with LiteRT or tflite-runtime for the kit's runner: numpy and the runtime are all that it needs.
+
+It is put on devices, so it imports nothing of the kit.
+"""
+
+import importlib
+import sys
+
+import numpy as np
+
+MODULES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tflite_runtime.interpreter"}
+NAMES = {"ai-edge-litert": "LiteRT", "tflite-runtime": "tflite-runtime"}
+
+
+def _installed():
+    for package, module in MODULES.items():
+        try:
+            return package, importlib.import_module(module).Interpreter
+        except ImportError:
+            continue
+    sys.exit("neither ai-edge-litert nor tflite-runtime is installed for " + sys.executable)
+
+
+PACKAGE, Interpreter = _installed()
+
+
+def name():
+    """Return the runtime's name and version."""
+    from importlib.metadata import version
+
+    return NAMES[PACKAGE] + " " + version(PACKAGE)
+
+
+class Model:
+    """A loaded file. threads: null for the runtime's own choice."""
+
+    def __init__(self, path, threads):
+        self._interpreter = Interpreter(path, num_threads=threads)
+        self._interpreter.allocate_tensors()
+        self._inputs = self._interpreter.get_input_details()
+        self._outputs = self._interpreter.get_output_details()
+
+    def enter(self, inputs):
+        """Set the inputs, raw little-endian bytes by name."""
+        for detail in self._inputs:
+            values = np.frombuffer(inputs[detail["name"]], np.dtype(detail["dtype"]).newbyteorder("<"))
+            self._interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]).reshape(detail["shape"]))
+
+    def run(self):
+        """Compute once."""
+        self._interpreter.invoke()
+
+    def outputs(self):
+        """Return the outputs, raw little-endian bytes by name."""
+        values = {each["name"]: self._interpreter.get_tensor(each["index"]) for each in self._outputs}
+        return {key: value.astype(value.dtype.newbyteorder("<")).tobytes() for key, value in values.items()}
