@@ -1,12 +1,13 @@
 """Time artifacts on a device: all of one run in turns, and in that run hold what they compute against the oracle."""
 
+import hashlib
 import json
 import math
 import random
 import tempfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -80,7 +81,8 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
     with open_device(options.device) as device, ExitStack() as stack:
         info = device.describe()
         runs = [_Run(number, manifest, device, options) for number, manifest in enumerate(manifests)]
-        stack.callback(lambda: [run.stop() for run in runs])
+        for run in runs:
+            stack.callback(run.stop)
         _measure(runs, device, options, progress)
         identity = uuid4().hex
         results = [run.result(identity, info) for run in runs]
@@ -150,8 +152,8 @@ class _Run:
     outputs: dict[str, bytes] = field(default_factory=dict)
     error: str | None = None
     running: Running | None = None
-    before: DeviceState = DeviceState()
-    after: DeviceState = DeviceState()
+    before: DeviceState = field(default_factory=DeviceState)
+    after: DeviceState = field(default_factory=DeviceState)
 
     def __post_init__(self) -> None:
         self.name = self.manifest.folder.resolve().name
@@ -188,20 +190,7 @@ class _Run:
                 "judged": sorted(self._samples[-1].reference),
                 "outputs": f"{self.device.folder()}/{prefix}",
                 "wait": True,
-                **{
-                    name: getattr(self.options, name)
-                    for name in (
-                        "threads",
-                        "cores",
-                        "warmup_runs",
-                        "warmup_s",
-                        "runs",
-                        "min_s",
-                        "max_s",
-                        "blocks",
-                        "loads",
-                    )
-                },
+                **{name: value for name, value in asdict(self.options).items() if name != "device"},
             }
             Path(scratch, "plan").write_text(json.dumps(plan), encoding="utf-8")
             place = self.device.put(Path(scratch, "plan"), f"{prefix}plan.json")
@@ -308,8 +297,6 @@ def _results(manifest: Manifest, samples: Sequence[Sample], outputs: Mapping[str
 
 def _judged(result: Result, error: str | None, quiet: bool, options: ProfileOptions) -> Result:
     """Add to a result whether it can be trusted."""
-    from dataclasses import replace
-
     count = result.latency.count or 0
     seconds = sum(map(sum, result.latency.samples)) / 1e6
     held = all(out.passed for out in result.parity) if result.parity else None
@@ -337,8 +324,6 @@ def _judged(result: Result, error: str | None, quiet: bool, options: ProfileOpti
 def _model_info(manifest: Manifest) -> ModelInfo:
     data = manifest.data
     hashes = [record["sha256"] for name, record in sorted(data["files"].items()) if name.startswith(data["model_file"])]
-    import hashlib
-
     digest = hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest()
     return ModelInfo(
         name=manifest.folder.resolve().name,

@@ -11,7 +11,8 @@ from mobile_kit.errors import ArtifactError
 from mobile_kit.evaluate import SCORES
 from mobile_kit.manifest import MANIFEST, read_manifest
 from mobile_kit.plots import Point, plot_tradeoff
-from mobile_kit.profiling import PROFILE
+from mobile_kit.profiling import profile_name
+from mobile_kit.results import Result, read_results
 
 __all__ = ["Row", "report"]
 
@@ -130,7 +131,7 @@ def cells(row: Row) -> tuple[str, ...]:
 def _row(folder: Path, root: Path) -> Row:
     manifest = read_manifest(folder)
     verified = _json(folder / "verify.json", {"status", "outputs"})
-    profile = _json(folder / PROFILE, {"median_ms", "reasons", "run"})
+    profile = _profile(folder)
     score = _json(folder / SCORES, {"images", "metric", "value", "difference", "interval"})
     backend = manifest.data["backend"]
     outputs = verified["outputs"] if verified else []
@@ -143,7 +144,7 @@ def _row(folder: Path, root: Path) -> Row:
         status=verified["status"] if verified else "not run",
         bytes=manifest.model_bytes,
         size_ratio=None,
-        median_ms=profile["median_ms"] if profile else None,
+        median_ms=profile.latency.p50 / 1e3 if profile and profile.latency.p50 is not None else None,
         latency_ratio=None,
         sqnr_db=min((value for value in judged if value is not None), default=math.inf) if judged else None,
         images=score["images"] if score else None,
@@ -151,8 +152,8 @@ def _row(folder: Path, root: Path) -> Row:
         value=score["value"] if score else None,
         difference=score["difference"] if score else None,
         interval=tuple(score["interval"]) if score else None,
-        reasons=tuple(profile["reasons"]) if profile else (),
-        run=profile["run"] if profile else None,
+        reasons=profile.validity.reasons if profile else (),
+        run=profile.run.id if profile else None,
     )
 
 
@@ -173,6 +174,11 @@ def _compared(rows: list[Row]) -> list[Row]:
 def _point(row: Row) -> Point:
     valid = row.latency_ratio if not row.reasons else None
     return Point(row.target, row.recipe, row.bytes / 1e6, valid, row.sqnr_db, row.difference)
+
+
+def _profile(folder: Path) -> Result | None:
+    path = folder / profile_name("host")
+    return read_results(path)[0] if path.is_file() else None
 
 
 def _json(path: Path, keys: set[str]) -> dict[str, Any] | None:

@@ -1,32 +1,70 @@
 """The command `profile`."""
 
 import argparse
-from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobile_kit.commands import command, positive, print_json, print_table
 
+if TYPE_CHECKING:
+    from mobile_kit.results import Result
+
 __all__ = ["add", "run"]
+
+HEADER = (
+    "artifact",
+    "runtime",
+    "p50 ms",
+    "p90 ms",
+    "first ms",
+    "cold load ms",
+    "peak MB",
+    "steady",
+    "not valid because",
+)
 
 
 def add(commands: Any) -> None:
     """Add the command to a parser."""
-    parser = command(commands, "profile", run, "Time artifacts against one another on this machine.")
+    parser = command(
+        commands, "profile", run, "Time artifacts on a device, in turns, and check what they compute there."
+    )
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
-    parser.add_argument("--rounds", type=positive, default=20, metavar="N", help="default %(default)s")
+    parser.add_argument("--device", default="host", metavar="NAME", help="host; default %(default)s")
+    parser.add_argument("--runs", type=positive, default=50, metavar="N", help="calls at least; default %(default)s")
+    parser.add_argument("--threads", type=positive, default=2, metavar="N", help="default %(default)s")
+    parser.add_argument("--cores", type=_cores, metavar="N,..", help="numbers of the cores to stay on")
+
+
+def _cores(text: str) -> tuple[int, ...]:
+    if not all(part.isdigit() for part in text.split(",")):
+        raise argparse.ArgumentTypeError(f"{text!r} are no numbers of cores, such as 4,5,6,7")
+    return tuple(sorted({int(part) for part in text.split(",")}))
 
 
 def run(options: argparse.Namespace) -> int:
-    """Run it; return the exit code."""
-    from mobile_kit.profiling import profile
+    """Run it; return the exit code: 1 where a result isn't valid."""
+    from mobile_kit.profiling import ProfileOptions, profile
     from mobile_kit.progress import Progress
 
+    asked = ProfileOptions(options.device, threads=options.threads, cores=options.cores, runs=options.runs)
     with Progress() as progress:
-        found = profile(options.artifacts, options.rounds, progress)
+        found = profile(options.artifacts, asked, progress)
     if options.json:
-        print_json([asdict(result) for result in found])
-        return 0
-    rows = [(p.artifact, p.runtime, f"{p.median_ms:.2f}", f"{p.min_ms:.2f}", "; ".join(p.reasons)) for p in found]
-    print_table(("artifact", "runtime", "median ms", "min ms", "not valid because"), rows)
-    return 0
+        print_json([result.to_json() for result in found])
+    else:
+        print_table(HEADER, [_row(result) for result in found])
+    return int(not all(result.validity.valid for result in found))
+
+
+def _row(result: "Result") -> tuple[str, ...]:
+    times = (result.latency.p50, result.latency.p90, result.latency.first, result.load.cold_us)
+    peak = result.memory.peak_bytes
+    return (
+        result.model.name,
+        result.config.delegate or "",
+        *("" if time is None else f"{time / 1e3:.2f}" for time in times),
+        "" if peak is None else f"{peak / 1e6:.0f}",
+        result.latency.stability or "",
+        "; ".join(result.validity.reasons),
+    )

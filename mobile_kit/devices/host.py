@@ -1,4 +1,4 @@
-"""This machine."""
+"""The machine that the kit runs on."""
 
 import platform
 import shutil

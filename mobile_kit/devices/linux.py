@@ -9,23 +9,28 @@ from mobile_kit.results import DeviceInfo
 __all__ = ["DESCRIBE", "STATE", "described", "state_of"]
 
 # Each prints lines of `key value`; what a machine lacks prints nothing.
-DESCRIBE = (
-    "sh",
-    "-c",
-    'echo "system $(uname -s)"; echo "version $(uname -r)"; echo "abi $(uname -m)"; '
-    'echo "cores $(getconf _NPROCESSORS_ONLN)"; '
-    'for f in /proc/device-tree/model /sys/class/dmi/id/product_name; do [ -r $f ] && echo "model $(tr -d "\\0" < $f)"; done; '
-    'sed -n "s/^MemTotal: *\\([0-9]*\\) kB/ram_kb \\1/p; " /proc/meminfo; '
-    'sed -n "s/^\\(Hardware\\|model name\\)[ \\t]*: /soc /p" /proc/cpuinfo | head -n 1; '
-    'sed -n "s/^PRETTY_NAME=\\"\\(.*\\)\\"/os \\1/p" /etc/os-release; '
-    'f=/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor; [ -r $f ] && echo "governor $(cat $f)"; true',
-)
-STATE = (
-    "sh",
-    "-c",
-    'for f in /sys/class/thermal/thermal_zone*/temp; do [ -r $f ] && echo "zone $(cat $f)"; done 2>/dev/null; '
-    'for f in /sys/devices/platform/soc/soc:firmware/get_throttled; do [ -r $f ] && echo "throttled $(cat $f)"; done; true',
-)
+_DESCRIBE = r"""
+echo "system $(uname -s)"; echo "version $(uname -r)"; echo "abi $(uname -m)"
+echo "cores $(getconf _NPROCESSORS_ONLN)"
+for file in /proc/device-tree/model /sys/class/dmi/id/product_name; do
+    [ -r $file ] && echo "model $(tr -d '\0' < $file)"
+done
+sed -n 's/^MemTotal: *\([0-9]*\) kB/ram_kb \1/p' /proc/meminfo
+sed -n 's/^\(Hardware\|model name\)[[:space:]]*: /soc /p' /proc/cpuinfo | head -n 1
+sed -n 's/^PRETTY_NAME="\(.*\)"/os \1/p' /etc/os-release
+file=/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor
+[ -r $file ] && echo "governor $(cat $file)"
+true
+"""
+_STATE = r"""
+for file in /sys/class/thermal/thermal_zone*/temp; do
+    [ -r $file ] && echo "zone $(cat $file)"
+done 2>/dev/null
+file=/sys/devices/platform/soc/soc:firmware/get_throttled
+[ -r $file ] && echo "throttled $(cat $file)"
+true
+"""
+DESCRIBE, STATE = ("sh", "-c", _DESCRIBE), ("sh", "-c", _STATE)
 LINE = re.compile(r"(\w+) (.+)")
 
 

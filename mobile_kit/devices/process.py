@@ -65,9 +65,8 @@ class Process:
             yield line
         code = self._process.wait()
         if code:
-            raise DeviceError(
-                f"device {self._where}: the program ended with {code} ({self._last_words()}). Run it again."
-            )
+            reason = self._last_words()
+            raise DeviceError(f"device {self._where}: the program ended with {code} ({reason}). Run it again.")
 
     def _last_words(self) -> str:
         said = os.pread(self._words.fileno(), 1 << 16, 0).decode(errors="replace").strip().splitlines()

@@ -12,14 +12,17 @@ file with the keys
     wait                 whether each block waits for a line on standard input, as others are timed in turns
 """
 
+from __future__ import annotations
+
 import importlib.util
 import json
 import os
 import sys
 import time
+from typing import Any
 
 
-def main(path):
+def main(path: str) -> None:
     """Load, warm up, time, and say what was found."""
     with open(path, encoding="utf-8") as stream:
         plan = json.load(stream)
@@ -41,12 +44,12 @@ def main(path):
     _say(done=True)
 
 
-def _sample(whole, number, plan):
+def _sample(whole: dict[str, bytes], number: int, plan: dict[str, Any]) -> dict[str, bytes]:
     sizes = {name: len(content) // plan["samples"] for name, content in whole.items()}
     return {name: content[number * sizes[name] : (number + 1) * sizes[name]] for name, content in whole.items()}
 
 
-def _answer(model, whole, plan):
+def _answer(model: Any, whole: dict[str, bytes], plan: dict[str, Any]) -> None:
     for number in range(plan["samples"]):
         _call(model, _sample(whole, number, plan))
         for name, content in model.outputs().items():
@@ -55,7 +58,7 @@ def _answer(model, whole, plan):
                     stream.write(content)
 
 
-def _measure(model, inputs, plan):
+def _measure(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> None:
     began, blocks = time.monotonic(), 0
     size = -(-plan["runs"] // plan["blocks"])
     while True:
@@ -70,7 +73,7 @@ def _measure(model, inputs, plan):
             return
 
 
-def _warm_up(model, inputs, plan):
+def _warm_up(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> int:
     began, calls = time.monotonic(), 0
     while calls < plan["warmup_runs"] or time.monotonic() - began < plan["warmup_s"]:
         _call(model, inputs)
@@ -80,36 +83,38 @@ def _warm_up(model, inputs, plan):
     return calls
 
 
-def _call(model, inputs):
+def _call(model: Any, inputs: dict[str, bytes]) -> float:
     model.enter(inputs)
     start = time.perf_counter_ns()
     model.run()
     return _us(start)
 
 
-def _load(engine, plan):
+def _load(engine: Any, plan: dict[str, Any]) -> float:
     start = time.perf_counter_ns()
     engine.Model(plan["model"], plan["threads"])
     return _us(start)
 
 
-def _us(start):
+def _us(start: int) -> float:
     return (time.perf_counter_ns() - start) / 1000
 
 
-def _engine(path):
+def _engine(path: str) -> Any:
     spec = importlib.util.spec_from_file_location("engine", path)
+    if spec is None or spec.loader is None:
+        sys.exit(path + " is no Python file")
     engine = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(engine)
     return engine
 
 
-def _read(path):
+def _read(path: str) -> bytes:
     with open(path, "rb") as stream:
         return stream.read()
 
 
-def _peak_bytes():
+def _peak_bytes() -> int | None:
     try:
         import resource
     except ImportError:
@@ -118,11 +123,12 @@ def _peak_bytes():
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def _grown(before):
-    return None if before is None else _peak_bytes() - before
+def _grown(before: int | None) -> int | None:
+    after = _peak_bytes()
+    return None if before is None or after is None else after - before
 
 
-def _say(**found):
+def _say(**found: Any) -> None:
     sys.stdout.write(json.dumps(found) + "\n")
     sys.stdout.flush()
 

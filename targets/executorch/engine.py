@@ -3,6 +3,8 @@
 It is put on devices, so it imports nothing of the kit.
 """
 
+from __future__ import annotations
+
 import torch
 from executorch.runtime import Runtime
 
@@ -18,7 +20,7 @@ DTYPES = {
 }
 
 
-def name():
+def name() -> str:
     """Return the runtime's name and version."""
     from importlib.metadata import version
 
@@ -28,12 +30,13 @@ def name():
 class Model:
     """A loaded file. threads: ignored, as the Python runtime has no choice; pin it to cores instead."""
 
-    def __init__(self, path, threads):
+    def __init__(self, path: str, threads: int | None) -> None:
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
-        self._values, self._results = [], []
+        self._values: list[torch.Tensor] = []
+        self._results: list[torch.Tensor] = []
 
-    def enter(self, inputs):
+    def enter(self, inputs: dict[str, bytes]) -> None:
         """Set the inputs, raw little-endian bytes by name."""
         meta = self._method.metadata
         self._values = []
@@ -42,15 +45,18 @@ class Model:
             values = torch.frombuffer(bytearray(inputs[key]), dtype=DTYPES[int(tensor.dtype())])
             self._values.append(values.reshape(tuple(tensor.sizes())))
 
-    def run(self):
+    def run(self) -> None:
         """Compute once."""
         self._results = self._method.execute(self._values)
 
-    def outputs(self):
+    def outputs(self) -> dict[str, bytes]:
         """Return the outputs, raw little-endian bytes by name."""
-        return {key: value.numpy().tobytes() for key, value in zip(self._lines("get_output_names"), self._results)}
+        return {
+            key: value.numpy().tobytes()
+            for key, value in zip(self._lines("get_output_names"), self._results, strict=True)
+        }
 
-    def _lines(self, method):
+    def _lines(self, method: str) -> list[str]:
         """Return the lines that a constant method of the file gives."""
         (text,) = self._program.load_method(method).execute([])
         return str(text).split("\n")

@@ -3,8 +3,11 @@
 It is put on devices, so it imports nothing of the kit.
 """
 
+from __future__ import annotations
+
 import importlib
 import sys
+from typing import Any
 
 import numpy as np
 
@@ -12,7 +15,7 @@ MODULES = {"ai-edge-litert": "ai_edge_litert.interpreter", "tflite-runtime": "tf
 NAMES = {"ai-edge-litert": "LiteRT", "tflite-runtime": "tflite-runtime"}
 
 
-def _installed():
+def _installed() -> tuple[str, Any]:
     for package, module in MODULES.items():
         try:
             return package, importlib.import_module(module).Interpreter
@@ -24,7 +27,7 @@ def _installed():
 PACKAGE, Interpreter = _installed()
 
 
-def name():
+def name() -> str:
     """Return the runtime's name and version."""
     from importlib.metadata import version
 
@@ -34,23 +37,23 @@ def name():
 class Model:
     """A loaded file. threads: null for the runtime's own choice."""
 
-    def __init__(self, path, threads):
+    def __init__(self, path: str, threads: int | None) -> None:
         self._interpreter = Interpreter(path, num_threads=threads)
         self._interpreter.allocate_tensors()
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
 
-    def enter(self, inputs):
+    def enter(self, inputs: dict[str, bytes]) -> None:
         """Set the inputs, raw little-endian bytes by name."""
         for detail in self._inputs:
             values = np.frombuffer(inputs[detail["name"]], np.dtype(detail["dtype"]).newbyteorder("<"))
             self._interpreter.set_tensor(detail["index"], values.astype(detail["dtype"]).reshape(detail["shape"]))
 
-    def run(self):
+    def run(self) -> None:
         """Compute once."""
         self._interpreter.invoke()
 
-    def outputs(self):
+    def outputs(self) -> dict[str, bytes]:
         """Return the outputs, raw little-endian bytes by name."""
         values = {each["name"]: self._interpreter.get_tensor(each["index"]) for each in self._outputs}
         return {key: value.astype(value.dtype.newbyteorder("<")).tobytes() for key, value in values.items()}
