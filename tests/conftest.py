@@ -10,7 +10,9 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.export import export as export_models
 from mobile_kit.families.mobilevitv2 import HEADS
+from mobile_kit.prepare import ExportOptions
 from mobile_kit.scenes import scene
 from tests import paper_target
 from tests.exports import DIGITS, ROOT, Export, export
@@ -126,7 +128,27 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Export:
 @pytest.fixture
 def paper_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the targets of paper_target.py for this process and its workers."""
-    info = tmp_path / "installed" / "paper_target-1.0.dist-info"
+    _install_paper_targets(tmp_path, monkeypatch)
+
+
+@pytest.fixture(scope="session")
+def paper_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The shipped classifier as an artifact of the target paper. Not to be changed."""
+    folder = tmp_path_factory.mktemp("paper")
+    with pytest.MonkeyPatch.context() as patch:
+        _install_paper_targets(folder, patch)
+        (done,) = export_models(ExportOptions(str(DIGITS), folder / "out", ("paper",))).artifacts
+    return done.manifest.folder
+
+
+@pytest.fixture
+def paper_artifact(paper_export: Path, paper_targets: None, tmp_path: Path) -> Path:
+    """A copy of it, in a folder of artifacts."""
+    return Path(shutil.copytree(paper_export, tmp_path / "out" / paper_export.parent.name / paper_export.name))
+
+
+def _install_paper_targets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    info = folder / "installed" / "paper_target-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-target\nVersion: 1.0\n")
     lines = [f"{target.name} = {paper_target.__name__}:{target.name}" for target in paper_target.TARGETS]

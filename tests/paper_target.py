@@ -56,6 +56,7 @@ class PaperTarget:
     backends: tuple[str, ...] = ()
     recipes: tuple[str, ...] = ("fp32",)
     most_parameters: int | None = None
+    engine: Path | None = Path(__file__).with_name("paper_engine.py")
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         return ()

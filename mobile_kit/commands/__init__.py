@@ -7,7 +7,18 @@ import re
 from collections.abc import Sequence
 from typing import Any
 
-__all__ = ["command", "decibels", "megabytes", "names", "part", "positive", "print_json", "print_table", "size"]
+__all__ = [
+    "command",
+    "decibels",
+    "megabytes",
+    "names",
+    "part",
+    "positive",
+    "print_json",
+    "print_table",
+    "seconds",
+    "size",
+]
 
 
 def command(commands: Any, name: str, run: Any, text: str, output: bool = True) -> argparse.ArgumentParser:
@@ -45,10 +56,7 @@ def positive(text: str) -> int:
 
 def decibels(text: str) -> float:
     """Parse a number of decibels."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not math.isfinite(value):
         raise argparse.ArgumentTypeError(f"{text!r} is no number of decibels, such as 20")
     return value
@@ -56,13 +64,26 @@ def decibels(text: str) -> float:
 
 def part(text: str) -> float:
     """Parse a part of a whole."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = math.nan
+    value = _number(text)
     if not 0 < value <= 1:
         raise argparse.ArgumentTypeError(f"{text!r} is no part from 0 to 1, such as 0.99")
     return value
+
+
+def seconds(text: str) -> float:
+    """Parse a number of seconds."""
+    value = _number(text)
+    if not 0 <= value < math.inf:
+        raise argparse.ArgumentTypeError(f"{text!r} is no number of seconds, such as 1.5")
+    return value
+
+
+def _number(text: str) -> float:
+    """Return a number, NaN for what is none."""
+    try:
+        return float(text)
+    except ValueError:
+        return math.nan
 
 
 def print_table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.commands import command, positive, print_json, print_table
+from mobile_kit.commands import command, positive, print_json, print_table, seconds
 
 if TYPE_CHECKING:
     from mobile_kit.results import Result
@@ -32,6 +32,14 @@ def add(commands: Any) -> None:
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
     parser.add_argument("--device", default="host", metavar="NAME", help="host; default %(default)s")
     parser.add_argument("--runs", type=positive, default=50, metavar="N", help="calls at least; default %(default)s")
+    parser.add_argument("--min-seconds", type=seconds, default=1.0, metavar="S", help="default %(default)s")
+    parser.add_argument(
+        "--max-seconds", type=seconds, default=150.0, metavar="S", help="of a file at most; default %(default)s"
+    )
+    parser.add_argument("--warmup", type=positive, default=1, metavar="N", help="calls before; default %(default)s")
+    parser.add_argument(
+        "--cool-down", type=seconds, default=0.0, metavar="S", help="wait so long at most after a round; default 0"
+    )
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="default %(default)s")
     parser.add_argument("--cores", type=_cores, metavar="N,..", help="numbers of the cores to stay on")
 
@@ -44,10 +52,20 @@ def _cores(text: str) -> tuple[int, ...]:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a result isn't valid."""
-    from mobile_kit.profiling import ProfileOptions, profile
+    from mobile_kit.profiling import profile
     from mobile_kit.progress import Progress
+    from mobile_kit.trial import ProfileOptions
 
-    asked = ProfileOptions(options.device, threads=options.threads, cores=options.cores, runs=options.runs)
+    asked = ProfileOptions(
+        device=options.device,
+        threads=options.threads,
+        cores=options.cores,
+        warmup_runs=options.warmup,
+        runs=options.runs,
+        min_s=options.min_seconds,
+        max_s=options.max_seconds,
+        cooldown_s=options.cool_down,
+    )
     with Progress() as progress:
         found = profile(options.artifacts, asked, progress)
     if options.json:

@@ -18,7 +18,9 @@ KINDS = ("host", "adb", "ssh", "ios")
 
 
 class Running(Protocol):
-    """A program that runs on a device."""
+    """A program that runs on a device. pid: the number of its process on this machine, null where it has none."""
+
+    pid: int | None
 
     def lines(self) -> Iterator[str]:
         """Yield the lines of its standard output as they come.
@@ -43,12 +45,14 @@ class Running(Protocol):
 class Device(Protocol, AbstractContextManager["Device"]):
     """A machine. Entered, it has a folder of our own there, which goes when it is left.
 
-    name: as it was asked for. python: how a Python is started there, null where there is none.
+    name: as it was asked for. python: how a Python is started there, null where there is none. folder: the path of
+    our folder there.
     """
 
     name: str
     kind: str
     python: tuple[str, ...] | None
+    folder: str
 
     def describe(self) -> DeviceInfo:
         """Return what it says of itself. Raises: DeviceError where it can't be reached."""
@@ -69,10 +73,6 @@ class Device(Protocol, AbstractContextManager["Device"]):
         """Copy a file of our folder there to a path here. Raises: DeviceError."""
         ...
 
-    def folder(self) -> str:
-        """Return the path of our folder there."""
-        ...
-
     def start(self, command: Sequence[str]) -> Running:
         """Start a program there; the arguments are passed as they are, whatever is in them. Raises: DeviceError."""
         ...
@@ -90,4 +90,12 @@ def open_device(name: str) -> Device:
         from mobile_kit.devices.host import HostDevice
 
         return HostDevice()
-    raise unknown("device", name, ("host",))
+    if kind == "adb":
+        from mobile_kit.devices.adb import AdbDevice
+
+        return AdbDevice(which or None)
+    if kind == "ssh":
+        from mobile_kit.devices.ssh import SshDevice
+
+        return SshDevice(which)
+    raise unknown("device", name, KINDS)

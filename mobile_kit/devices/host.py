@@ -12,6 +12,7 @@ from types import TracebackType
 from mobile_kit.devices.linux import DESCRIBE, STATE, described, state_of
 from mobile_kit.devices.process import Process
 from mobile_kit.devices.state import DeviceState
+from mobile_kit.errors import DeviceError
 from mobile_kit.results import DeviceInfo
 
 __all__ = ["HostDevice"]
@@ -21,21 +22,22 @@ class HostDevice:
     """See `devices.Device`. Files are copied, as a device's are: a program must not change the artifact's."""
 
     name = kind = "host"
-    python: tuple[str, ...] | None = (sys.executable,)
+    python: tuple[str, ...] | None = (sys.executable, "-B")
+    folder = ""
 
     def __enter__(self) -> "HostDevice":
-        self._folder = Path(tempfile.mkdtemp(prefix="mobile-kit-"))
+        self.folder = tempfile.mkdtemp(prefix="mobile-kit-")
         return self
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
-        shutil.rmtree(self._folder, ignore_errors=True)
+        shutil.rmtree(self.folder, ignore_errors=True)
 
     def describe(self) -> DeviceInfo:
         """Return what this machine says of itself."""
         if sys.platform == "linux":
-            return described(_said(DESCRIBE), self.name, self.kind, emulated=False)
+            return described(_said(DESCRIBE), self.name, self.kind)
         return DeviceInfo(
             self.name,
             self.kind,
@@ -50,24 +52,30 @@ class HostDevice:
         """Return how warm it is."""
         return state_of(_said(STATE)) if sys.platform == "linux" else DeviceState()
 
-    def folder(self) -> str:
-        """Return the path of our folder."""
-        return str(self._folder)
-
     def put(self, path: Path, name: str) -> str:
         """Copy a file into our folder."""
-        place = self._folder / name
-        shutil.copyfile(path, place)
+        place = Path(self.folder, name)
+        try:
+            if path.is_dir():
+                shutil.copytree(path, place)
+            else:
+                shutil.copyfile(path, place)
+        except OSError as exc:
+            raise DeviceError(f"device host: {name} can't be put into {self.folder} ({exc.strerror}).") from exc
         return str(place)
 
     def get(self, name: str, path: Path) -> None:
         """Copy a file of our folder."""
-        shutil.copyfile(self._folder / name, path)
+        try:
+            shutil.copyfile(Path(self.folder, name), path)
+        except OSError as exc:
+            raise DeviceError(f"device host: {name} can't be read ({exc.strerror}). Run it again.") from exc
 
     def start(self, command: Sequence[str]) -> Process:
         """Start a program."""
         return Process(command, self.name)
 
 
-def _said(command: Sequence[str]) -> str:
-    return subprocess.run(command, capture_output=True, text=True, errors="replace", check=False).stdout
+def _said(script: str) -> str:
+    ended = subprocess.run(["sh", "-c", script], capture_output=True, text=True, errors="replace", check=False)  # noqa: S607
+    return ended.stdout

@@ -6,10 +6,10 @@ from collections.abc import Mapping
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.results import DeviceInfo
 
-__all__ = ["DESCRIBE", "STATE", "described", "state_of"]
+__all__ = ["DESCRIBE", "STATE", "described", "pairs", "state_of"]
 
 # Each prints lines of `key value`; what a machine lacks prints nothing.
-_DESCRIBE = r"""
+DESCRIBE = r"""
 echo "system $(uname -s)"; echo "version $(uname -r)"; echo "abi $(uname -m)"
 echo "cores $(getconf _NPROCESSORS_ONLN)"
 for file in /proc/device-tree/model /sys/class/dmi/id/product_name; do
@@ -20,9 +20,10 @@ sed -n 's/^\(Hardware\|model name\)[[:space:]]*: /soc /p' /proc/cpuinfo | head -
 sed -n 's/^PRETTY_NAME="\(.*\)"/os \1/p' /etc/os-release
 file=/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor
 [ -r $file ] && echo "governor $(cat $file)"
-true
+# Where a processor is emulated, what a process sees of another is the emulator.
+echo "interpreter $(readlink /proc/$$/exe)"
 """
-_STATE = r"""
+STATE = r"""
 for file in /sys/class/thermal/thermal_zone*/temp; do
     [ -r $file ] && echo "zone $(cat $file)"
 done 2>/dev/null
@@ -30,18 +31,17 @@ file=/sys/devices/platform/soc/soc:firmware/get_throttled
 [ -r $file ] && echo "throttled $(cat $file)"
 true
 """
-DESCRIBE, STATE = ("sh", "-c", _DESCRIBE), ("sh", "-c", _STATE)
 LINE = re.compile(r"(\w+) (.+)")
 
 
-def described(said: str, name: str, kind: str, emulated: bool) -> DeviceInfo:
+def described(said: str, name: str, kind: str) -> DeviceInfo:
     """Return what `DESCRIBE` printed."""
-    found = _pairs(said)
+    found = pairs(said)
     cores, ram_kb = found.get("cores", ""), found.get("ram_kb", "")
     return DeviceInfo(
         name=name,
         kind=kind,
-        emulated=emulated,
+        emulated=found.get("interpreter", "").rpartition("/")[2].startswith("qemu-"),
         os=found.get("os") or found.get("system"),
         os_version=found.get("version"),
         model=found.get("model"),
@@ -56,13 +56,13 @@ def described(said: str, name: str, kind: str, emulated: bool) -> DeviceInfo:
 def state_of(said: str) -> DeviceState:
     """Return what `STATE` printed: zones in thousandths of a degree, and a Raspberry Pi's flags."""
     zones = [int(match[2]) / 1000 for match in map(LINE.fullmatch, said.splitlines()) if match and match[1] == "zone"]
-    flags = _pairs(said).get("throttled")
+    flags = pairs(said).get("throttled")
     # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled: bits 1 and 2 are now.
     throttled = bool(int(flags, 16) & 0b110) if flags else None
     return DeviceState(max(zones, default=None), flags, throttled)
 
 
-def _pairs(said: str) -> Mapping[str, str]:
+def pairs(said: str) -> Mapping[str, str]:
     """Return the first value of each key."""
     found: dict[str, str] = {}
     for line in said.splitlines():

@@ -1,15 +1,15 @@
 """Time a model file on the machine where this runs: `python runner.py PLAN`, with nothing but the standard library.
 
-The kit puts it on a device, beside the target's engine, and reads what it prints, a JSON object a line. PLAN is a JSON
-file with the keys
+The kit puts it on a device, beside the target's engine, and reads what it prints, a JSON object a line. It must run
+with any Python from 3.8 on. PLAN is a JSON file with the keys
     engine, model        paths; the engine is a Python file with a class `Model`
     inputs               name to the path of its raw little-endian values, of `samples` samples behind one another
     samples              how many; the first is what is timed
-    outputs              the folder that gets the outputs, raw, a file a name: of the first sample all, of the others
-                         those in `judged`, behind one another
+    outputs              what the paths of the outputs begin with, raw, a file a name: of the first sample all, of the
+                         others those in `judged`, behind one another
     threads, cores       null for the runtime's own choice; cores: numbers of those to stay on
     warmup_runs, warmup_s, runs, min_s, max_s, blocks, loads
-    wait                 whether each block waits for a line on standard input, as others are timed in turns
+Each block waits for a line on standard input, as files are timed in turns; its end ends them.
 """
 
 from __future__ import annotations
@@ -17,9 +17,13 @@ from __future__ import annotations
 import importlib.util
 import json
 import os
+import re
 import sys
 import time
 from typing import Any
+
+# An intra-op pool goes on spinning after a run and disturbs whoever comes next.
+PAUSE_S = 0.05
 
 
 def main(path: str) -> None:
@@ -32,14 +36,15 @@ def main(path: str) -> None:
     before = _peak_bytes()
     start = time.perf_counter_ns()
     model = engine.Model(plan["model"], plan["threads"])
-    _say(runtime=engine.name(), cold_us=_us(start), init_bytes=_grown(before))
+    _say(runtime=engine.name(), cold_us=_us(start), init_bytes=_grown(before), partitions=model.partitions())
     whole = {name: _read(file) for name, file in plan["inputs"].items()}
     inputs = _sample(whole, 0, plan)
-    _say(first_us=_call(model, inputs))
-    _answer(model, whole, plan)
-    _say(warmup_runs=_warm_up(model, inputs, plan))
-    _measure(model, inputs, plan)
-    _say(peak_bytes=_peak_bytes(), overall_bytes=_grown(before))
+    _say(first_us=_call(model, inputs)[0])
+    _say(leave_us=_answer(model, whole, plan))
+    calls, mean_us = _warm_up(model, inputs, plan)
+    _say(warmup_runs=calls)
+    enter_us = _measure(model, inputs, _calls_a_block(plan, mean_us))
+    _say(peak_bytes=_peak_bytes(), overall_bytes=_grown(before), enter_us=enter_us)
     _say(warm_us=[_load(engine, plan) for _ in range(plan["loads"])])
     _say(done=True)
 
@@ -49,45 +54,59 @@ def _sample(whole: dict[str, bytes], number: int, plan: dict[str, Any]) -> dict[
     return {name: content[number * sizes[name] : (number + 1) * sizes[name]] for name, content in whole.items()}
 
 
-def _answer(model: Any, whole: dict[str, bytes], plan: dict[str, Any]) -> None:
+def _answer(model: Any, whole: dict[str, bytes], plan: dict[str, Any]) -> float:
+    """Write the outputs of every sample; return the median microseconds that taking them out took."""
+    taken = []
     for number in range(plan["samples"]):
         _call(model, _sample(whole, number, plan))
-        for name, content in model.outputs().items():
+        start = time.perf_counter_ns()
+        outputs = model.outputs()
+        taken.append(_us(start))
+        for name, content in outputs.items():
             if number == 0 or name in plan["judged"]:
-                with open(os.path.join(plan["outputs"], name + ".bin"), "ab") as stream:
+                with open(plan["outputs"] + name + ".bin", "ab") as stream:
                     stream.write(content)
+    return _median(taken)
 
 
-def _measure(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> None:
-    began, blocks = time.monotonic(), 0
-    size = -(-plan["runs"] // plan["blocks"])
-    while True:
-        if plan["wait"]:
-            if not sys.stdin.readline():
-                return
-            _call(model, inputs)  # its own threads must wake up again
-        _say(us=[_call(model, inputs) for _ in range(size)])
-        blocks, seconds = blocks + 1, time.monotonic() - began
-        # Enough calls and enough time, but no longer than the most.
-        if not plan["wait"] and ((blocks >= plan["blocks"] and seconds >= plan["min_s"]) or seconds > plan["max_s"]):
-            return
-
-
-def _warm_up(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> int:
-    began, calls = time.monotonic(), 0
-    while calls < plan["warmup_runs"] or time.monotonic() - began < plan["warmup_s"]:
-        _call(model, inputs)
-        calls += 1
+def _warm_up(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> tuple[int, float]:
+    """Call until it is warm; return how often, and the mean microseconds."""
+    times: list[float] = []
+    began = time.monotonic()
+    while len(times) < plan["warmup_runs"] or time.monotonic() - began < plan["warmup_s"]:
+        times.append(_call(model, inputs)[0])
         if time.monotonic() - began > plan["max_s"]:
             break
-    return calls
+    if not times:
+        times.append(_call(model, inputs)[0])
+    return len(times), sum(times) / len(times)
 
 
-def _call(model: Any, inputs: dict[str, bytes]) -> float:
-    model.enter(inputs)
+def _calls_a_block(plan: dict[str, Any], mean_us: float) -> int:
+    """Return how many calls make enough of them and enough time in all blocks, but no longer than the most."""
+    enough = max(plan["runs"], plan["min_s"] * 1e6 / mean_us)
+    return max(1, int(-(-min(enough, plan["max_s"] * 1e6 / mean_us) // plan["blocks"])))
+
+
+def _measure(model: Any, inputs: dict[str, bytes], calls: int) -> float | None:
+    """Time a block a line of standard input; return the median microseconds of handing over the inputs."""
+    entered = []
+    while sys.stdin.readline():
+        time.sleep(PAUSE_S)
+        _call(model, inputs)  # its own threads must wake up again
+        block = [_call(model, inputs) for _ in range(calls)]
+        entered += [enter for _, enter in block]
+        _say(us=[run for run, _ in block])
+    return _median(entered) if entered else None
+
+
+def _call(model: Any, inputs: dict[str, bytes]) -> tuple[float, float]:
+    """Return the microseconds of computing, and of handing over the inputs before."""
     start = time.perf_counter_ns()
+    model.enter(inputs)
+    entered = time.perf_counter_ns()
     model.run()
-    return _us(start)
+    return _us(entered), (entered - start) / 1000
 
 
 def _load(engine: Any, plan: dict[str, Any]) -> float:
@@ -98,6 +117,11 @@ def _load(engine: Any, plan: dict[str, Any]) -> float:
 
 def _us(start: int) -> float:
     return (time.perf_counter_ns() - start) / 1000
+
+
+def _median(values: list[float]) -> float:
+    values = sorted(values)
+    return (values[(len(values) - 1) // 2] + values[len(values) // 2]) / 2
 
 
 def _engine(path: str) -> Any:
@@ -115,12 +139,19 @@ def _read(path: str) -> bytes:
 
 
 def _peak_bytes() -> int | None:
+    """Return the most memory that this process held; null where the system doesn't say."""
     try:
-        import resource
-    except ImportError:
-        return None  # Windows
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
+        with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+            # getrusage would give the parent's on Linux, if that was larger when it started this.
+            found = re.search(r"^VmHWM:\s*(\d+) kB", stream.read(), re.MULTILINE)
+        return int(found.group(1)) * 1024 if found else None
+    except OSError:
+        pass
+    if sys.platform != "darwin":
+        return None
+    import resource
+
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
 def _grown(before: int | None) -> int | None:

@@ -5,6 +5,8 @@ It is put on devices, so it imports nothing of the kit.
 
 from __future__ import annotations
 
+import sys
+
 import torch
 from executorch.runtime import Runtime
 
@@ -27,14 +29,29 @@ def name() -> str:
     return "ExecuTorch " + version("executorch")
 
 
+def _set_threads(count: int) -> None:
+    # The only way to it from Python; a runtime that lacks it has its own choice, which is the big cores.
+    try:
+        from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+    except ImportError:
+        sys.exit("this ExecuTorch can't be told how many threads to use: leave --threads out")
+    _unsafe_reset_threadpool(count)
+
+
 class Model:
-    """A loaded file. threads: ignored, as the Python runtime has no choice; pin it to cores instead."""
+    """A loaded file. threads: null for the runtime's own choice."""
 
     def __init__(self, path: str, threads: int | None) -> None:
+        if threads is not None:
+            _set_threads(threads)
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
         self._values: list[torch.Tensor] = []
         self._results: list[torch.Tensor] = []
+
+    def partitions(self) -> int | None:
+        """Return null: the runtime doesn't say in how many pieces the delegate has the graph."""
+        return None
 
     def enter(self, inputs: dict[str, bytes]) -> None:
         """Set the inputs, raw little-endian bytes by name."""

@@ -43,6 +43,14 @@ class Model:
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
 
+    def partitions(self) -> int | None:
+        """Return in how many pieces the delegate has the graph, null where the runtime doesn't say."""
+        try:
+            operations = self._interpreter._get_ops_details()
+        except AttributeError:
+            return None
+        return sum(each["op_name"] == "DELEGATE" for each in operations)
+
     def enter(self, inputs: dict[str, bytes]) -> None:
         """Set the inputs, raw little-endian bytes by name."""
         for detail in self._inputs:

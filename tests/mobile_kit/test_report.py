@@ -7,11 +7,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.export import export
-from mobile_kit.prepare import ExportOptions
-from mobile_kit.profiling import PROFILE, profile
-from mobile_kit.progress import Progress
+from mobile_kit.judge import judged, model_info
+from mobile_kit.latency import latency
+from mobile_kit.manifest import read_manifest
+from mobile_kit.profiling import profile_name
 from mobile_kit.report import report
+from mobile_kit.results import Config, DeviceInfo, Result, RunInfo, write_results
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer
 from tests.exports import DIGITS
@@ -19,12 +20,26 @@ from tests.exports import DIGITS
 Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("paper_targets")
 SLUG = "mobilevitv2-digits"
+PROFILE = profile_name("host")
 
 
 @pytest.fixture
-def artifact(tmp_path: Path) -> Path:
-    (done,) = export(ExportOptions(str(DIGITS), tmp_path / "out", ("paper",))).artifacts
-    return done.manifest.folder
+def artifact(paper_artifact: Path) -> Path:
+    return paper_artifact
+
+
+def profiled(artifact: Path, ms: float, run: str = "one", runs: int = 50, undisturbed: bool = True) -> Result:
+    """An artifact with a result of this machine."""
+    result = Result(
+        run=RunInfo(run, "runner", "mobile-kit"),
+        model=model_info(read_manifest(artifact)),
+        device=DeviceInfo("host", "host", emulated=False),
+        config=Config(runs=50, min_s=0.1),
+        latency=latency([[1e3 * ms] * 5] * (runs // 5)),
+    )
+    result = judged(result, undisturbed=undisturbed)
+    write_results([result], artifact / PROFILE)
+    return result
 
 
 def quantized(artifact: Path, name: str = "static_wi8_ai8") -> Path:
@@ -41,44 +56,22 @@ def quantized(artifact: Path, name: str = "static_wi8_ai8") -> Path:
     return copy
 
 
-def test_profiles_of_one_run_are_compared(artifact: Path, command: Command) -> None:
+def test_latencies_of_one_run_are_compared(artifact: Path) -> None:
     other = quantized(artifact)
-    answer = command("profile", artifact, other, "--rounds", "2", "--json")
-    assert answer.code == 0, answer.err
-    first, second = json.loads(answer.out)
-    assert (first["artifact"], second["artifact"]) == ("paper-fp32", "paper-static_wi8_ai8")
-    assert first["run"] == second["run"]
-    assert len(first["calls_ms"]) == 5 * first["rounds"]
-    assert first["min_ms"] <= first["median_ms"] <= max(first["calls_ms"])
-    assert json.loads((artifact / PROFILE).read_text()) == first
+    profiled(artifact, 12.0)
+    profiled(other, 4.0)
     rows, _ = report(artifact.parents[1])
-    assert [row.latency_ratio for row in rows] == [1, pytest.approx(second["median_ms"] / first["median_ms"])]
+    assert [(row.median_ms, row.latency_ratio) for row in rows] == [(12.0, 1), (4.0, pytest.approx(1 / 3))]
     # Another run's figures can't be compared.
-    profile([other], 1, Progress(quiet=True))
+    profiled(other, 4.0, run="two")
     rows, _ = report(artifact.parents[1])
-    assert [row.latency_ratio for row in rows] == [1, None]
-    assert rows[1].median_ms is not None
+    assert [(row.median_ms, row.latency_ratio) for row in rows] == [(12.0, 1), (4.0, None)]
 
 
-def test_a_busy_machine_is_said(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mobile_kit.timing.BusyMeter.cores", lambda self: 1.0)
-    (found,) = profile([artifact], 1, Progress(quiet=True))
-    assert found.reasons == ("other processes used more than 10% of a core in too many rounds",)
+def test_a_latency_that_is_not_valid_is_said_to_be(artifact: Path) -> None:
+    profiled(artifact, 12.0, undisturbed=False)
     report(artifact.parents[1])
     assert "- paper, fp32: not valid, other processes" in (artifact.parents[1] / "report.md").read_text()
-
-
-def test_a_runtime_that_is_no_device_s_is_not_timed(
-    artifact: Path, command: Command, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr("tests.paper_target.PaperRuntime.native", False)
-    answer = command("profile", artifact)
-    assert answer.code == 1
-    assert answer.err == (
-        "mobile-kit: artifact paper-fp32: paper runs it here, whose speed says nothing of the platform's. Profile it "
-        "where that is.\n"
-    )
-    assert not (artifact / PROFILE).exists()
 
 
 def test_a_report_has_what_was_measured_and_leaves_out_what_was_not(
@@ -134,5 +127,6 @@ def test_a_torn_result_is_named(name: str, artifact: Path, command: Command) -> 
     (artifact / name).write_text("{")
     answer = command("report", artifact.parents[1])
     assert answer.code == 1
-    assert answer.err.startswith(f"mobile-kit: file {artifact / name}: can't be read (")
+    kind = "results" if name == PROFILE else "file"
+    assert answer.err.startswith(f"mobile-kit: {kind} {artifact / name}: can't be read (")
     assert answer.err.count("\n") == 1

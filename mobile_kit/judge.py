@@ -1,0 +1,104 @@
+"""Whether a result can be trusted, and what it says of the file that it was measured on."""
+
+import hashlib
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+
+import numpy as np
+
+from mobile_kit.errors import DeviceError
+from mobile_kit.golden import Answers, Sample
+from mobile_kit.manifest import Manifest
+from mobile_kit.results import ModelInfo, OutputDistance, Result, Validity
+from mobile_kit.target import Array
+from mobile_kit.timing import QUIET_CORES
+from mobile_kit.verify import parity
+
+__all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "judged", "model_info"]
+
+# What LiteRT's own benchmark asks for: calls, seconds, and the seconds after which it gives up.
+LEAST_RUNS, LEAST_S, MOST_S = 50, 1.0, 150.0
+
+
+def model_info(manifest: Manifest) -> ModelInfo:
+    """Return what a result says of an artifact."""
+    data = manifest.data
+    name = data["model_file"]
+    hashes = [
+        record["sha256"]
+        for path, record in sorted(data["files"].items())
+        if path == name or path.startswith(f"{name}/")
+    ]
+    return ModelInfo(
+        name=manifest.folder.resolve().name,
+        family=data["model"]["family"],
+        head=data["model"]["head"],
+        source=data["model"]["source"],
+        target=data["target"],
+        backend=data["backend"],
+        recipe=data["recipe"]["name"],
+        sha256=hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
+        size_bytes=manifest.model_bytes,
+    )
+
+
+def distances(
+    manifest: Manifest, answers: Answers, samples: Sequence[Sample], outputs: Mapping[str, bytes]
+) -> Iterator[OutputDistance]:
+    """Yield how far each output is from the oracle's.
+
+    outputs: raw little-endian values of all samples behind one another; those of large outputs are the first's alone.
+    Raises: DeviceError where their number isn't that of the samples.
+    """
+    results = [dict[str, Array]() for _ in samples]
+    for spec in manifest.outputs:
+        values = np.frombuffer(outputs[spec.name], np.dtype(spec.dtype).newbyteorder("<"))
+        told = [place for place, sample in enumerate(samples) if spec.name in sample.reference]
+        size = math.prod(spec.shape)
+        if len(values) != size * len(told):
+            raise DeviceError(
+                f"output {spec.name!r}: came back with {len(values)} values of {size * len(told)}. Run it again."
+            )
+        for place, array in zip(told, values.astype(spec.dtype).reshape(-1, *spec.shape), strict=True):
+            results[place][spec.name] = array
+    for out in parity(manifest, answers, samples, results):
+        error, noise = (
+            None if value is None or not math.isfinite(value) else value for value in (out.max_error, out.sqnr_db)
+        )
+        yield OutputDistance(out.name, error, noise, out.top1, out.pixel_agreement, out.bound, out.passed)
+
+
+def judged(
+    result: Result, error: str | None = None, undisturbed: bool | None = None, pieces: int | None = None
+) -> Result:
+    """Add to a result whether it can be trusted.
+
+    error: what ended it early. undisturbed: whether enough rounds had the machine for themselves. pieces: in how many
+    the delegate had the graph at export.
+    """
+    asked, found = result.config, result.latency
+    runs, least_s, most_s = asked.runs or LEAST_RUNS, asked.min_s or LEAST_S, asked.max_s or MOST_S
+    seconds = None if found.count is None or found.mean is None else found.count * found.mean / 1e6
+    count, there = found.count or 0, result.placement.partitions
+    silent = not asked.runs and found.count is None  # a tool that doesn't say how often it called
+    flags = {
+        "completed": error is None,
+        "enough_runs": None if silent else count >= runs,
+        "long_enough": None if silent else (seconds or 0) >= min(least_s, most_s),
+        "parity_held": all(out.passed for out in result.parity) if result.parity else None,
+        "not_throttled": None if result.thermal.throttled is None else not result.thermal.throttled,
+        "one_delegate": None if there is None else there == 1 or there == pieces,
+        "undisturbed": undisturbed,
+    }
+    words = {
+        "completed": error or "",
+        "enough_runs": f"{count} calls of at least {runs}",
+        "long_enough": f"{seconds or 0:.2f} s of at least {min(least_s, most_s):g}",
+        "parity_held": "what it computed there isn't what the checkpoint computes",
+        "not_throttled": "the device held its clock back",
+        "one_delegate": f"the delegate has the graph in {there} pieces",
+        "undisturbed": f"other processes used more than {QUIET_CORES:.0%} of a core in too many rounds",
+    }
+    reasons = tuple(words[name] for name, value in flags.items() if value is False)
+    return replace(result, validity=Validity(**flags, reasons=reasons))
