@@ -46,7 +46,7 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         identity = uuid4().hex
         results = [trial.result(identity, info, thermal) for trial in trials]
     for manifest, result in zip(manifests, results, strict=True):
-        write_results([result], manifest.folder / profile_name(options.device))
+        write_results([result], manifest.folder / profile_name(device.name))
     return results
 
 

@@ -86,8 +86,8 @@ class AdbDevice(Remote):
 class Shell(Program):
     """A program that a device's shell runs."""
 
-    def __init__(self, stream: socket.socket, where: str, silence_s: float = SILENCE_S) -> None:
-        super().__init__(where, silence_s)
+    def __init__(self, stream: socket.socket, where: str) -> None:
+        super().__init__(where)
         self._stream = stream
         self._stream.settimeout(None)
         self._words = bytearray()

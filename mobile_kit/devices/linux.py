@@ -11,7 +11,7 @@ __all__ = ["DESCRIBE", "STATE", "described", "pairs", "state_of"]
 # Each prints lines of `key value`; what a machine lacks prints nothing.
 DESCRIBE = r"""
 echo "system $(uname -s)"; echo "version $(uname -r)"; echo "abi $(uname -m)"
-echo "cores $(getconf _NPROCESSORS_ONLN)"
+echo "cores $(grep -c ^processor /proc/cpuinfo)"
 for file in /proc/device-tree/model /sys/class/dmi/id/product_name; do
     [ -r $file ] && echo "model $(tr -d '\0' < $file)"
 done

@@ -6,7 +6,7 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from mobile_kit.devices.program import SILENCE_S, Ended, Program
+from mobile_kit.devices.program import Ended, Program
 from mobile_kit.errors import DeviceError
 
 __all__ = ["Process"]
@@ -15,10 +15,8 @@ __all__ = ["Process"]
 class Process(Program):
     """A process. lost: the exit code by which a client says that its link broke, null where there is no link."""
 
-    def __init__(
-        self, command: Sequence[str], where: str, lost: int | None = None, silence_s: float = SILENCE_S
-    ) -> None:
-        super().__init__(where, silence_s)
+    def __init__(self, command: Sequence[str], where: str, lost: int | None = None) -> None:
+        super().__init__(where)
         self._lost = lost
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
         pipe = subprocess.PIPE

@@ -52,9 +52,10 @@ class Program(ABC):
     """A program that runs. where: the device's name, for messages. silence_s: how long it may say nothing."""
 
     pid: int | None = None
+    silence_s = SILENCE_S
 
-    def __init__(self, where: str, silence_s: float = SILENCE_S) -> None:
-        self._where, self._silence_s = where, silence_s
+    def __init__(self, where: str) -> None:
+        self._where = where
         self._said: queue.SimpleQueue[str | Ended] = queue.SimpleQueue()
 
     def _begin(self) -> None:
@@ -93,11 +94,11 @@ class Program(ABC):
         """
         while True:
             try:
-                said = self._said.get(timeout=self._silence_s)
+                said = self._said.get(timeout=self.silence_s)
             except queue.Empty:
                 self.stop()
                 raise DeviceError(
-                    f"device {self._where}: said nothing for {self._silence_s:.0f} s. Wake it up, keep it awake, run "
+                    f"device {self._where}: said nothing for {self.silence_s:.0f} s. Wake it up, keep it awake, run "
                     "it again."
                 ) from None
             if isinstance(said, str):

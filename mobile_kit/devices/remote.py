@@ -5,6 +5,7 @@ A command is a string that the device's shell reads, so whatever stands in it is
 
 import io
 import shlex
+import threading
 from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from pathlib import Path
@@ -18,17 +19,45 @@ from mobile_kit.results import DeviceInfo
 
 __all__ = ["Remote"]
 
-# Makes our folder and removes it when its standard input ends, which it also does when the link breaks.
+# How often the kit says that it is there, and after how long without a word the device gives it up.
+BEAT_S, GIVEN_UP_S, LOOK_S = 10.0, 60, 5
+# How long it may take to clean up when we leave.
+LEAVE_S = 30.0
+# Makes our folder. Ends what was started, and removes the folder, when its standard input ends, as it does when we
+# leave or the link breaks; or when no line has come for too long, as a network that is cut ends nothing.
 _KEEPER = """
 umask 077
 folder=$(mktemp -d "$0/mobile-kit-XXXXXX") || exit 1
 trap '' HUP INT TERM PIPE
+leave() {
+    for file in "$folder"/pid-*; do [ -e "$file" ] && kill -9 "${file##*-}"; done
+    rm -rf -- "$folder"
+}
 echo "$folder"
-cat > /dev/null
-rm -rf -- "$folder"
+(
+    silent=0
+    while sleep "$2" && [ -d "$folder" ]; do
+        silent=$((silent + $2))
+        if [ -e "$folder/alive" ]; then silent=0; rm -f "$folder/alive"; fi
+        if [ $silent -ge "$1" ]; then leave; fi
+    done
+) > /dev/null 2>&1 < /dev/null &
+while read -r line; do : > "$folder/alive"; done
+leave 2> /dev/null
 """
-# Runs a program and ends it when the link breaks: its standard input is the link's.
-_OWN = 'cd -- "$0" && exec "$@"'
+# Runs a program in our folder, where the keeper finds its number as long as it runs.
+_OWN = """
+cd -- "$0" || exit 1
+exec 3<&0
+"$@" <&3 3<&- &
+child=$!
+exec 3<&-
+: > "pid-$child"
+wait $child
+code=$?
+rm -f "pid-$child"
+exit $code
+"""
 Self = TypeVar("Self", bound="Remote")
 
 
@@ -39,6 +68,7 @@ class Remote(ABC):
     kind: str
     # Where our folder is made.
     base = "/tmp"  # noqa: S108  mktemp makes a folder of its own there
+    given_up_s, look_s = GIVEN_UP_S, LOOK_S
     python: tuple[str, ...] | None = None
     folder = ""
 
@@ -62,17 +92,26 @@ class Remote(ABC):
         """Return how warm it is."""
 
     def __enter__(self: Self) -> Self:
-        self._keeper = self._start(shlex.join(["sh", "-c", _KEEPER, self.base]))
+        times = [str(seconds) for seconds in (self.given_up_s, self.look_s)]
+        self._keeper = self._start(shlex.join(["sh", "-c", _KEEPER, self.base, *times]))
+        self._left = threading.Event()
         self.folder = next(self._keeper.lines(), "")
         if not self.folder.startswith(f"{self.base}/mobile-kit-"):
             self._keeper.stop()
             raise DeviceError(f"device {self.name}: makes no folder in {self.base}. Make room there.")
+        threading.Thread(target=self._beat, daemon=True).start()
         self.python = self._find_python()
         return self
+
+    def _beat(self) -> None:
+        while not self._left.wait(BEAT_S):
+            self._keeper.go()
 
     def __exit__(
         self, kind: type[BaseException] | None, exc: BaseException | None, trace: TracebackType | None
     ) -> None:
+        self._left.set()
+        self._keeper.silence_s = LEAVE_S
         self._keeper.finish()
         try:
             for _ in self._keeper.lines():

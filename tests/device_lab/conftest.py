@@ -1,0 +1,152 @@
+"""The lab's devices, skipped with the reason where this machine can't have them."""
+
+import shutil
+import subprocess
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from tests.device_lab.machine import Emulator, Machine
+from tests.device_lab.userland import LITERT, LabError, userland
+
+SSHD = """Port 22
+HostKey /run/keys/host
+AuthorizedKeysFile /root/authorized_keys
+StrictModes no
+UsePAM no
+SetEnv QEMU_CPU=cortex-a76 PYTHONPATH=/opt
+PidFile none
+"""
+SSH = """Host lab
+    HostName {address}
+    User root
+    IdentityFile {keys}/id
+    IdentitiesOnly yes
+    UserKnownHostsFile {keys}/known_hosts
+"""
+ADB_PORT, ADBD_PORT = 15037, 15577
+READY_S = 60
+
+
+@dataclass(frozen=True)
+class Place:
+    """A device of the lab. name: as `--device` takes it. base: where our folder is made there. link: its programs."""
+
+    machine: Machine
+    name: str
+    base: str
+    link: tuple[str, ...]
+
+    def left(self) -> list[str]:
+        """What is in the folder where ours is made, and which programs of ours run."""
+        files = [path.name for path in self.machine.path(self.base).iterdir()]
+        return files + [line for line in self.machine.processes().values() if "runner.py" in line]
+
+    def cut(self) -> None:
+        """Kill what links it to here."""
+        for name in self.link:
+            self.machine.kill(name)
+
+
+@dataclass
+class Lab:
+    """Makes devices."""
+
+    userland: Path
+    keys: Path
+    adb: str | None
+
+    @contextmanager
+    def board(self, wheels: str = LITERT, room: str = "512m") -> Iterator[Place]:
+        """A Linux board behind ssh."""
+        command = ["/usr/sbin/sshd", "-D", "-e", "-f", "/run/keys/sshd_config"]
+        with self._machine(command, wheels, room) as machine:
+            host = (self.keys / "host.pub").read_text().split()[:2]
+            (self.keys / "known_hosts").write_text(" ".join([machine.address, *host]) + "\n")
+            (self.keys / "ssh_config").write_text(SSH.format(address=machine.address, keys=self.keys))
+            machine.until(lambda: self._says("ssh", "-o", "BatchMode=yes", "lab", "true") is not None)
+            yield Place(machine, "ssh:lab", "/tmp", ("sshd-session",))  # noqa: S108
+
+    @contextmanager
+    def phone(self, room: str = "512m") -> Iterator[Place]:
+        """A phone behind adb."""
+        if self.adb is None:
+            pytest.skip("adbutils brings no adb for this system")
+        with self._machine(["/usr/lib/android-sdk/platform-tools/adbd"], LITERT, room) as machine:
+            serial = f"{machine.address}:{ADBD_PORT}"
+            machine.until(lambda: "connected to" in (self._says(self.adb, "connect", serial) or ""))
+            machine.until(lambda: f"{serial}\tdevice" in (self._says(self.adb, "devices") or ""))
+            yield Place(machine, f"adb:{serial}", "/data/local/tmp", ("adbd",))
+            self._says(self.adb, "disconnect", serial)
+
+    @contextmanager
+    def _machine(self, command: list[str], wheels: str, room: str) -> Iterator[Machine]:
+        machine = Machine(self.userland, wheels, self.keys, command, room)
+        try:
+            yield machine
+        except LabError as exc:
+            pytest.fail(str(exc))
+        finally:
+            machine.close()
+
+    @staticmethod
+    def _says(*command: str | None) -> str | None:
+        """Return what a command writes, null where it fails."""
+        try:
+            ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=READY_S)
+        except subprocess.TimeoutExpired:
+            return None
+        return ended.stdout if ended.returncode == 0 else None
+
+
+@pytest.fixture(scope="session")
+def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
+    try:
+        place = userland()
+        emulator = Emulator(place)
+    except LabError as exc:
+        pytest.skip(str(exc))
+    keys = tmp_path_factory.mktemp("keys")
+    for name in ("id", "host"):
+        subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
+    (keys / "sshd_config").write_text(SSHD)
+    (keys / "bin").mkdir()
+    (keys / "bin/ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {keys}/ssh_config "$@"\n')
+    (keys / "bin/ssh").chmod(0o755)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("PATH", str(keys / "bin"), prepend=":")
+        # A server of our own: not the user's, whose devices aren't ours.
+        patch.setenv("ANDROID_ADB_SERVER_PORT", str(ADB_PORT))
+        patch.setenv("HOME", str(keys))
+        adb = _adb()
+        yield Lab(place, keys, adb)
+        if adb:
+            subprocess.run([adb, "kill-server"], capture_output=True, check=False)
+    emulator.close()
+
+
+def _adb() -> str | None:
+    from adbutils import AdbError, adb_path
+
+    try:
+        return str(adb_path())
+    except AdbError:
+        return None
+
+
+@pytest.fixture(params=["ssh", "adb"])
+def device(request: pytest.FixtureRequest, lab: Lab) -> Callable[..., AbstractContextManager[Place]]:
+    """Makes a board, or a phone."""
+    return {"ssh": lab.board, "adb": lab.phone}[request.param]
+
+
+def wait(done: Callable[[], bool], seconds: float = READY_S) -> None:
+    """Wait for something that comes by itself."""
+    end = time.monotonic() + seconds
+    while not done():
+        assert time.monotonic() < end, f"not done after {seconds} s"
+        time.sleep(0.2)
