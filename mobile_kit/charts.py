@@ -4,15 +4,14 @@ A row has its words beside a strip that is as wide as the screen lets it be, so 
 """
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 import numpy as np
 from markupsafe import Markup
 
 from mobile_kit.latency import Latency
-from mobile_kit.survey import Measured, doubt
+from mobile_kit.survey import Measured, doubt, grouped
 from mobile_kit.svg import HEIGHT, WIDTH, Scale, Shape, covering, strip, tag
 
 __all__ = [
@@ -24,7 +23,6 @@ __all__ = [
     "Strip",
     "colors",
     "figure",
-    "grouped",
     "ratios",
     "spreads",
     "trades",
@@ -83,16 +81,6 @@ class Panel:
 
 # Left, top, right and bottom.
 Box = tuple[float, float, float, float]
-T = TypeVar("T")
-K = TypeVar("K")
-
-
-def grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
-    """Return items by what they share, in the order in which that comes."""
-    found: dict[K, list[T]] = {}
-    for item in items:
-        found.setdefault(key(item), []).append(item)
-    return found
 
 
 def colors(measured: Sequence[Measured]) -> dict[str, str]:

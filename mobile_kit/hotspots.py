@@ -5,10 +5,10 @@ from typing import TypeVar
 
 from mobile_kit.charts import Group, Panel, Strip
 from mobile_kit.results import Op
-from mobile_kit.survey import Measured, doubt
+from mobile_kit.survey import Measured, doubt, grouped
 from mobile_kit.svg import HEIGHT, WIDTH, Scale, Shape, strip
 
-__all__ = ["MOST_HOTSPOTS", "hotspots", "place_of", "told"]
+__all__ = ["MOST_HOTSPOTS", "hotspots", "place_of", "shares", "told"]
 
 # Results whose operations are drawn, and rows of a group; the last row has the rest.
 MOST_HOTSPOTS, MOST_SHOWN = 6, 10
@@ -30,13 +30,15 @@ def place_of(module: str | None) -> tuple[str, str]:
 
 
 def hotspots(measured: Sequence[Measured]) -> list[Panel]:
-    """Draw the operations of results that have them, a panel a result, trusted ones first and one of each file."""
-    own = sorted(
-        (each for each in measured if _shares(each.result.ops)), key=lambda each: doubt(each.result) is not None
-    )
-    firsts = {each.row.folder: each for each in reversed(own)}
-    chosen = [each for each in own if firsts[each.row.folder] is each]
-    return [_panel(each) for each in chosen[:MOST_HOTSPOTS]]
+    """Draw the operations of results that have them: a panel a model and target, trusted results first.
+
+    The first of each model come before the second of any, as there is room for a few.
+    """
+    own = [each for each in measured if shares(each.result.ops)]
+    own.sort(key=lambda each: doubt(each.result) is not None)
+    firsts = [group[0] for group in grouped(own, lambda each: (each.row.model, each.row.target)).values()]
+    turns = [turn for group in grouped(firsts, lambda each: each.row.model).values() for turn in enumerate(group)]
+    return [_panel(each) for _, each in sorted(turns, key=lambda turn: turn[0])[:MOST_HOTSPOTS]]
 
 
 def told(each: Measured) -> str:
@@ -50,14 +52,14 @@ def told(each: Measured) -> str:
 
 
 def _panel(each: Measured) -> Panel:
-    shares = _shares(each.result.ops)
-    parts = _summed((place_of(op.module)[1], share) for op, share in shares)
+    found = shares(each.result.ops)
+    parts = _summed((place_of(op.module)[1], share) for op, share in found)
     colors = dict(zip((part for part in parts if part != OTHER), PART_COLORS, strict=False))
-    groups, note = [_group("by type", shares, lambda op: (op.type or op.name, ""), {})], ""
+    groups, note = [_group("by type", found, lambda op: (op.type or op.name, ""), {})], ""
     legend: tuple[tuple[str, str], ...] = ()
-    if any(op.module for op, _ in shares):
-        groups.insert(0, _group("by block", shares, lambda op: place_of(op.module), colors))
-        places = _summed((place_of(op.module), share) for op, share in shares if op.module)
+    if any(op.module for op, _ in found):
+        groups.insert(0, _group("by block", found, lambda op: place_of(op.module), colors))
+        places = _summed((place_of(op.module), share) for op, share in found if op.module)
         note = "; ".join(_sentence(*place, share) for place, share in list(places.items())[:3])
         legend = (*((color, part) for part, color in colors.items()), ("rest", OTHER))
     title = f"{each.row.model}, {each.row.target} {each.row.recipe} on {each.device}"
@@ -68,10 +70,10 @@ def _panel(each: Measured) -> Panel:
 K = TypeVar("K")
 
 
-def _summed(shares: Iterable[tuple[K, float]]) -> dict[K, float]:
-    """Return the shares of a name together, the largest first."""
+def _summed(parts: Iterable[tuple[K, float]]) -> dict[K, float]:
+    """Return the parts of a name together, the largest first."""
     found: dict[K, float] = {}
-    for name, share in shares:
+    for name, share in parts:
         found[name] = found.get(name, 0.0) + share
     return dict(sorted(found.items(), key=lambda item: -item[1]))
 
@@ -80,11 +82,10 @@ def _sentence(block: str, part: str, share: float) -> str:
     return f"{block if part == OTHER else f'{part} of {block}'}: {share:.0%}"
 
 
-def _shares(ops: Sequence[Op]) -> list[tuple[Op, float]]:
+def shares(ops: Sequence[Op]) -> list[tuple[Op, float]]:
     """Return which part of the time each operation takes; those that nothing is known of are left out."""
-    times = [(op, op.mean_us if op.mean_us is not None else op.percent) for op in ops]
-    if any(op.mean_us is not None for op in ops):
-        times = [(op, op.mean_us) for op in ops]
+    timed = any(op.mean_us is not None for op in ops)
+    times = [(op, op.mean_us if timed else op.percent) for op in ops]
     known = [(op, time) for op, time in times if time is not None and time > 0]
     total = sum(time for _, time in known)
     return [(op, time / total) for op, time in known]
@@ -92,14 +93,14 @@ def _shares(ops: Sequence[Op]) -> list[tuple[Op, float]]:
 
 def _group(
     title: str,
-    shares: Sequence[tuple[Op, float]],
+    found: Sequence[tuple[Op, float]],
     key: Callable[[Op], tuple[str, str]],
     colors: Mapping[str, str],
 ) -> Group:
-    totals = _summed((key(op)[0], share) for op, share in shares)
+    totals = _summed((key(op)[0], share) for op, share in found)
     shown = list(totals)[:MOST_SHOWN]
     rows: dict[str, dict[str, float]] = {name: {} for name in shown}
-    for op, share in shares:
+    for op, share in found:
         name, part = key(op)
         segments, part = rows.setdefault(name if name in rows else REST, {}), part if part in colors else ""
         segments[part] = segments.get(part, 0.0) + share
@@ -109,9 +110,7 @@ def _group(
 
 def _row(name: str, segments: Mapping[str, float], scale: Scale, colors: Mapping[str, str]) -> Strip:
     shapes, start = [], 0.0
-    for part, share in sorted(
-        segments.items(), key=lambda each: list(colors).index(each[0]) if each[0] else len(colors)
-    ):
+    for part, share in ((part, segments[part]) for part in (*colors, "") if part in segments):
         left, right = WIDTH * scale.at(start), WIDTH * scale.at(start + share)
         shapes.append(Shape(f"bar {colors.get(part, 'rest')}", f"M{left:.1f} {HEIGHT / 2}H{right:.1f}"))
         start += share

@@ -4,19 +4,26 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from itertools import islice
 from typing import Any
 
 from mobile_kit import __version__
-from mobile_kit.charts import MOST_PANELS, MOST_ROWS, Panel, colors, figure, grouped, ratios, spreads, trades
-from mobile_kit.hotspots import hotspots, told
+from mobile_kit.charts import MOST_PANELS, MOST_ROWS, Panel, colors, figure, ratios, spreads, trades
+from mobile_kit.hotspots import hotspots, shares, told
 from mobile_kit.results import Result
-from mobile_kit.survey import Measured, Row, Survey
+from mobile_kit.survey import Measured, Row, Survey, grouped
 
 __all__ = ["page"]
 
 TEMPLATE = "report.html.j2"
 # Operations of a result that its details list.
 MOST_OPS = 12
+Units = Mapping[str, tuple[str, float | None, str]]
+PARITY: Units = {
+    "SQNR": ("SQNR", None, " dB"),
+    "sqnr_db": ("SQNR", None, " dB"),
+    "max_error": ("error", None, " sigma"),
+}
 # With more lines, the summary scrolls in its box: the plots are to be found.
 MOST_LINES = 40
 
@@ -86,11 +93,9 @@ def page(survey: Survey) -> str:
         tall=sum(len(file.lines) for file in files) > MOST_LINES,
         targets=colors(measured),
         sections=_sections(measured),
-        devices=list(_devices(measured)),
-        details={
-            model: [_detail(each) for each in own]
-            for model, own in grouped(measured, lambda each: each.row.model).items()
-        },
+        devices=list(islice(_devices(measured), MOST_PANELS)),
+        details=grouped([_detail(each) for each in measured], lambda detail: detail["model"]),
+        most=MOST_PANELS,
         opened=len(measured) <= MOST_ROWS,
     )
 
@@ -214,7 +219,7 @@ def _devices(measured: Sequence[Measured]) -> Iterator[Devices]:
         for label, results in grouped(own, lambda each: f"{each.row.target} {each.row.recipe}").items():
             firsts = {each.device: each for each in reversed(results)}
             rows.append((label, tuple(_median(firsts.get(device)) for device in devices)))
-        yield Devices(model, devices, tuple(rows[:MOST_ROWS]))
+        yield Devices(model, devices, tuple(rows))
 
 
 def _median(each: Measured | None) -> tuple[str, str] | None:
@@ -226,7 +231,7 @@ def _median(each: Measured | None) -> tuple[str, str] | None:
 def _detail(each: Measured) -> dict[str, Any]:
     """Return what the page tells of a result beside its plots: groups of words, and its longest operations."""
     result = each.result
-    ops = sorted(result.ops, key=lambda op: -(op.mean_us if op.mean_us is not None else op.percent or 0.0))
+    ops = sorted(shares(result.ops), key=lambda pair: -pair[1])
     return {
         "model": each.row.model,
         "label": f"{each.row.target} {each.row.recipe} on {each.device}",
@@ -235,7 +240,9 @@ def _detail(each: Measured) -> dict[str, Any]:
         "emulated": bool(result.device.emulated),
         "groups": [(name, text) for name, text in _groups(each) if text],
         "told": told(each),
-        "ops": [(op.module or op.name, op.type or "", _ms(op.mean_us), _number(op.percent)) for op in ops[:MOST_OPS]],
+        "ops": [
+            (op.module or op.name, op.type or "", _ms(op.mean_us), f"{100 * share:.1f}") for op, share in ops[:MOST_OPS]
+        ],
         "ops_left_out": max(len(ops) - MOST_OPS, 0),
     }
 
@@ -254,14 +261,14 @@ def _groups(each: Measured) -> Iterator[tuple[str, str]]:
     names = ("count", "first", "min", "p5", "p10", "p50", "p90", "p95", "p99", "max", "mean", "std", "trimmed_mean_80")
     times = {name: getattr(latency, name) for name in names}
     yield "latency", _words(times, {name: (name, 1e3, " ms") for name in names if name != "count"})
-    yield "spread", _words({name: getattr(latency, name) for name in ("cv", "p99_p50", "stability")}, {})
+    yield "spread", _words({"cv": latency.cv, "p99/p50": latency.p99_p50, "stability": latency.stability}, {})
     yield "load", _words(asdict(result.load), {name: (name[:-3], 1e3, " ms") for name in asdict(result.load)})
     yield "memory", _words(asdict(memory), {name: (name[:-6], 1e6, " MB") for name in asdict(memory)})
     steps = asdict(result.pipeline)
     yield "pipeline", _words(steps, {name: (name[:-3], 1e3, " ms") for name in steps})
     yield "placement", _words(asdict(result.placement), {})
-    yield "parity there", "; ".join(_words(asdict(out), {}) for out in result.parity)
-    yield "parity here", _words({"max_error": each.row.max_error, "SQNR": _decibels(each.row.sqnr_db) or None}, {})
+    yield "parity there", "; ".join(_words(asdict(out), PARITY) for out in result.parity)
+    yield "parity here", _words({"SQNR": each.row.sqnr_db, "max_error": each.row.max_error}, PARITY)
     yield "validity", _validity(result)
     yield "environment", ", ".join(f"{name} {version}" for name, version in sorted(result.env.items()))
     yield "file", f"{each.row.folder}/{each.file}"
@@ -270,9 +277,6 @@ def _groups(each: Measured) -> Iterator[tuple[str, str]]:
 def _validity(result: Result) -> str:
     flags = {name: value for name, value in asdict(result.validity).items() if name != "reasons"}
     return _words(flags, {}) + ("; " + "; ".join(result.validity.reasons) if result.validity.reasons else "")
-
-
-Units = Mapping[str, tuple[str, float | None, str]]
 
 
 def _words(record: Mapping[str, Any], units: Units) -> str:
@@ -291,15 +295,15 @@ def _words(record: Mapping[str, Any], units: Units) -> str:
 def _shown(value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
+    if value == math.inf:
+        return "exact"
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
 def _decibels(value: float | None) -> str:
-    return "exact" if value == math.inf else _number(value)
-
-
-def _number(value: float | None) -> str:
-    return "" if value is None else f"{value:.1f}"
+    if value is None:
+        return ""
+    return "exact" if value == math.inf else f"{value:.1f}"
 
 
 def _ms(microseconds: float | None, like: float | None = None) -> str:

@@ -3,10 +3,10 @@
 import json
 import math
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from mobile_kit.comparison import Comparison, compare
 from mobile_kit.errors import ArtifactError, UnsupportedError
@@ -16,10 +16,12 @@ from mobile_kit.profiling import PROFILES
 from mobile_kit.results import DeviceInfo, Result, read_results
 from mobile_kit.target import find_target
 
-__all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "plain", "survey"]
+__all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "plain", "survey"]
 
 BASE = "fp32"
 PLATFORM_ONLY = "only a Mac or a phone runs it"
+T = TypeVar("T")
+K = TypeVar("K")
 
 
 @dataclass(frozen=True)
@@ -83,9 +85,7 @@ class Survey:
 
     def lines(self) -> Iterator[tuple[Row, Measured | None]]:
         """Yield each artifact with each of its results, and once with null where it has none."""
-        results: dict[str, list[Measured]] = {}
-        for each in self.measured:
-            results.setdefault(each.row.folder, []).append(each)
+        results = grouped(self.measured, lambda each: each.row.folder)
         for row in self.rows:
             yield from ((row, each) for each in results.get(row.folder, ()))
             if row.folder not in results:
@@ -114,6 +114,14 @@ class Survey:
                 if ratio is not None and each.base is not None
             ],
         }
+
+
+def grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return items by what they share, in the order in which that comes."""
+    found: dict[K, list[T]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
 
 
 def device_label(device: DeviceInfo) -> str:
