@@ -1,11 +1,18 @@
-"""What a report shows, made up: rows and results of any number, without files."""
+"""What a report shows, made up: results of artifacts, and whole surveys without any file."""
 
+import json
 import random
+import shutil
 from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
 
 from mobile_kit.comparison import compare
+from mobile_kit.judge import judged, model_info
 from mobile_kit.latency import latency
-from mobile_kit.results import Config, DeviceInfo, Load, Memory, ModelInfo, Op, Result, RunInfo, Validity
+from mobile_kit.manifest import read_manifest
+from mobile_kit.profiling import profile_name
+from mobile_kit.results import Config, DeviceInfo, Load, Memory, ModelInfo, Op, Result, RunInfo, Validity, write_results
 from mobile_kit.survey import Measured, Row, Survey
 
 HOST = DeviceInfo("host", "host", emulated=False, os="Linux", cores=8)
@@ -16,6 +23,39 @@ RECIPES = {"fp32": (1.0, 1.0, 112.0), "fp16": (0.9, 0.5, 62.0), "static_wi8_ai8"
 # Of a call, to that of this machine; 70 times where a processor is emulated.
 SPEED: dict[str, float] = {}
 PARTS = ("attention.query", "attention.key", "attention.output", "mlp.expand", "mlp.reduce", "norm_before")
+
+
+def profiled(
+    artifact: Path,
+    ms: float,
+    run: str = "one",
+    runs: int = 50,
+    undisturbed: bool = True,
+    device: DeviceInfo = HOST,
+    single: bool = True,
+) -> Result:
+    """An artifact with a result of a device. single: whether its source gives single calls."""
+    result = Result(
+        run=RunInfo(run, "runner", "mobile-kit"),
+        model=model_info(read_manifest(artifact)),
+        device=device,
+        config=Config(runs=50, min_s=0.1),
+        latency=latency([[1e3 * ms] * 5] * (runs // 5)),
+    )
+    if not single:
+        result = replace(result, latency=replace(result.latency, samples=()))
+    result = judged(result, undisturbed=undisturbed)
+    write_results([result], artifact / profile_name(device.name))
+    return result
+
+
+def quantized(artifact: Path, name: str = "static_wi8_ai8", **changes: object) -> Path:
+    """A copy of an artifact that calls itself a smaller recipe's."""
+    copy = Path(shutil.copytree(artifact, artifact.with_name(f"paper-{name}"), dirs_exist_ok=False))
+    manifest = json.loads((copy / "manifest.json").read_text())
+    manifest["recipe"] |= {"name": name, "weight_bits": 8}
+    (copy / "manifest.json").write_text(json.dumps(manifest | changes))
+    return copy
 
 
 def row(model: str, target: str, recipe: str, untimed: str | None = None, megabytes: float = 10.0) -> Row:
