@@ -194,7 +194,7 @@ def trades(measured: Sequence[Measured]) -> list[Panel]:
     for model, results in grouped(known, lambda each: each.row.model).items():
         # One scale for a model's devices, and one for its circles.
         scale = covering([(each.result.latency.p50 or 0.0) / 1e3 for each in results])
-        largest = max(each.row.bytes for each in results)
+        largest = max(1, *(each.row.bytes for each in results))
         for device, own in grouped(results, lambda each: each.device).items():
             shown = sorted(own, key=lambda each: -each.row.bytes)[:MOST_ROWS]
             panel = _panel(f"{model} on {device}", MS, scale, (), len(own) - len(shown))

@@ -1,5 +1,6 @@
 """Where the time goes: the operations of a result by block of the model, by part of a block, and by type."""
 
+import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
@@ -88,7 +89,7 @@ def shares(ops: Sequence[Op]) -> list[tuple[Op, float]]:
     times = [(op, op.mean_us if timed else op.percent) for op in ops]
     known = [(op, time) for op, time in times if time is not None and time > 0]
     total = sum(time for _, time in known)
-    return [(op, time / total) for op, time in known]
+    return [(op, time / total) for op, time in known] if math.isfinite(total) else []
 
 
 def _group(

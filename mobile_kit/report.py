@@ -33,7 +33,7 @@ HEADER = (
     "note",
 )
 # What Markdown would take for its own.
-MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*_[]|"})
+MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*[]|"})
 
 
 @dataclass(frozen=True)

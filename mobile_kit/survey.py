@@ -3,7 +3,7 @@
 import json
 import math
 import os
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
@@ -20,6 +20,34 @@ __all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_a
 
 BASE = "fp32"
 PLATFORM_ONLY = "only a Mac or a phone runs it"
+# What is read of verify.json and of a score, as JSON Schema.
+NUMBER = {"type": ["number", "null"]}
+VERIFIED = {
+    "type": "object",
+    "required": ["status", "outputs"],
+    "properties": {
+        "status": {"enum": ["passed", "failed", "not run"]},
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["bound", "max_error", "sqnr_db"],
+                "properties": {"bound": {"type": "string"}, "max_error": NUMBER, "sqnr_db": NUMBER},
+            },
+        },
+    },
+}
+SCORE = {
+    "type": "object",
+    "required": ["images", "metric", "value", "difference", "interval"],
+    "properties": {
+        "images": {"type": "integer"},
+        "metric": {"type": "string"},
+        "value": {"type": "number"},
+        "difference": {"type": "number"},
+        "interval": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+    },
+}
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -177,8 +205,8 @@ def _is_artifact_s(path: Path) -> bool:
 
 
 def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
-    verified = _json(manifest.folder / "verify.json", {"status", "outputs"})
-    score = _json(manifest.folder / SCORES, {"images", "metric", "value", "difference", "interval"})
+    verified = _json(manifest.folder / "verify.json", VERIFIED)
+    score = _json(manifest.folder / SCORES, SCORE)
     target, backend = manifest.data["target"], manifest.data["backend"]
     outputs = verified["outputs"] if verified else []
     judged = [out for out in outputs if out["bound"] != "not judged" and out["max_error"] is not None]
@@ -215,7 +243,7 @@ def _sized(rows: Sequence[Row]) -> Iterator[Row]:
     bases = {(row.model, row.target): row for row in rows if row.recipe == BASE and row.status != "failed"}
     for row in rows:
         base = bases.get((row.model, row.target))
-        yield row if base is None else replace(row, size_ratio=row.bytes / base.bytes)
+        yield replace(row, size_ratio=row.bytes / base.bytes) if base is not None and base.bytes else row
 
 
 def _compared(measured: Sequence[Measured]) -> Iterator[Measured]:
@@ -242,16 +270,19 @@ def _circumstances(each: Measured) -> tuple[Any, ...]:
     return each.row.model, each.row.target, result.run.id, each.device, result.config.delegate, result.config.threads
 
 
-def _json(path: Path, keys: set[str]) -> dict[str, Any] | None:
+def _json(path: Path, shape: Mapping[str, Any]) -> dict[str, Any] | None:
     """Return what is measured in a file, the first of several, null where there is none.
 
-    Raises: ArtifactError where the file can't be read, or lacks some of the keys.
+    Raises: ArtifactError where the file can't be read, or isn't of a shape, which is a JSON Schema.
     """
+    from jsonschema import Draft202012Validator
+
     try:
-        content = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        content: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        json.dumps(content, allow_nan=False)  # Python reads NaN and infinity, which are no figures
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"file {path}: can't be read ({exc}). Make it again.") from exc
     first = content[0] if isinstance(content, list) and content else content
-    if first is not None and not (isinstance(first, dict) and keys <= first.keys()):
+    if first is not None and not Draft202012Validator(shape).is_valid(first):
         raise ArtifactError(f"file {path}: has other values than were written. Make it again.")
     return first

@@ -44,8 +44,9 @@ class Scale:
     def ticks(self) -> list[float]:
         """Return a few round values between the ends."""
         if self.log:
-            steps = (1.0, 2.0, 5.0) if self.high / self.low < 1000 else (1.0,)
-            powers = range(math.floor(math.log10(self.low)), math.ceil(math.log10(self.high)) + 1)
+            first, last = math.floor(math.log10(self.low)), math.ceil(math.log10(self.high))
+            steps = (1.0, 2.0, 5.0) if last - first <= 3 else (1.0,)
+            powers = range(first, last + 1, 1 + (last - first) // (2 * MOST_TICKS))
             found = [step * 10.0**power for power in powers for step in steps]
         else:
             # Heckbert, Nice numbers for graph labels, Graphics Gems, 1990.

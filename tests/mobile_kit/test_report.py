@@ -186,6 +186,23 @@ def test_a_folder_without_artifacts_is_refused(tmp_path: Path, command: Command)
     assert answer.err == f"mobile-kit: folder {tmp_path}: holds no artifact. Give one that an export wrote to.\n"
 
 
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("verify.json", {"status": "passed", "outputs": [{"bound": "none"}]}),
+        ("verify.json", {"status": "perfect", "outputs": []}),
+        ("verify.json", []),
+        ("evaluation.json", [{"images": 1, "metric": "top1", "value": 1, "difference": 0, "interval": None}]),
+        ("evaluation.json", "top1"),
+    ],
+)
+def test_a_result_of_another_shape_is_refused(name: str, content: object, artifact: Path, command: Command) -> None:
+    (artifact / name).write_text(json.dumps(content))
+    answer = command("report", artifact.parents[1])
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"mobile-kit: file {artifact / name}: has other values than were written. Make it again.\n"
+
+
 @pytest.mark.parametrize("name", ["verify.json", PROFILE, "evaluation.json"])
 def test_a_torn_result_is_named(name: str, artifact: Path, command: Command) -> None:
     (artifact / name).write_text("{")
