@@ -40,7 +40,7 @@ BUBBLE_HEIGHT, LARGEST_PX, SMALLEST_PX = 260.0, 15.0, 3.0
 MIDDLE = HEIGHT / 2
 MS = "milliseconds a call"
 # What a panel is wide on a small screen, and a letter and a line of its texts, in pixels: to see what would touch.
-NARROW_PX, LETTER_PX, LINE_PX = 400.0, 6.2, 12.0
+NARROW_PX, LETTER_PX, LINE_PX = 350.0, 6.2, 12.0
 
 
 @dataclass(frozen=True)

@@ -192,7 +192,8 @@ def _sections(measured: Sequence[Measured]) -> list[Section]:
         ),
         (
             "What a recipe keeps for what it takes",
-            "Up is less noise, left is faster, and a circle is as large as its file. One without filling isn't valid.",
+            "Up is less noise, left is faster, and a circle is as large as its file. One without filling isn't valid; "
+            "one without a name has no room for it, and tells it when pointed at.",
             trades(measured),
         ),
         (
