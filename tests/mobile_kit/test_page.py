@@ -20,7 +20,7 @@ BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "
 browsing = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "br", "line"}
-# Bounds, and what was measured of 1,008 results: 3.3 MB, 0.9 s.
+# Bounds, and what was measured of 1,008 results on two busy cores: 3.3 MB, and 1.0 to 1.4 s until it is laid out.
 MANY_MB, MANY_S = 5.0, 2.0
 
 
