@@ -37,10 +37,12 @@ class Comparison:
 
 
 def compare(ours: Latency, theirs: Latency, paired: bool) -> Comparison | None:
-    """Compare the raw samples of two files; null where either has none, or too few for an interval.
+    """Compare the raw samples of two files; null where either has none, too few for an interval, or calls of no time.
 
     paired: whether block n of one was measured beside block n of the other.
     """
+    if not all(block and min(block) > 0 for each in (ours, theirs) for block in each.samples):
+        return None
     if paired and len(ours.samples) == len(theirs.samples):
         found = _paired(ours.samples, theirs.samples)
         if found is not None:

@@ -253,6 +253,7 @@ def read_results(path: Path) -> list[Result]:
 
     try:
         records = json.loads(path.read_text(encoding="utf-8"))
+        json.dumps(records, allow_nan=False)  # Python reads NaN and infinity, which are no figures
     except (OSError, ValueError) as exc:
         raise ArtifactError(f"results {path}: can't be read ({exc}). Profile the artifact again.") from exc
     for error in Draft202012Validator({"type": "array", "items": schema()}).iter_errors(records):

@@ -2,25 +2,27 @@
 
 import json
 from collections.abc import Callable
+from dataclasses import fields, replace
 from pathlib import Path
 
 import pytest
+from jsonschema import Draft202012Validator
 from PIL import Image
 
-from mobile_kit.judge import judged, model_info
-from mobile_kit.latency import latency
-from mobile_kit.manifest import read_manifest
 from mobile_kit.profiling import profile_name
-from mobile_kit.report import report
-from mobile_kit.results import Config, DeviceInfo, Result, RunInfo, write_results
+from mobile_kit.report import ReportOptions, report, schema, to_markdown
+from mobile_kit.survey import Row
+from mobile_kit.timing import QUIET_CORES
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer
 from tests.exports import DIGITS
+from tests.surveys import BOARD, HOST, PHONE, profiled, quantized, surveyed
 
 Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("paper_targets")
 SLUG = "mobilevitv2-digits"
 PROFILE = profile_name("host")
+FILES = {"report.html", "report.json", "report.md"}
 
 
 @pytest.fixture
@@ -28,50 +30,118 @@ def artifact(paper_artifact: Path) -> Path:
     return paper_artifact
 
 
-def profiled(artifact: Path, ms: float, run: str = "one", runs: int = 50, undisturbed: bool = True) -> Result:
-    """An artifact with a result of this machine."""
-    result = Result(
-        run=RunInfo(run, "runner", "mobile-kit"),
-        model=model_info(read_manifest(artifact)),
-        device=DeviceInfo("host", "host", emulated=False),
-        config=Config(runs=50, min_s=0.1),
-        latency=latency([[1e3 * ms] * 5] * (runs // 5)),
-    )
-    result = judged(result, undisturbed=undisturbed)
-    write_results([result], artifact / PROFILE)
-    return result
+def written(folder: Path) -> tuple[dict[str, list[dict[str, object]]], str]:
+    """The JSON and the Markdown of a report on a folder."""
+    report(ReportOptions((folder,)))
+    return json.loads((folder / "report.json").read_text()), (folder / "report.md").read_text()
 
 
-def quantized(artifact: Path, name: str = "static_wi8_ai8") -> Path:
-    """A copy of an artifact that calls itself a smaller recipe's."""
-    copy = artifact.with_name(f"paper-{name}")
-    copy.mkdir()
-    for path in (path for path in artifact.rglob("*") if path.is_file()):
-        place = copy / path.relative_to(artifact)
-        place.parent.mkdir(exist_ok=True)
-        place.write_bytes(path.read_bytes())
-    manifest = json.loads((copy / "manifest.json").read_text())
-    manifest["recipe"] |= {"name": name, "weight_bits": 8}
-    (copy / "manifest.json").write_text(json.dumps(manifest))
-    return copy
-
-
-def test_latencies_of_one_run_are_compared(artifact: Path) -> None:
+def test_every_result_has_its_line_and_says_why_it_is_compared_with_nothing(artifact: Path) -> None:
     other = quantized(artifact)
+    quantized(artifact, "fp16", target="coreml")
     profiled(artifact, 12.0)
     profiled(other, 4.0)
-    rows, _ = report(artifact.parents[1])
-    assert [(row.median_ms, row.latency_ratio) for row in rows] == [(12.0, 1), (4.0, pytest.approx(1 / 3))]
-    # Another run's figures can't be compared.
-    profiled(other, 4.0, run="two")
-    rows, _ = report(artifact.parents[1])
-    assert [(row.median_ms, row.latency_ratio) for row in rows] == [(12.0, 1), (4.0, None)]
+    profiled(other, 400.0, device=BOARD)
+    profiled(other, 2.0, device=PHONE, undisturbed=False)
+    content, text = written(artifact.parents[1])
+    notes = [line.rsplit(" | ", 1)[1].removesuffix(" |") for line in text.splitlines()[4:] if line]
+    assert notes == [
+        "not timed: only a Mac or a phone runs it",
+        "",
+        f"not valid: other processes used more than {QUIET_CORES:.0%} of a core in too many rounds",
+        "",
+        "emulated",
+    ]
+    assert [each["artifact"] for each in content["results"]] == [f"{SLUG}/{artifact.name}"] + [
+        f"{SLUG}/{other.name}"
+    ] * 3
+    (compared,) = content["comparisons"]
+    assert (compared["device"], compared["ratio"], compared["paired"]) == ("host", pytest.approx(1 / 3), True)
+    assert len(content["artifacts"]) == 3
 
 
-def test_a_latency_that_is_not_valid_is_said_to_be(artifact: Path) -> None:
-    profiled(artifact, 12.0, undisturbed=False)
-    report(artifact.parents[1])
-    assert "- paper, fp32: not valid, other processes" in (artifact.parents[1] / "report.md").read_text()
+def test_a_report_is_what_its_schema_says(artifact: Path) -> None:
+    other = quantized(artifact)
+    for folder, ms in ((artifact, 12.0), (other, 4.0)):
+        profiled(folder, ms)
+        profiled(folder, ms, device=BOARD)
+    content, _ = written(artifact.parents[1])
+    validator = Draft202012Validator(schema())
+    validator.validate(content)
+    assert content["comparisons"]
+    described = schema()["properties"]["artifacts"]["items"]
+    assert list(described["properties"]) == [field.name for field in fields(Row)] == described["required"]
+    # A result in it is held against the schema of results, too.
+    content["results"][0]["result"]["latency"]["p50"] = "fast"  # type: ignore[index]
+    (error,) = validator.iter_errors(content)
+    assert list(error.absolute_path) == ["results", 0, "result", "latency", "p50"]
+
+
+def test_a_made_up_survey_is_what_the_schema_says() -> None:
+    Draft202012Validator(schema()).validate(surveyed(["one", "two"], [HOST, PHONE, BOARD]).to_json())
+
+
+def test_a_device_s_words_are_no_markdown() -> None:
+    found = surveyed(["a|b"], [replace(PHONE, model="<b>|*x*\n\x1b[1m")])
+    text = to_markdown(found)
+    assert "### a\\|b" in text
+    assert "&lt;b&gt;\\|\\*x\\*  \\[1m (adb:R5CT)" in text
+    assert all(line.replace("\\|", "").count("|") == 14 for line in text.splitlines() if line.startswith("|"))
+
+
+def test_files_go_where_they_are_asked_for(artifact: Path, tmp_path: Path, command: Command) -> None:
+    out, page, table = artifact.parents[1], tmp_path / "x.html", tmp_path / "x.md"
+    answer = command("report", out, "--html", page, "--markdown", table)
+    assert answer.code == 0, answer.err
+    assert page.read_text().startswith("<!doctype html>")
+    assert table.read_text().startswith("### ")
+    assert {path.name for path in out.glob("report*")} == {"report.json", f"report-{SLUG}.png"}
+
+
+def test_several_folders_are_reported_into_the_first(artifact: Path, tmp_path: Path, command: Command) -> None:
+    other = quantized(artifact)
+    (tmp_path / "more" / SLUG).mkdir(parents=True)
+    other.rename(tmp_path / "more" / SLUG / other.name)
+    answer = command("report", tmp_path / "more", artifact.parents[1], "--json")
+    assert answer.code == 0, answer.err
+    models = [row["model"] for row in json.loads(answer.out)["artifacts"]]
+    assert models == [f"more/{SLUG}", f"out/{SLUG}"]
+    assert {path.name for path in (tmp_path / "more").iterdir()} > FILES
+    assert not list(artifact.parents[1].glob("report*"))
+
+
+def test_a_file_that_can_not_be_written_is_said_and_none_is_left_half(
+    artifact: Path, tmp_path: Path, command: Command
+) -> None:
+    (tmp_path / "taken").mkdir()
+    for place, reason in ((tmp_path / "no" / "x.html", "No such file or directory"), (tmp_path / "taken", "directory")):
+        answer = command("report", artifact.parents[1], "--html", place)
+        assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+        assert answer.err.startswith(f"mobile-kit: report {place}: can't be written (")
+        assert reason in answer.err
+    assert not list(tmp_path.rglob(".partial-*"))
+
+
+@pytest.mark.parametrize("value", ["NaN", "Infinity", "1e999"])
+def test_what_is_no_number_is_refused(value: str, artifact: Path, command: Command) -> None:
+    profiled(artifact, 12.0)
+    record = json.loads((artifact / PROFILE).read_text())
+    record[0]["latency"]["p50"] = "VALUE"
+    (artifact / PROFILE).write_text(json.dumps(record).replace('"VALUE"', value))
+    answer = command("report", artifact.parents[1])
+    assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
+    assert answer.err.startswith(f"mobile-kit: results {artifact / PROFILE}: can't be read (")
+
+
+def test_the_picture_has_what_was_measured_on_this_machine(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    drawn = []
+    monkeypatch.setattr("mobile_kit.report.plot_tradeoff", lambda points, title, path: drawn.extend(points))
+    other = quantized(artifact)
+    for device, ms in ((PHONE, 2.0), (HOST, 4.0)):
+        profiled(artifact, 12.0, device=device)
+        profiled(other, ms, device=device)
+    report(ReportOptions((artifact.parents[1],)))
+    assert [point.latency for point in drawn] == [1.0, pytest.approx(1 / 3)]
 
 
 def test_a_report_has_what_was_measured_and_leaves_out_what_was_not(
@@ -89,10 +159,11 @@ def test_a_report_has_what_was_measured_and_leaves_out_what_was_not(
     header, *rows = answer.out.splitlines()
     assert header.split()[:4] == ["model", "target", "recipe", "verified"]
     assert rows[0].split()[:4] == [SLUG, "paper", "fp32", "passed"]
-    assert rows[-3:] == [str(tmp_path / "out" / name) for name in ("report.json", "report.md", f"report-{SLUG}.png")]
-    first, second = json.loads((tmp_path / "out" / "report.json").read_text())
+    names = ("report.json", "report.md", "report.html", f"report-{SLUG}.png")
+    assert rows[-4:] == [str(tmp_path / "out" / name) for name in names]
+    first, second = json.loads((tmp_path / "out" / "report.json").read_text())["artifacts"]
     assert (first["size_ratio"], first["metric"], first["difference"]) == (1, "top1", 0)
-    assert (second["recipe"], second["value"], second["median_ms"]) == ("static_wi8_ai8", None, None)
+    assert (second["recipe"], second["value"], second["untimed"]) == ("static_wi8_ai8", None, None)
     with Image.open(tmp_path / "out" / f"report-{SLUG}.png") as plot:
         assert min(plot.size) > 300
     table = (tmp_path / "out" / "report.md").read_text().splitlines()
@@ -106,20 +177,30 @@ def test_a_model_whose_files_all_failed_has_no_plot(artifact: Path, command: Com
     (artifact / "verify.json").write_text(json.dumps({**verified, "status": "failed"}))
     answer = command("report", artifact.parents[1])
     assert answer.code == 0, answer.err
-    assert {path.name for path in artifact.parents[1].glob("report*")} == {"report.json", "report.md"}
-
-
-def test_a_package_s_own_manifest_is_none_of_ours(artifact: Path) -> None:
-    inner = artifact / "model.mlpackage" / "manifest.json"
-    inner.parent.mkdir()
-    inner.write_text("{}")
-    assert len(report(artifact.parents[1])[0]) == 1
+    assert {path.name for path in artifact.parents[1].glob("report*")} == FILES
 
 
 def test_a_folder_without_artifacts_is_refused(tmp_path: Path, command: Command) -> None:
     answer = command("report", tmp_path)
     assert (answer.code, answer.out) == (1, "")
     assert answer.err == f"mobile-kit: folder {tmp_path}: holds no artifact. Give one that an export wrote to.\n"
+
+
+@pytest.mark.parametrize(
+    ("name", "content"),
+    [
+        ("verify.json", {"status": "passed", "outputs": [{"bound": "none"}]}),
+        ("verify.json", {"status": "perfect", "outputs": []}),
+        ("verify.json", []),
+        ("evaluation.json", [{"images": 1, "metric": "top1", "value": 1, "difference": 0, "interval": None}]),
+        ("evaluation.json", "top1"),
+    ],
+)
+def test_a_result_of_another_shape_is_refused(name: str, content: object, artifact: Path, command: Command) -> None:
+    (artifact / name).write_text(json.dumps(content))
+    answer = command("report", artifact.parents[1])
+    assert (answer.code, answer.out) == (1, "")
+    assert answer.err == f"mobile-kit: file {artifact / name}: has other values than were written. Make it again.\n"
 
 
 @pytest.mark.parametrize("name", ["verify.json", PROFILE, "evaluation.json"])

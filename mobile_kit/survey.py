@@ -1,0 +1,288 @@
+"""All artifacts below some folders, what was measured of each, and how far its recipe is from fp32's latency."""
+
+import json
+import math
+import os
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from mobile_kit.comparison import Comparison, compare
+from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.evaluate import SCORES
+from mobile_kit.manifest import MANIFEST, Manifest, read_manifest
+from mobile_kit.profiling import PROFILES
+from mobile_kit.results import DeviceInfo, Result, read_results
+from mobile_kit.target import find_target
+
+__all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "plain", "survey"]
+
+BASE = "fp32"
+PLATFORM_ONLY = "only a Mac or a phone runs it"
+# What is read of verify.json and of a score, as JSON Schema.
+NUMBER = {"type": ["number", "null"]}
+VERIFIED = {
+    "type": "object",
+    "required": ["status", "outputs"],
+    "properties": {
+        "status": {"enum": ["passed", "failed", "not run"]},
+        "outputs": {
+            "type": "array",
+            "items": {
+                "type": "object",
+                "required": ["bound", "max_error", "sqnr_db"],
+                "properties": {"bound": {"type": "string"}, "max_error": NUMBER, "sqnr_db": NUMBER},
+            },
+        },
+    },
+}
+SCORE = {
+    "type": "object",
+    "required": ["images", "metric", "value", "difference", "interval"],
+    "properties": {
+        "images": {"type": "integer"},
+        "metric": {"type": "string"},
+        "value": {"type": "number"},
+        "difference": {"type": "number"},
+        "interval": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
+    },
+}
+T = TypeVar("T")
+K = TypeVar("K")
+
+
+@dataclass(frozen=True)
+class Row:
+    """One artifact. What hasn't been measured is null.
+
+    folder: below the one that was asked for. model: the folder of its artifacts. size_ratio: to the fp32 artifact of
+    the same model and target. sqnr_db: the least of the outputs that were judged, infinite where nothing is lost.
+    max_error: the largest of them, in standard deviations. difference: of the metric, to the checkpoint's, with its
+    95 % confidence interval. images: how many that was measured on. untimed: why there is no latency, if it is known.
+    """
+
+    folder: str
+    model: str
+    target: str
+    recipe: str
+    status: str
+    bytes: int
+    size_ratio: float | None
+    sqnr_db: float | None
+    max_error: float | None
+    images: int | None
+    metric: str | None
+    value: float | None
+    difference: float | None
+    interval: tuple[float, float] | None
+    untimed: str | None
+
+    @property
+    def name(self) -> str:
+        """What the artifact is called."""
+        return self.folder.rpartition("/")[2]
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the row as JSON values, which have no word for infinite decibels: null."""
+        return {**asdict(self), "sqnr_db": None if self.sqnr_db == math.inf else self.sqnr_db}
+
+
+@dataclass(frozen=True)
+class Measured:
+    """A result of an artifact. base: fp32's in the same run, and ratio: to its latency; null where there is none."""
+
+    row: Row
+    file: str
+    result: Result
+    base: Row | None = None
+    ratio: Comparison | None = None
+
+    @property
+    def device(self) -> str:
+        """What the device is called."""
+        return device_label(self.result.device)
+
+
+@dataclass(frozen=True)
+class Survey:
+    """What was found, by model, target and recipe."""
+
+    rows: tuple[Row, ...]
+    measured: tuple[Measured, ...]
+
+    def lines(self) -> Iterator[tuple[Row, Measured | None]]:
+        """Yield each artifact with each of its results, and once with null where it has none."""
+        results = grouped(self.measured, lambda each: each.row.folder)
+        for row in self.rows:
+            yield from ((row, each) for each in results.get(row.folder, ()))
+            if row.folder not in results:
+                yield row, None
+
+    def to_json(self) -> dict[str, Any]:
+        """Return it as report.schema.json has it."""
+        compared = ((each, each.ratio) for each in self.measured if each.row != each.base)
+        return {
+            "schema_version": 1,
+            "artifacts": [row.to_json() for row in self.rows],
+            "results": [
+                {"artifact": each.row.folder, "file": each.file, "result": each.result.to_json()}
+                for each in self.measured
+            ],
+            "comparisons": [
+                {
+                    "artifact": each.row.folder,
+                    "base": each.base.folder,
+                    "device": each.device,
+                    "run": each.result.run.id,
+                    **asdict(ratio),
+                    "interval": list(ratio.interval),
+                }
+                for each, ratio in compared
+                if ratio is not None and each.base is not None
+            ],
+        }
+
+
+def grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
+    """Return items by what they share, in the order in which that comes."""
+    found: dict[K, list[T]] = {}
+    for item in items:
+        found.setdefault(key(item), []).append(item)
+    return found
+
+
+def device_label(device: DeviceInfo) -> str:
+    """Return what a device is called: by its model, and by its name, as there may be two of one model."""
+    return plain(device.name if device.model is None else f"{device.model} ({device.name})")
+
+
+def plain(text: str) -> str:
+    """Return a text for one line of a terminal: a device's words may hold anything."""
+    return "".join(char if char.isprintable() else " " for char in text)
+
+
+def doubt(result: Result) -> str | None:
+    """Return why a result's latency is compared with none, null where it can be."""
+    if result.device.emulated:
+        return "its device is emulated, whose time says nothing of a device's"
+    if not result.validity.valid:
+        return f"it isn't valid: {', '.join(result.validity.reasons) or 'a check says no'}"
+    return None
+
+
+def survey(folders: Sequence[Path]) -> Survey:
+    """Read all artifacts below some folders.
+
+    Raises: ArtifactError where a folder holds no artifact, or one can't be read.
+    """
+    found = {path.resolve(): path for folder in folders for path in find_artifacts(folder)}
+    # A model is a folder of artifacts, so what its name is taken from is above that.
+    roots = [path.resolve().parent if (path / MANIFEST).is_file() else path.resolve() for path in folders]
+    root = Path(os.path.commonpath(roots))
+    rows, measured = [], []
+    for resolved, path in sorted(found.items()):
+        manifest = read_manifest(path)
+        results = [(file.name, each) for file in sorted(path.glob(PROFILES)) for each in read_results(file)]
+        row = _row(manifest, resolved, root, timed=bool(results))
+        rows.append(row)
+        measured += [Measured(row, name, each) for name, each in results]
+    sized = {row.folder: row for row in _sized(rows)}
+    return Survey(tuple(sized.values()), tuple(_compared([replace(m, row=sized[m.row.folder]) for m in measured])))
+
+
+def find_artifacts(folder: Path) -> list[Path]:
+    """Return the artifacts below a folder, or it itself where it is one. Raises: ArtifactError where there is none."""
+    found = sorted(path.parent for path in folder.rglob(MANIFEST) if _is_artifact_s(path.relative_to(folder)))
+    if not found:
+        raise ArtifactError(f"folder {folder}: holds no artifact. Give one that an export wrote to.")
+    return found
+
+
+def _is_artifact_s(path: Path) -> bool:
+    # A package of Core ML's has a Manifest.json, which is the same name on a Mac's disk.
+    return not any(part.startswith(".") or part.endswith(".mlpackage") for part in path.parts)
+
+
+def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
+    verified = _json(manifest.folder / "verify.json", VERIFIED)
+    score = _json(manifest.folder / SCORES, SCORE)
+    target, backend = manifest.data["target"], manifest.data["backend"]
+    outputs = verified["outputs"] if verified else []
+    judged = [out for out in outputs if out["bound"] != "not judged" and out["max_error"] is not None]
+    noises = [out["sqnr_db"] for out in judged if out["sqnr_db"] is not None]
+    return Row(
+        folder=resolved.relative_to(root).as_posix(),
+        # Two folders may have a model of one name.
+        model=root.name if resolved.parent == root else resolved.parent.relative_to(root).as_posix(),
+        target=f"{target}-{backend}" if backend else target,
+        recipe=manifest.data["recipe"]["name"],
+        status=verified["status"] if verified else "not run",
+        bytes=manifest.model_bytes,
+        size_ratio=None,
+        sqnr_db=min(noises, default=math.inf) if judged else None,
+        max_error=max((out["max_error"] for out in judged), default=None),
+        images=score["images"] if score else None,
+        metric=score["metric"] if score else None,
+        value=score["value"] if score else None,
+        difference=score["difference"] if score else None,
+        interval=tuple(score["interval"]) if score else None,
+        untimed=None if timed else _untimed(target, backend),
+    )
+
+
+def _untimed(name: str, backend: str | None) -> str | None:
+    try:
+        target = find_target(name)
+    except UnsupportedError:
+        return None  # a target that isn't installed here
+    return target.needs_device(backend) or (PLATFORM_ONLY if target.engine is None else None)
+
+
+def _sized(rows: Sequence[Row]) -> Iterator[Row]:
+    bases = {(row.model, row.target): row for row in rows if row.recipe == BASE and row.status != "failed"}
+    for row in rows:
+        base = bases.get((row.model, row.target))
+        yield replace(row, size_ratio=row.bytes / base.bytes) if base is not None and base.bytes else row
+
+
+def _compared(measured: Sequence[Measured]) -> Iterator[Measured]:
+    """Yield each result with its ratio to fp32's of the same model, target, device and run.
+
+    What is measured another day is measured on another machine: only those of a run, in turns, are held together here.
+    """
+    bases = {
+        _circumstances(each): each
+        for each in reversed(measured)
+        if each.row.recipe == BASE and each.row.status != "failed" and doubt(each.result) is None
+    }
+    for each in measured:
+        base = bases.get(_circumstances(each))
+        if base is None or doubt(each.result) is not None:
+            yield each
+        else:
+            ratio = compare(each.result.latency, base.result.latency, paired=True)
+            yield replace(each, base=base.row, ratio=ratio)
+
+
+def _circumstances(each: Measured) -> tuple[Any, ...]:
+    result = each.result
+    return each.row.model, each.row.target, result.run.id, each.device, result.config.delegate, result.config.threads
+
+
+def _json(path: Path, shape: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Return what is measured in a file, the first of several, null where there is none.
+
+    Raises: ArtifactError where the file can't be read, or isn't of a shape, which is a JSON Schema.
+    """
+    from jsonschema import Draft202012Validator
+
+    try:
+        content: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
+        json.dumps(content, allow_nan=False)  # Python reads NaN and infinity, which are no figures
+    except (OSError, ValueError) as exc:
+        raise ArtifactError(f"file {path}: can't be read ({exc}). Make it again.") from exc
+    first = content[0] if isinstance(content, list) and content else content
+    if first is not None and not Draft202012Validator(shape).is_valid(first):
+        raise ArtifactError(f"file {path}: has other values than were written. Make it again.")
+    return first
