@@ -100,7 +100,7 @@ def read_json(path: Path, spelling: Callable[[str], str] = str) -> Node:
 
 def snake_case(key: str) -> str:
     """Return latency_mean for latencyMean."""
-    return re.sub(r"(?<=[a-z0-9])([A-Z])", r"_\1", key).lower()
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])", "_", key).lower()
 
 
 def _spelt(found: dict[str, Any], spelling: Callable[[str], str]) -> dict[str, Any]:

@@ -35,7 +35,7 @@ COUNTS = {"count", "iterations", "n", "runs"}
 STEPS = {"prediction": "prediction", "predict": "prediction", "load": "load", "loading": "load"}
 STEPS |= {"compile": "compile", "compilation": "compile", "compiling": "compile"}
 # What a compute unit's name has in it.
-COMPUTE_UNITS = {"neural": "NPU", "ane": "NPU", "gpu": "GPU", "cpu": "CPU"}
+COMPUTE_UNITS = {"neural": "NPU", "ane": "NPU", "gpu": "GPU", "mlgpu": "GPU", "cpu": "CPU", "mlcpu": "CPU"}
 SAMPLES = {"samples", "durations", "times"}
 # Names of an operation's values.
 NAME, TYPE = ("name", "operation_name", "operator_name", "layer_name"), ("type", "operation_type", "operator_type")

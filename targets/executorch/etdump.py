@@ -1,7 +1,12 @@
 """ExecuTorch's ETDump: the events of each run, and with an ETRecord the modules that they are of."""
 
+import os
+import subprocess
+import sys
 import warnings
 from collections.abc import Iterable, Iterator
+from contextlib import contextmanager
+from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -73,7 +78,7 @@ def _blocks(path: Path, record: Path | None) -> list[Any]:
             f"result {path.name}: needs executorch, which isn't installed. Run: pip install 'mobile-kit[executorch]'"
         ) from exc
     what = path.name if record is None else f"{path.name} with {record.name}"
-    with warnings.catch_warnings(), captured_stderr():
+    with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         try:
             inspector = Inspector(
@@ -82,16 +87,30 @@ def _blocks(path: Path, record: Path | None) -> list[Any]:
                 target_time_scale=TimeScale.US,
                 enable_module_hierarchy=True,
             )
+        except subprocess.CalledProcessError as exc:  # the flatbuffers' compiler, which reads the dump
+            raise malformed(path, f"byte {PREFIX}", "the flatbuffer that begins here is torn") from exc
         except Exception as exc:  # whatever its readers of flatbuffers, archives and graphs come upon
             reason = (str(exc).splitlines() or [""])[0][:200] or type(exc).__name__
             raise ResultError(f"result {what}: the Inspector can't read it ({reason}). Record it again.") from exc
     return list(inspector.event_blocks)
 
 
-def _version() -> str:
-    from importlib.metadata import version
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keep what programs that the Inspector starts print from the screen."""
+    with captured_stderr():
+        sys.stdout.flush()
+        kept = os.dup(1)
+        os.dup2(2, 1)
+        try:
+            yield
+        finally:
+            os.dup2(kept, 1)
+            os.close(kept)
 
-    return version("executorch")
+
+def _version() -> str:
+    return metadata.version("executorch")
 
 
 def _times(blocks: Iterable[Any], name: str) -> list[float]:
