@@ -7,7 +7,9 @@ timed calls. A log may be of logcat, and hold several runs.
 import math
 import re
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -37,7 +39,10 @@ LONGEST_LINE = 1 << 16
 HEADER = 80
 MARKS = (b"STARTING!", b"Min num runs: [", b"Initialized session in ", b"Running benchmark for at least ")
 TIMINGS = b"Inference timings in us: "
-SEVERITIES = (b"INFO", b"WARN", b"ERRO", b"VERB")
+# What a line may begin with, and after how many bytes its message does.
+SEVERITIES = {b"INFO": 6, b"WARN": 9, b"ERRO": 7, b"VERB": 9}
+# A header's space, logcat's date, a place in the source.
+UNCERTAIN = frozenset(bytes([letter]) for letter in b" \t[0123456789")
 OPTION = re.compile(r"([\w ()/.]+): \[(.*)\]$")
 STATISTIC = re.compile(r"(\w+)=([^\s(]+)")
 ASKED = re.compile(r"Running benchmark for at least (\S+) iterations and at least (\S+) seconds .* exceeding (\S+) sec")
@@ -96,23 +101,30 @@ class OpProfileCsv:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that may say something, without what a logger puts before them, with their numbers."""
-    number, table = 1, False
+    """Yield the lines that may say something, without what a logger puts before them, with their numbers.
+
+    Of a large log almost all say nothing, so that little is done for each: see `READERS`.
+    """
+    table, pieces = False, 0
     with path.open("rb") as file:
-        for line in iter(lambda: file.readline(LONGEST_LINE), b""):
+        for count, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
             mark = line[:4]
-            # A severity and the place in the source, or a date, a process and a tag, as logcat has them.
-            if mark in SEVERITIES or (mark[:1].isdigit() and b" tflite" in line):
-                line = line.partition(b": ")[2]
-                line = line.partition(b"] ")[2] if line.startswith(b"[") else line
-                mark = line[:4]
-            if table or mark in READERS:
-                table = bool(line.strip()) and (table or b"node type" in line)
-                yield number, line.decode(errors="replace").rstrip("\r\n")
-            elif b"[node type]" in line[:HEADER]:
-                table = True
-                yield number, line.decode(errors="replace").rstrip("\r\n")
-            number += line.endswith(b"\n")
+            if mark in SEVERITIES:
+                start = SEVERITIES[mark]
+                mark = line[start : start + 4]
+            if mark in READERS or table or mark[:1] in UNCERTAIN:
+                text = _message(line)
+                if text[:4] in READERS or table or b"[node type]" in text[:HEADER]:
+                    table = bool(text.strip()) and (table or b"node type" in text)
+                    yield count - pieces, text.decode(errors="replace").rstrip("\r\n")
+            pieces += len(line) == LONGEST_LINE and not line.endswith(b"\n")
+
+
+def _message(line: bytes) -> bytes:
+    """Return a line without severity and place in the source, or without date, process and tag, as logcat has them."""
+    if line[:4] in SEVERITIES or (line[:1].isdigit() and b" tflite" in line):
+        line = line.partition(b": ")[2]
+    return line.partition(b"] ")[2] if line.startswith(b"[") and b"] " in line else line
 
 
 class _Run:
@@ -123,7 +135,7 @@ class _Run:
         self.sections = OpSections(path)
         self._path = path
         self._options: dict[str, str] = {}
-        self._statistics: list[Latency] = []
+        self._statistics: list[tuple[int, str]] = []
         self._asked: list[tuple[float, ...]] = []
         self._loads: list[float] = []
         self._numbers: dict[str, float] = {}
@@ -135,11 +147,17 @@ class _Run:
         """Read a line. Raises: ResultError naming it where it isn't as the tool prints it."""
         if self.sections.take(number, line):
             return
-        read = READERS.get(line[:4].encode(errors="replace"))
-        if read is None:
-            return
+        if line.startswith("count="):
+            # Of the warm-up, then of the timed calls: what is between needn't be kept.
+            self._statistics = [*self._statistics[:1], (number, line)]
+        elif (read := READERS.get(line[:4].encode(errors="replace"))) is not None:
+            with self._named(number):
+                read(self, line)
+
+    @contextmanager
+    def _named(self, number: int) -> Iterator[None]:
         try:
-            read(self, line)
+            yield
         except ValueError as exc:
             raise malformed(self._path, f"line {number}", f"isn't as it is printed ({exc})") from exc
 
@@ -153,10 +171,6 @@ class _Run:
         if found := OPTION.match(line):
             self._options[found[1]] = found[2]
             self.begun = True
-
-    def statistics(self, line: str) -> None:
-        """Read how long calls took: of the warm-up, then the timed ones."""
-        self._statistics.append(_latency(dict(STATISTIC.findall(line))))
 
     def asked(self, line: str) -> None:
         """Read how many calls are to come."""
@@ -210,7 +224,8 @@ class _Run:
 
     def result(self) -> Result:
         """Return what is known."""
-        first, timed, broken = self._phases()
+        warm, timed = self._phases()
+        broken = "its log ends before the timed calls do" if timed is None and self.begun else None
         ops, nodes = joined(self.sections.graph, self.sections.kernels, self._delegate)
         name = self._options.get("Graph", "").replace("\\", "/").rpartition("/")[2]
         size = self._numbers.get("size")
@@ -218,8 +233,8 @@ class _Run:
             run=RunInfo("", "imported", TOOL),
             model=ModelInfo(name, size_bytes=None if size is None else round(size * MEGABYTE)),
             device=unknown_device(),
-            config=self._config(),
-            latency=replace(timed, first=first),
+            config=self._config(warm),
+            latency=replace(timed or Latency(), first=self._numbers.get("first_us", warm.first)),
             load=Load(next(iter(self._loads), self._numbers.get("loaded_us")), tuple(self._loads[1:])),
             memory=Memory(self._bytes("peak"), self._bytes("init"), self._bytes("overall")),
             ops=ops,
@@ -231,28 +246,30 @@ class _Run:
     def _delegate(self) -> str | None:
         return ", ".join(self._delegates) or self._default
 
-    def _phases(self) -> tuple[float | None, Latency, str | None]:
-        """Return the very first call, the timed ones, and why there are none."""
-        figures, mean = self._statistics, self._numbers.get("mean_us")
+    def _phases(self) -> tuple[Latency, Latency | None]:
+        """Return the figures of the warm-up and of the timed calls, null where the log ends before them."""
+        figures = []
+        for number, line in self._statistics:
+            with self._named(number):
+                figures.append(_latency(dict(STATISTIC.findall(line))))
+        if len(figures) > 1:
+            return figures[0], figures[1]
+        mean = self._numbers.get("mean_us")
+        summary = None if mean is None else Latency(mean=mean)
         # One alone is of the warm-up where the log says that it began.
-        timed = figures[-1] if len(figures) > 1 or (figures and not self._asked) else None
-        warm = figures[0] if len(figures) > 1 or (timed is None and figures) else None
-        first = self._numbers.get("first_us", None if warm is None else warm.first)
-        if timed is None and mean is not None:
-            timed = Latency(mean=mean)
-        broken = "its log ends before the timed calls do" if timed is None and self.begun else None
-        return first, timed or Latency(), broken
+        if figures and self._asked:
+            return figures[0], summary
+        return Latency(), figures[0] if figures else summary
 
-    def _config(self) -> Config:
-        options, warm = self._options, self._asked[0] if self._asked else None
+    def _config(self, warm: Latency) -> Config:
+        options, warming = self._options, self._asked[0] if self._asked else (None, None, None)
         asked = self._asked[-1] if len(self._asked) > 1 else (None, None, None)
         threads = options.get("Num threads", "")
-        warmed = self._statistics[0].count if len(self._statistics) > 1 else None
         return Config(
             delegate=self._delegate,
             threads=int(threads) if threads.isdecimal() and int(threads) else None,
-            warmup_runs=warmed if warmed is not None or warm is None else round(warm[0]),
-            warmup_s=None if warm is None else warm[1],
+            warmup_runs=warm.count if warming[0] is None or warm.count is not None else round(warming[0]),
+            warmup_s=warming[1],
             runs=None if asked[0] is None else round(asked[0]),
             min_s=asked[1],
             max_s=asked[2],
@@ -311,7 +328,7 @@ def _finite(text: str) -> float:
 
 
 def _ignored(run: _Run, line: str) -> None:
-    """Read nothing: the line was one of the tables'."""
+    """Read nothing: `take` does."""
 
 
 # What reads a line, by its first four letters: a test that costs little on each of a million lines.
@@ -337,6 +354,6 @@ READERS: dict[bytes, Callable[[_Run, str], Any]] = {
     b"STAR": _Run.asked,
     b"Subg": _ignored,
     b"The ": _Run.size,
-    b"coun": _Run.statistics,
+    b"coun": _ignored,
     b"node": _ignored,
 }
