@@ -10,7 +10,10 @@ from typing import Any
 
 from mobile_kit.errors import ResultError, malformed
 
-__all__ = ["Node", "read_json", "snake_case"]
+__all__ = ["MOST", "Node", "read_json", "snake_case"]
+
+# No time in nanoseconds and no memory in bytes is more, and what is can't be computed with.
+MOST = 1e18
 
 
 @dataclass(frozen=True)
@@ -54,12 +57,12 @@ class Node:
         return self.value
 
     def number(self) -> float | None:
-        """Return a finite number."""
+        """Return a number."""
         if self.value is None:
             return None
         number = _float(self.value)
-        if not math.isfinite(number):
-            raise self.error(f"{json.dumps(self.value)[:50]} is no number")
+        if not abs(number) <= MOST:
+            raise self.error(f"{json.dumps(self.value)[:50]} is no number, or absurd")
         return number
 
     def amount(self, unit: float = 1.0) -> float | None:
@@ -71,8 +74,7 @@ class Node:
 
     def count(self, unit: float = 1.0) -> int | None:
         """Return a whole amount."""
-        amount = self.amount(unit)
-        return None if amount is None else round(amount)
+        return round(self.amount(unit) or 0) or None
 
     def error(self, reason: str) -> ResultError:
         """Return the error for this value."""

@@ -4,7 +4,6 @@ The lines are those of tflite/tools/benchmark/benchmark_model.cc; statistics com
 timed calls. A log may be of logcat, and hold several runs.
 """
 
-import math
 import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -13,6 +12,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from mobile_kit.documents import MOST
 from mobile_kit.errors import malformed
 from mobile_kit.latency import Latency
 from mobile_kit.results import (
@@ -297,9 +297,9 @@ class _Run:
 
 def _latency(values: dict[str, str]) -> Latency:
     """Return statistics in microseconds. A single call, and calls that took equally long, have one figure alone."""
-    count = int(values["count"]) if "count" in values else None
-    if count is None:
+    if "count" not in values:
         raise ValueError("has no count")
+    count = round(_finite(values["count"]))
     if not count:
         return Latency(count=0)
     if "avg" not in values:
@@ -322,8 +322,8 @@ def _numbers(pattern: re.Pattern[str], line: str) -> tuple[float, ...]:
 
 def _finite(text: str) -> float:
     number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number")
+    if not abs(number) <= MOST:
+        raise ValueError(f"{text[:50]} is no number, or absurd")
     return number
 
 

@@ -19,16 +19,17 @@ def test_what_is_not_there_is_null() -> None:
 
 def test_amounts_are_in_other_units_and_0_is_null() -> None:
     assert (node(1.5).amount(1e3), node(1.5).count(1e3), node(1.6).count()) == (1500, 1500, 2)
-    assert (node(0).amount(), node(0).number(), node("").text()) == (None, 0, None)
+    assert (node(0).amount(), node(0.1).count(), node(0).number(), node("").text()) == (None, None, 0, None)
 
 
 @pytest.mark.parametrize(
     ("value", "method", "reason"),
     [
-        ("x", "number", '"x" is no number'),
-        (True, "number", "true is no number"),
-        (10**400, "number", "is no number"),
-        (float("nan"), "amount", "NaN is no number"),
+        ("x", "number", '"x" is no number, or absurd'),
+        (True, "number", "true is no number, or absurd"),
+        (10**400, "number", "is no number, or absurd"),
+        (1e300, "number", "is no number, or absurd"),
+        (float("nan"), "amount", "NaN is no number, or absurd"),
         (-1, "amount", "-1 is less than 0"),
         (1, "text", "is no text"),
         (1, "flag", "is neither true nor false"),
