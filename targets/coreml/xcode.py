@@ -64,7 +64,7 @@ class XcodeReport:
         if not (found.figures or found.calls or found.ops):
             raise ResultError(
                 f"result {path.name}: has no time with its unit, and no operation with its compute unit, by a name "
-                f"that is known, but {', '.join(unread[:NAMED]) or 'nothing'}. Measure with mobile-kit's app instead."
+                f"that is known, but {', '.join(unread[:NAMED]) or 'nothing'}. Measure in an app instead."
             )
         result = Result(
             run=RunInfo("", "imported", "Xcode Core ML performance report"),

@@ -8,7 +8,6 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -27,22 +26,16 @@ from mobile_kit.results import (
     unknown_device,
 )
 from mobile_kit.target import Imported
-from targets.tflite.op_table import OpSections, delegate_name, joined, nothing
+from targets.tflite.op_table import SECTIONS, OpSections, delegate_name, joined, nothing
 
 __all__ = ["BenchmarkLog", "OpProfileCsv"]
 
 TOOL = "LiteRT benchmark_model"
 MEGABYTE, MEBIBYTE = 1e6, 1 << 20
-# A line is read in pieces of this, so that a file without any doesn't fill the memory.
-LONGEST_LINE = 1 << 16
-# The first column's name is within so many bytes.
-HEADER = 80
+# Bytes that are read at a time.
+BLOCK = 1 << 20
 MARKS = (b"STARTING!", b"Min num runs: [", b"Initialized session in ", b"Running benchmark for at least ")
 TIMINGS = b"Inference timings in us: "
-# What a line may begin with, and after how many bytes its message does.
-SEVERITIES = {b"INFO": 6, b"WARN": 9, b"ERRO": 7, b"VERB": 9}
-# A header's space, logcat's date, a place in the source.
-UNCERTAIN = frozenset(bytes([letter]) for letter in b" \t[0123456789")
 OPTION = re.compile(r"([\w ()/.]+): \[(.*)\]$")
 STATISTIC = re.compile(r"(\w+)=([^\s(]+)")
 ASKED = re.compile(r"Running benchmark for at least (\S+) iterations and at least (\S+) seconds .* exceeding (\S+) sec")
@@ -56,6 +49,11 @@ REPLACED = re.compile(r"Replacing (\d+)(?: out of (\d+))? node\(s\) with delegat
 APPLIED = re.compile(
     r"Explicitly applied (\S+) delegate, and the model graph will be (completely|partially)(?:.* w/ (\d+))?"
 )
+
+
+# A severity and the place in the source, or a date, processes and a tag, as logcat has them.
+BEFORE = rb"(?:(?:INFO|WARNING|ERROR|VERBOSE): (?:\[[^]\n]*:\d+\] )?|\d\d-\d\d \S+ +\d+ +\d+ \w tflite *: )"
+PREFIX = re.compile(rb"\A" + BEFORE)
 
 
 class BenchmarkLog:
@@ -101,30 +99,39 @@ class OpProfileCsv:
 
 
 def _lines(path: Path) -> Iterator[tuple[int, str]]:
-    """Yield the lines that may say something, without what a logger puts before them, with their numbers.
+    """Yield the lines that say something, without what a logger puts before them, with their numbers.
 
-    Of a large log almost all say nothing, so that little is done for each: see `READERS`.
+    Of a large log almost none does, so that they are looked for rather than read one by one.
     """
-    table, pieces = False, 0
+    number, table = 1, False
+    for block in _blocks(path):
+        data, place = b"\n" + block, 0  # number: of the line that begins after this place
+        while place < len(data) - 1:
+            found = None if table else MARKED.search(data, place)
+            if not table and found is None:
+                break
+            start = place if found is None else found.start()
+            end = data.index(b"\n", start + 1)
+            text = PREFIX.sub(b"", data[start + 1 : end], count=1)
+            table = bool(text.strip()) and (table or b"node type" in text)
+            number += data.count(b"\n", place, start)
+            yield number, text.decode(errors="replace").rstrip("\r")
+            number, place = number + 1, end
+        number += data.count(b"\n", place) - 1
+
+
+def _blocks(path: Path) -> Iterator[bytes]:
+    """Yield a file in blocks of whole lines; one that is longer than a block counts as several."""
+    rest = b""
     with path.open("rb") as file:
-        for count, line in enumerate(iter(partial(file.readline, LONGEST_LINE), b""), 1):
-            mark = line[:4]
-            if mark in SEVERITIES:
-                start = SEVERITIES[mark]
-                mark = line[start : start + 4]
-            if mark in READERS or table or mark[:1] in UNCERTAIN:
-                text = _message(line)
-                if text[:4] in READERS or table or b"[node type]" in text[:HEADER]:
-                    table = bool(text.strip()) and (table or b"node type" in text)
-                    yield count - pieces, text.decode(errors="replace").rstrip("\r\n")
-            pieces += len(line) == LONGEST_LINE and not line.endswith(b"\n")
-
-
-def _message(line: bytes) -> bytes:
-    """Return a line without severity and place in the source, or without date, process and tag, as logcat has them."""
-    if line[:4] in SEVERITIES or (line[:1].isdigit() and b" tflite" in line):
-        line = line.partition(b": ")[2]
-    return line.partition(b"] ")[2] if line.startswith(b"[") and b"] " in line else line
+        while piece := file.read(BLOCK):
+            cut = piece.rfind(b"\n") + 1
+            if cut or len(rest) >= BLOCK:
+                yield rest + (piece[:cut] if cut else b"\n")
+                rest = b""
+            rest += piece[cut:]
+    if rest:
+        yield rest + b"\n"
 
 
 class _Run:
@@ -145,11 +152,11 @@ class _Run:
 
     def take(self, number: int, line: str) -> None:
         """Read a line. Raises: ResultError naming it where it isn't as the tool prints it."""
-        if self.sections.take(number, line):
-            return
         if line.startswith("count="):
             # Of the warm-up, then of the timed calls: what is between needn't be kept.
             self._statistics = [*self._statistics[:1], (number, line)]
+        elif self.sections.take(number, line):
+            return
         elif (read := READERS.get(line[:4].encode(errors="replace"))) is not None:
             with self._named(number):
                 read(self, line)
@@ -327,15 +334,9 @@ def _finite(text: str) -> float:
     return number
 
 
-def _ignored(run: _Run, line: str) -> None:
-    """Read nothing: `take` does."""
-
-
-# What reads a line, by its first four letters: a test that costs little on each of a million lines.
+# What reads a line, by its first four letters.
 READERS: dict[bytes, Callable[[_Run, str], Any]] = {
-    b"====": _ignored,
     b"Crea": _Run.start,
-    b"Dele": _ignored,
     b"Expl": _Run.applied,
     b"Grap": _Run.option,
     b"Infe": _Run.summary,
@@ -344,16 +345,16 @@ READERS: dict[bytes, Callable[[_Run, str], Any]] = {
     b"Memo": _Run.memory,
     b"Min ": _Run.option,
     b"Num ": _Run.option,
-    b"Oper": _ignored,
     b"Over": _Run.peak,
     b"Peak": _Run.peak,
-    b"Prim": _ignored,
-    b"Prof": _ignored,
     b"Repl": _Run.replaced,
     b"Runn": _Run.asked,
     b"STAR": _Run.asked,
-    b"Subg": _ignored,
     b"The ": _Run.size,
-    b"coun": _ignored,
-    b"node": _ignored,
 }
+# What else a line may begin with: of statistics, or about tables.
+OTHERS = (b"count=", b"====", b"node type,", *map(str.encode, SECTIONS))
+# A line that says something.
+MARKED = re.compile(
+    rb"\n%b?(?:%b|[ \t]*\[node type\])" % (BEFORE, b"|".join(re.escape(words) for words in (*READERS, *OTHERS)))
+)

