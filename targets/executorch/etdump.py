@@ -70,23 +70,23 @@ def _check(path: Path) -> None:
 
 def _blocks(path: Path, record: Path | None) -> list[Any]:
     """Return the Inspector's blocks of events, in microseconds. The runtime's clock is taken to count nanoseconds."""
-    try:
-        from executorch.devtools import Inspector
-        from executorch.devtools.inspector import TimeScale
-    except ImportError as exc:
-        raise MissingToolError(
-            f"result {path.name}: needs executorch, which isn't installed. Run: pip install 'mobile-kit[executorch]'"
-        ) from exc
     what = path.name if record is None else f"{path.name} with {record.name}"
     with warnings.catch_warnings(), _quiet():
         warnings.simplefilter("ignore")
         try:
+            from executorch.devtools import Inspector
+            from executorch.devtools.inspector import TimeScale
+
             inspector = Inspector(
                 etdump_path=str(path),
                 etrecord=None if record is None else str(record),
                 target_time_scale=TimeScale.US,
                 enable_module_hierarchy=True,
             )
+        except ImportError as exc:
+            raise MissingToolError(
+                f"result {path.name}: needs executorch ({exc}). Run: pip install 'mobile-kit[executorch]'"
+            ) from exc
         except subprocess.CalledProcessError as exc:  # the flatbuffers' compiler, which reads the dump
             raise malformed(path, f"byte {PREFIX}", "the flatbuffer that begins here is torn") from exc
         except Exception as exc:  # whatever its readers of flatbuffers, archives and graphs come upon

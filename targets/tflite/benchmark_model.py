@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.documents import MOST
-from mobile_kit.errors import malformed
+from mobile_kit.errors import ResultError, malformed
 from mobile_kit.latency import Latency
 from mobile_kit.results import (
     Config,
@@ -34,6 +34,8 @@ TOOL = "LiteRT benchmark_model"
 MEGABYTE, MEBIBYTE = 1e6, 1 << 20
 # Bytes that are read at a time.
 BLOCK = 1 << 20
+# More would be no log of a model, and fill the memory.
+MOST_RUNS = 1000
 MARKS = (b"STARTING!", b"Min num runs: [", b"Initialized session in ", b"Running benchmark for at least ")
 TIMINGS = b"Inference timings in us: "
 OPTION = re.compile(r"([\w ()/.]+): \[(.*)\]$")
@@ -71,6 +73,8 @@ class BenchmarkLog:
         runs = [_Run(path)]
         for number, line in _lines(path):
             if (line.startswith("STARTING!") and runs[-1].begun) or (runs[-1].ended and OPTION.match(line)):
+                if len(runs) == MOST_RUNS:
+                    raise ResultError(f"result {path.name}: has more than {MOST_RUNS} runs. Give a log of fewer.")
                 runs.append(_Run(path))
             runs[-1].take(number, line)
         if not runs[-1].begun:

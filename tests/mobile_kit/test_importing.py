@@ -88,6 +88,16 @@ def test_the_command_shows_why_a_result_is_not_valid_and_ends_well(
     assert [result["validity"]["valid"] for result in json.loads(answer.out)] == [False]
 
 
+def test_how_long_calls_took_is_not_judged_where_it_is_not_said(paper_artifact: Path, tmp_path: Path) -> None:
+    (tmp_path / "net.mlperf").mkdir()
+    report = {"prediction": {"unit": "ms", "median": 12.68, "count": 120}}
+    (tmp_path / "net.mlperf" / "report.json").write_text(json.dumps(report))
+    (found,) = import_results(tmp_path / "net.mlperf", paper_artifact)
+    assert (found.latency.count, found.latency.p50, found.latency.mean) == (120, 12680, None)
+    assert found.validity == Validity(enough_runs=True, long_enough=None, completed=True)
+    assert found.run.source_file_sha256 == hashlib.sha256(json.dumps(report).encode()).hexdigest()
+
+
 def test_a_result_of_our_own_comes_back_as_it_was(paper_artifact: Path, tmp_path: Path) -> None:
     result = own(paper_artifact)
     write_results([result], tmp_path / "bench.json")

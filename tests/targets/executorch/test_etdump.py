@@ -1,5 +1,7 @@
 """Dumps in ExecuTorch's own schema, as its runtime writes them: the length in front, a block of events a run."""
 
+import json
+import sys
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -7,9 +9,10 @@ from typing import Any
 import pytest
 import torch
 
-from mobile_kit.errors import ResultError
+from mobile_kit.errors import MissingToolError, ResultError
 from mobile_kit.results import Result
 from targets.executorch.etdump import ETDump
+from tests.exports import mobile_kit
 
 pytest.importorskip("executorch.devtools")
 from executorch.devtools.etdump.schema_flatcc import ETDumpFlatCC, ProfileEvent, RunData
@@ -146,3 +149,21 @@ def test_a_record_that_is_none_is_refused(tmp_path: Path) -> None:
     (tmp_path / "record.bin").write_text("no archive")
     with pytest.raises(ResultError, match=r"^result run.etdp with record.bin: the Inspector can't read it"):
         read(dump([executed(100)], tmp_path / "run.etdp"), tmp_path / "record.bin")
+
+
+def test_the_command_says_only_what_it_read(paper_artifact: Path, tmp_path: Path) -> None:
+    """In a process of its own: libraries say things where they are imported."""
+    path = dump([LOADED, executed(100)], tmp_path / "run.etdp")
+    done = mobile_kit("import", path, "--artifact", paper_artifact, "--json")
+    assert (done.returncode, done.stderr) == (0, "")
+    (found,) = json.loads(done.stdout)
+    assert (found["latency"]["p50"], found["load"]["cold_us"], len(found["ops"])) == (100, 1500, 3)
+
+
+def test_without_executorch_the_command_that_brings_it_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = dump([executed(100)], tmp_path / "run.etdp")
+    monkeypatch.setitem(sys.modules, "executorch.devtools", None)
+    with pytest.raises(MissingToolError, match=r"^result run.etdp: needs executorch .* pip install 'mobile-kit\[exec"):
+        read(path)

@@ -208,6 +208,8 @@ def test_models_may_be_loaded_several_times_and_run_several_times(tmp_path: Path
     assert (first.config.threads, second.config.threads, second.load.warm_us) == (4, None, ())
     without_start = LOG.replace("INFO: STARTING!\n", "")
     assert len(read(without_start + without_start, tmp_path)) == 2
+    with pytest.raises(ResultError, match=r"^result benchmark\.txt: has more than 1000 runs\."):
+        read("STARTING!\n" * 1001, tmp_path)
 
 
 @pytest.mark.parametrize(
