@@ -6,12 +6,24 @@ import sys
 from collections.abc import Sequence
 
 from mobile_kit import __version__
-from mobile_kit.commands import demo, doctor, evaluate, export, listing, predict, profile, report, sensitivity, verify
+from mobile_kit.commands import (
+    demo,
+    doctor,
+    evaluate,
+    export,
+    importing,
+    listing,
+    predict,
+    profile,
+    report,
+    sensitivity,
+    verify,
+)
 from mobile_kit.errors import MobileKitError
 
 __all__ = ["main"]
 
-COMMANDS = (export, verify, evaluate, sensitivity, profile, report, predict, listing, doctor, demo)
+COMMANDS = (export, verify, evaluate, sensitivity, profile, importing, report, predict, listing, doctor, demo)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -8,6 +8,7 @@
     ├── LoweringError        a toolchain failed; its own words are in a log file
     ├── ArtifactError        an artifact folder is incomplete, changed or of an unknown schema
     ├── DeviceError          a device can't be reached, or failed at what it was asked
+    ├── ResultError          what was measured elsewhere can't be read, or is of another file
     └── OracleError          the reference can't prove anything, as it doesn't see its input
 
 Every message is one line: what was asked, why not, and the way out.
@@ -25,7 +26,9 @@ __all__ = [
     "MissingToolError",
     "MobileKitError",
     "OracleError",
+    "ResultError",
     "UnsupportedError",
+    "malformed",
     "unknown",
     "unwritable",
 ]
@@ -63,6 +66,10 @@ class DeviceError(MobileKitError):
     """A device can't be reached, or failed at what it was asked."""
 
 
+class ResultError(MobileKitError):
+    """What was measured elsewhere can't be read, or is of another file."""
+
+
 class OracleError(MobileKitError):
     """The reference can't prove anything, as it doesn't see its input."""
 
@@ -70,6 +77,11 @@ class OracleError(MobileKitError):
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnsupportedError:
     """Return the error for a name that isn't in a registry, with those that are."""
     return UnsupportedError(f"{kind} {name!r}: unknown. Known: {', '.join(sorted(known))}.")
+
+
+def malformed(path: Path, place: str, reason: str) -> ResultError:
+    """Return the error for a result of another tool that isn't as that tool writes it. place: where in the file."""
+    return ResultError(f"result {path.name}: {place}: {reason}. Give the file as the tool wrote it.")
 
 
 def unwritable(path: Path, cause: OSError) -> ArtifactError:

@@ -34,6 +34,7 @@ __all__ = [
     "Validity",
     "read_results",
     "schema",
+    "unknown_device",
     "write_results",
 ]
 
@@ -88,6 +89,11 @@ class DeviceInfo:
     battery_percent: float | None = None
     charging: bool | None = None
     governor: str | None = None
+
+
+def unknown_device() -> DeviceInfo:
+    """Return what is known of a device of which a file says nothing."""
+    return DeviceInfo(name="unknown", kind="imported")
 
 
 @dataclass(frozen=True)

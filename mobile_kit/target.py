@@ -22,6 +22,7 @@ from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
 from mobile_kit.parts import Part
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import RECIPES, QuantRecipe
+from mobile_kit.results import Result
 from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = [
@@ -29,6 +30,8 @@ __all__ = [
     "Calibrated",
     "Fallback",
     "FloatPart",
+    "Imported",
+    "Importer",
     "Lowered",
     "ModelCard",
     "Request",
@@ -150,13 +153,46 @@ class Runtime(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Imported:
+    """What a file of another tool says.
+
+    results: those of a run; their `model` has what the file says of its model, and their `run` no id where it has none.
+    unread: what isn't known of the format, and was left out.
+    """
+
+    results: tuple[Result, ...]
+    unread: tuple[str, ...] = ()
+
+
+class Importer(Protocol):
+    """A reader of what another tool measured.
+
+    `name` is what the tool calls its file. `takes_record`: whether an ETRecord says more of it.
+    """
+
+    name: str
+    takes_record: bool
+
+    def knows(self, path: Path, head: bytes) -> bool:
+        """Whether a file is of this format. head: its first 64 KiB, empty where it is a folder."""
+        ...
+
+    def read(self, path: Path, record: Path | None) -> Imported:
+        """Read a file. record: its ETRecord.
+
+        Raises: ResultError naming the place where it isn't as the tool writes it; MissingToolError.
+        """
+        ...
+
+
 class Target(Protocol):
     """A platform that the kit lowers to.
 
     `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
     `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
     many its format has room for, null where there is no limit. `engine` is the Python file that runs its files for
-    `devices/runner.py`, null where none can.
+    `devices/runner.py`, null where none can. `importers` read what the platform's own tools measured.
     """
 
     name: str
@@ -168,6 +204,7 @@ class Target(Protocol):
     recipes: tuple[str, ...]
     most_parameters: int | None
     engine: Path | None
+    importers: tuple[Importer, ...]
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that a file can be made for, the default first; none where there is no choice."""

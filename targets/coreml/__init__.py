@@ -8,7 +8,8 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime
+from targets.coreml.xcode import XcodeReport
 
 __all__ = ["TARGET", "CoreMLTarget"]
 
@@ -32,6 +33,7 @@ class CoreMLTarget:
     )
     engine: Path | None = None
     most_parameters: int | None = None
+    importers: tuple[Importer, ...] = (XcodeReport(),)
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems whose mlprogram the lowering has been tested with."""

@@ -7,7 +7,9 @@ from mobile_kit.environments import cache_folder
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime
+from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
+from targets.tflite.benchmark_protos import BenchmarkResultProto, OpProfileProto
 
 __all__ = ["TARGET", "TFLiteTarget"]
 
@@ -25,6 +27,7 @@ class TFLiteTarget:
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
     engine: Path | None = Path(__file__).with_name("engine.py")
     most_parameters: int | None = 2**29 - 2**20
+    importers: tuple[Importer, ...] = (BenchmarkLog(), OpProfileCsv(), BenchmarkResultProto(), OpProfileProto())
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return none: LiteRT's operators are the same on every system."""

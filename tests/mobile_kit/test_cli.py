@@ -21,6 +21,7 @@ COMMANDS = (
     "evaluate",
     "sensitivity",
     "profile",
+    "import",
     "report",
     "list",
     "doctor",
