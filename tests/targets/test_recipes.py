@@ -138,8 +138,8 @@ def test_nothing_is_left_to_slow_kernels(quantized: Quantized) -> None:
         pytest.skip("a package has no partitions")
     for manifest in quantized.manifests():
         graph = manifest.data["graph"]
-        # A dynamic linear layer is a piece of its own for XNNPACK's partitioner where convolutions lie between: measured
-        # 10 in MobileViTV2, whose convolutions are everywhere.
+        # A dynamic linear layer is a piece of its own for XNNPACK's partitioner where convolutions lie between: 10 were
+        # measured in MobileViTV2, whose convolutions are everywhere.
         dynamic = 10 if quantized.family == "mobilevitv2" else 5
         assert graph["partitions"] <= (dynamic if "dynamic" in manifest.data["recipe"]["name"] else 2)
         left = {record["op"] for record in graph["fallback_ops"]}
