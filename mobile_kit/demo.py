@@ -2,7 +2,7 @@
 
 import json
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -15,12 +15,16 @@ from PIL import Image
 from mobile_kit.checkpoints import load
 from mobile_kit.errors import LoweringError, unknown
 from mobile_kit.export import Exported, export
+from mobile_kit.manifest import read_manifest
 from mobile_kit.oracle import Oracle
 from mobile_kit.predict import Predictor
 from mobile_kit.prepare import ExportOptions
+from mobile_kit.profiling import profile, untimed
 from mobile_kit.progress import Progress
 from mobile_kit.quantization import recipe
+from mobile_kit.report import ReportOptions, report
 from mobile_kit.spec import TensorSpec
+from mobile_kit.trial import ProfileOptions
 
 __all__ = ["DemoOptions", "DemoRow", "demo", "shipped_families"]
 
@@ -50,7 +54,8 @@ class DemoRow:
 class DemoOptions:
     """What to show. family: null for all whose trained checkpoint is shipped. targets: empty for all.
 
-    views: how many unseen digits each file is measured on.
+    views: how many unseen digits each file is measured on. profile: whether to time the files that this machine can
+    run, and to write the report.
     """
 
     out: Path
@@ -58,11 +63,13 @@ class DemoOptions:
     targets: tuple[str, ...]
     recipes: tuple[str, ...]
     views: int
+    profile: bool = False
 
 
-def demo(options: DemoOptions, progress: Progress) -> list[DemoRow]:
+def demo(options: DemoOptions, progress: Progress) -> tuple[list[DemoRow], list[Path]]:
     """Export shipped checkpoints and measure each file on unseen digits.
 
+    Returns: a row a file, and the files of the report, none where it wasn't asked for.
     Raises: UnsupportedError for a family of which none is shipped; LoweringError where a target failed; what the
         others raise.
     """
@@ -70,7 +77,17 @@ def demo(options: DemoOptions, progress: Progress) -> list[DemoRow]:
     if options.family is not None and options.family not in shipped:
         raise unknown("family", options.family, shipped)
     families = shipped if options.family is None else (options.family,)
-    return [row for family in families for row in _rows(family, options, progress)]
+    rows = [row for family in families for row in _rows(family, options, progress)]
+    return rows, _profiled(rows, options, progress) if options.profile else []
+
+
+def _profiled(rows: Sequence[DemoRow], options: DemoOptions, progress: Progress) -> list[Path]:
+    """Time the files family by family, and write the report; return its files."""
+    timed = [path for row in rows if untimed(read_manifest(path := Path(row.file).parent)) is None]
+    for folder in dict.fromkeys(path.parent for path in timed):
+        progress.note(f"{folder.name}: on this machine")
+        profile([path for path in timed if path.parent == folder], ProfileOptions(), progress)
+    return report(ReportOptions((options.out,)))[1]
 
 
 def shipped_families() -> tuple[str, ...]:

@@ -17,10 +17,11 @@ from mobile_kit.target import find_target
 from mobile_kit.timing import QUIET_CORES, BusyMeter
 from mobile_kit.trial import ProfileOptions, Trial
 
-__all__ = ["PROFILES", "profile", "profile_name"]
+__all__ = ["PROFILES", "profile", "profile_name", "untimed"]
 
 # The files of results in an artifact.
 PROFILES = "profile-*.json"
+PLATFORM_ONLY = "only a Mac or a phone runs it"
 # Of the rounds that are tried, one in so many must be undisturbed.
 TRIES = 4
 # As cool as it was, within a degree; and how often to look.
@@ -56,11 +57,17 @@ def profile_name(device: str) -> str:
     return f"profile-{safe}.json"
 
 
-def _check(manifest: Manifest) -> None:
+def untimed(manifest: Manifest) -> str | None:
+    """Return why nothing that the kit can start times an artifact, null where something does.
+
+    Raises: UnsupportedError for a target that isn't installed.
+    """
     target = find_target(manifest.data["target"])
-    reason = target.needs_device(manifest.data["backend"])
-    if reason is None and target.engine is None:
-        reason = "this machine has an interpreter for it, whose time says nothing of a phone's"
+    return target.needs_device(manifest.data["backend"]) or (PLATFORM_ONLY if target.engine is None else None)
+
+
+def _check(manifest: Manifest) -> None:
+    reason = untimed(manifest)
     if reason is not None:
         raise UnsupportedError(f"artifact {manifest.folder.name}: can't be timed here, as {reason}. Time it there.")
 

@@ -12,14 +12,12 @@ from mobile_kit.comparison import Comparison, compare
 from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.evaluate import SCORES
 from mobile_kit.manifest import MANIFEST, Manifest, read_manifest
-from mobile_kit.profiling import PROFILES
+from mobile_kit.profiling import PROFILES, untimed
 from mobile_kit.results import DeviceInfo, Result, read_results
-from mobile_kit.target import find_target
 
 __all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "plain", "survey"]
 
 BASE = "fp32"
-PLATFORM_ONLY = "only a Mac or a phone runs it"
 # What is read of verify.json and of a score, as JSON Schema.
 NUMBER = {"type": ["number", "null"]}
 VERIFIED = {
@@ -227,16 +225,15 @@ def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
         value=score["value"] if score else None,
         difference=score["difference"] if score else None,
         interval=tuple(score["interval"]) if score else None,
-        untimed=None if timed else _untimed(target, backend),
+        untimed=None if timed else _untimed(manifest),
     )
 
 
-def _untimed(name: str, backend: str | None) -> str | None:
+def _untimed(manifest: Manifest) -> str | None:
     try:
-        target = find_target(name)
+        return untimed(manifest)
     except UnsupportedError:
         return None  # a target that isn't installed here
-    return target.needs_device(backend) or (PLATFORM_ONLY if target.engine is None else None)
 
 
 def _sized(rows: Sequence[Row]) -> Iterator[Row]:

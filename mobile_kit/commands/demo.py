@@ -25,6 +25,7 @@ def add(commands: Any) -> None:
         metavar="R,..",
         help="default fp32,fp16; int8, ... (see list)",
     )
+    parser.add_argument("--profile", action="store_true", help="time the files on this machine, and write a report")
     parser.add_argument("--views", type=positive, default=200, metavar="N", help="unseen digits; default %(default)s")
 
 
@@ -33,9 +34,9 @@ def run(options: argparse.Namespace) -> int:
     from mobile_kit.demo import DemoOptions, demo
     from mobile_kit.progress import Progress
 
-    asked = DemoOptions(options.out, options.family, options.target, options.recipe, options.views)
+    asked = DemoOptions(options.out, options.family, options.target, options.recipe, options.views, options.profile)
     with Progress() as progress:
-        rows = demo(asked, progress)
+        rows, files = demo(asked, progress)
     if options.json:
         print_json([asdict(row) for row in rows])
     else:
@@ -46,4 +47,5 @@ def run(options: argparse.Namespace) -> int:
             for row, parts in zip(rows, accuracies, strict=True)
         ]
         print_table(header, shown)
+        print("\n".join(map(str, files)), end="\n" if files else "")
     return int(any(row.status != "passed" for row in rows))

@@ -12,12 +12,12 @@ from PIL import Image
 from mobile_kit.checkpoints import Checkpoint
 from mobile_kit.manifest import read_manifest
 from mobile_kit.scenes import scene
-from mobile_kit.timing import Plan, Timing, interleave
 from sample_apps.checkpoints.digits import training_views
 from tests.benchmarks.engines import LOADERS
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.stock import CLASSIFIER, Plain, saved
 from tests.benchmarks.table import Section, judged
+from tests.benchmarks.turns import Plan, Timing, interleave
 from tests.exports import CHECKPOINTS
 
 __all__ = ["measure"]

@@ -17,12 +17,12 @@ from mobile_kit.outputs import select_outputs
 from mobile_kit.quantization import recipe
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import ModelCard, Request, find_target
-from mobile_kit.timing import Plan, interleave
 from tests.benchmarks.engines import LOADERS
 from tests.benchmarks.litert_profile import kernel_times_ms
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.stock import saved
 from tests.benchmarks.table import Section
+from tests.benchmarks.turns import Plan, interleave
 
 __all__ = ["measure"]
 

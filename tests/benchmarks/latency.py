@@ -13,11 +13,11 @@ from mobile_kit.checkpoints import Checkpoint
 from mobile_kit.manifest import read_manifest
 from mobile_kit.metrics import distance
 from mobile_kit.scenes import scene
-from mobile_kit.timing import Plan, Timing, interleave
 from tests.benchmarks.engines import LOADERS, Run, eager
 from tests.benchmarks.process import Conversion, Workshop
 from tests.benchmarks.stock import Plain, saved
 from tests.benchmarks.table import Section, judged
+from tests.benchmarks.turns import Plan, Timing, interleave
 
 __all__ = ["measure"]
 

@@ -113,6 +113,7 @@ def test_a_link_that_ends_leaves_nothing_behind(device: Maker, artifact: Path, m
         assert "the link broke" in found.validity.reasons[0]
 
 
+@pytest.mark.slow
 def test_a_cable_that_is_pulled_is_noticed_on_both_sides(
     device: Maker, artifact: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

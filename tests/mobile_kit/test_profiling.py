@@ -157,7 +157,6 @@ def test_a_file_without_a_runtime_here_is_not_timed(
     answer = command("profile", artifact)
     assert answer.code == 1
     assert answer.err == (
-        "mobile-kit: artifact paper-fp32: can't be timed here, as this machine has an interpreter for it, whose time "
-        "says nothing of a phone's. Time it there.\n"
+        "mobile-kit: artifact paper-fp32: can't be timed here, as only a Mac or a phone runs it. Time it there.\n"
     )
     assert not (artifact / HOST).exists()
