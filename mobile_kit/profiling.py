@@ -83,6 +83,10 @@ def _measure(trials: Sequence[Trial], device: Device, options: ProfileOptions, p
     for trial in trials:
         if trial.error is None:
             trial.attempt(trial.finish)
+    for trial in (trial for trial in trials if trial.error is None):
+        reason = trial.trace()
+        if reason is not None:
+            progress.note(f"{trial.name}: single operations aren't timed, as {reason}")
     progress.stage("profile", rounds, done=True)
     throttled = [state.throttled for state in (before, after) if state.throttled is not None]
     return Thermal(

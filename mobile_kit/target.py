@@ -22,7 +22,7 @@ from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
 from mobile_kit.parts import Part
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import RECIPES, QuantRecipe
-from mobile_kit.results import Result
+from mobile_kit.results import Op, Result
 from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = [
@@ -37,6 +37,7 @@ __all__ = [
     "Request",
     "Runtime",
     "Target",
+    "Tracer",
     "as_array",
     "captured_stderr",
     "check_installed",
@@ -186,13 +187,26 @@ class Importer(Protocol):
         ...
 
 
+@dataclass(frozen=True)
+class Tracer:
+    """What times the single operations of a file on a device.
+
+    program: a Python file that imports nothing of the kit; started with the file, the number of threads and of runs, it
+    prints one JSON object, with `why_not` alone where they can't be timed. read: returns the operations in it.
+    """
+
+    program: Path
+    read: Callable[[Mapping[str, Any]], tuple[Op, ...]]
+
+
 class Target(Protocol):
     """A platform that the kit lowers to.
 
     `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
     `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
     many its format has room for, null where there is no limit. `engine` is the Python file that runs its files for
-    `devices/runner.py`, null where none can. `importers` read what the platform's own tools measured.
+    `devices/runner.py`, `tracer` times their operations; null where none can. `importers` read what the platform's own
+    tools measured.
     """
 
     name: str
@@ -204,6 +218,7 @@ class Target(Protocol):
     recipes: tuple[str, ...]
     most_parameters: int | None
     engine: Path | None
+    tracer: Tracer | None
     importers: tuple[Importer, ...]
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

@@ -20,7 +20,7 @@ from mobile_kit.images import read_image
 from mobile_kit.judge import LEAST_RUNS, LEAST_S, MOST_S, distances, judged, model_info
 from mobile_kit.latency import latency
 from mobile_kit.manifest import Manifest
-from mobile_kit.results import Config, DeviceInfo, Load, Memory, Pipeline, Placement, Result, RunInfo, Thermal
+from mobile_kit.results import Config, DeviceInfo, Load, Memory, Op, Pipeline, Placement, Result, RunInfo, Thermal
 from mobile_kit.target import Array, find_target
 
 __all__ = ["ProfileOptions", "Trial"]
@@ -35,8 +35,8 @@ class ProfileOptions:
     """How to time. Calls go on until there are `runs` of them and `min_s` seconds, and end after `max_s`.
 
     device: see `devices.open_device`. blocks: rounds, in each of which every file has its turn. cores: numbers of those
-    to stay on. loads: warm ones. cooldown_s: how long to wait at most, after a round, until the device is as cool as it
-    was; 0 not to.
+    to stay on. loads: warm ones. traced: runs of which single operations are timed. cooldown_s: how long to wait at
+    most, after a round, until the device is as cool as it was; 0 not to.
     """
 
     device: str = "host"
@@ -49,6 +49,7 @@ class ProfileOptions:
     max_s: float = MOST_S
     blocks: int = 16
     loads: int = 3
+    traced: int = 20
     cooldown_s: float = 0.0
 
 
@@ -68,6 +69,7 @@ class Trial:
         self._said: dict[str, Any] = {}
         self._blocks: list[tuple[list[float], bool]] = []
         self._outputs: dict[str, bytes] = {}
+        self._ops: tuple[Op, ...] = ()
         self._running: Running | None = None
         self._lines: Iterator[str] = iter(())
 
@@ -142,6 +144,22 @@ class Trial:
                 self._device.get(f"{self._prefix}{spec.name}.bin", path)
                 self._outputs[spec.name] = path.read_bytes()
 
+    def trace(self) -> str | None:
+        """Time its single operations, where its target can; return why they can't be, where it could."""
+        tracer, threads = find_target(self._manifest.data["target"]).tracer, self._options.threads
+        if tracer is None or self._device.python is None or not self._options.traced:
+            return None
+        program = self._put(tracer.program, "tracer.py")
+        model = f"{self._device.folder}/{self._prefix}{self._manifest.data['model_file']}"
+        command = [*self._device.python, program, model, str(threads or 1), str(self._options.traced)]
+        try:
+            said = json.loads([*self._device.start(command).lines(), ""][-2])
+            self._ops = () if "why_not" in said else tracer.read(said)
+        except (DeviceError, IndexError, KeyError, TypeError, ValueError) as exc:
+            return str(exc)
+        reason = said.get("why_not")
+        return None if reason is None else str(reason)
+
     def stop(self) -> None:
         """End it."""
         if self._running is not None:
@@ -185,6 +203,7 @@ class Trial:
             load=Load(said.get("cold_us"), tuple(said.get("warm_us", ()))),
             memory=Memory(said.get("peak_bytes"), said.get("init_bytes"), said.get("overall_bytes")),
             pipeline=self._pipeline(figures.p50),
+            ops=self._ops,
             placement=Placement(total=self._total(), partitions=said.get("partitions")),
             parity=self._distances(),
             env=dict(self._manifest.data["tools"]),

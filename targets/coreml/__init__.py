@@ -8,7 +8,7 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime, Tracer
 from targets.coreml.xcode import XcodeReport
 
 __all__ = ["TARGET", "CoreMLTarget"]
@@ -32,6 +32,7 @@ class CoreMLTarget:
         "static_wi8_ai8_mixed",
     )
     engine: Path | None = None
+    tracer: Tracer | None = None
     most_parameters: int | None = None
     importers: tuple[Importer, ...] = (XcodeReport(),)
 

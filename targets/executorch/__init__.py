@@ -7,7 +7,7 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime
+from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime, Tracer
 from targets.executorch.etdump import ETDump
 from targets.executorch.minibench import MiniBench
 
@@ -25,6 +25,7 @@ class ExecuTorchTarget:
     backends = ("xnnpack", "coreml", "vulkan")
     recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     engine: Path | None = Path(__file__).with_name("engine.py")
+    tracer: Tracer | None = None
     most_parameters: int | None = None
     importers: tuple[Importer, ...] = (ETDump(), MiniBench())
 

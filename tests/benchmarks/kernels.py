@@ -17,8 +17,8 @@ from mobile_kit.outputs import select_outputs
 from mobile_kit.quantization import recipe
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import ModelCard, Request, find_target
+from targets.tflite.tracer import trace
 from tests.benchmarks.engines import LOADERS
-from tests.benchmarks.litert_profile import kernel_times_ms
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.stock import saved
 from tests.benchmarks.table import Section
@@ -48,7 +48,10 @@ def measure(model: str, shop: Workshop, rounds: int) -> Section:
 def _tflite_rows(shop: Workshop, source: Path, rounds: int) -> list[dict[str, Any]]:
     arguments = ("--target", "tflite", "--input", "pixel_values", "--outputs", "logits")
     (folder,) = shop.export(source.name, source, *arguments)
-    kernels = kernel_times_ms(folder / "model.tflite", shop.threads, rounds)
+    kernels: dict[str, tuple[float, int]] = {}
+    for name, us in trace(str(folder / "model.tflite"), shop.threads, rounds)["kernels"]:
+        ms, calls = kernels.get(name, (0.0, 0))
+        kernels[name] = (ms + us / 1e3, calls + 1)
     whole = sum(ms for ms, _ in kernels.values())
     rows = [_row("LiteRT", WHOLE, sum(calls for _, calls in kernels.values()), whole, whole)]
     for name, (ms, calls) in sorted(kernels.items(), key=lambda item: -item[1][0]):

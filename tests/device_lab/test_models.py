@@ -19,7 +19,7 @@ from tests.device_lab.userland import LITERT, OLD
 from tests.exports import CHECKPOINTS, Export, export
 
 # An emulated processor takes its time, and none of it means anything.
-QUICK = ProfileOptions(runs=4, blocks=2, min_s=0.0, warmup_s=0.0, loads=1)
+QUICK = ProfileOptions(runs=4, blocks=2, min_s=0.0, warmup_s=0.0, loads=1, traced=2)
 FAMILIES = ("cvt", "hiera", "mobilevitv2", "vit_msn")
 
 
@@ -42,6 +42,7 @@ def test_a_board_and_a_phone_stand_in_one_report_marked_as_emulated(lab: Lab, di
             (result,) = profiled(place, [artifact])
             assert result.config.delegate == "LiteRT 2.3.0"
             assert result.placement.partitions == 1
+            assert {op.module for op in result.ops} >= {"2.transformer.0.attention.key", "conv_stem.convolution"}
             # The bound of verification, on another processor.
             assert all(out.max_error is not None and out.max_error < 1e-4 for out in result.parity)
     _, files = report(ReportOptions((tmp_path,)))

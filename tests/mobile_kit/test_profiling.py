@@ -13,7 +13,8 @@ from mobile_kit.devices.host import HostDevice
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.profiling import profile, profile_name
 from mobile_kit.progress import Progress
-from mobile_kit.results import read_results
+from mobile_kit.results import Op, read_results
+from mobile_kit.target import Tracer
 from mobile_kit.trial import ProfileOptions, Trial
 from tests.conftest import Answer
 
@@ -21,7 +22,7 @@ Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("paper_targets")
 ENGINE = Path(__file__).parents[1] / "golden_engine.py"
 PAPER_ENGINE = ENGINE.with_name("paper_engine.py")
-QUICK = ProfileOptions(runs=20, blocks=8, min_s=0.02, warmup_s=0.0, loads=1)
+QUICK = ProfileOptions(runs=20, blocks=8, min_s=0.02, warmup_s=0.0, loads=1, traced=0)
 HOST = profile_name("host")
 
 
@@ -125,6 +126,26 @@ def test_a_warm_device_may_cool_down_between_rounds(artifact: Path, monkeypatch:
     monkeypatch.setattr("mobile_kit.profiling.time.sleep", slept.append)
     profile([artifact], replace(QUICK, cooldown_s=60.0), Progress(quiet=True))
     assert slept == [5.0] * 2 * 8
+
+
+def test_operations_that_cannot_be_timed_are_said_and_cost_no_result(
+    artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    program = tmp_path / "tracer.py"
+    monkeypatch.setattr("tests.paper_target.PaperTarget.tracer", Tracer(program, lambda said: (Op(said["name"]),)))
+    for text, reason in (
+        ('print(\'{"why_not": "it is another one"}\')', "it is another one"),
+        ("import os; os.abort()", "device host: the program was killed (signal 6, it said nothing). Run it again."),
+        ("print(1)", "argument of type 'int' is not iterable"),
+    ):
+        program.write_text(text)
+        (found,) = profile([artifact], replace(QUICK, traced=2), Progress())
+        assert found.validity.valid
+        assert found.ops == ()
+        assert f"paper-fp32: single operations aren't timed, as {reason}\n" in capsys.readouterr().err
+    program.write_text('import sys; print(\'{"name": "\' + " ".join(sys.argv[2:]) + \'"}\')')
+    (found,) = profile([artifact], replace(QUICK, traced=2), Progress(quiet=True))
+    assert found.ops == (Op("2 2"),)
 
 
 def test_files_of_one_run_are_compared(artifact: Path, command: Command) -> None:

@@ -1,17 +1,24 @@
-"""Time of each kernel of a .tflite, by the profiler of LiteRT's C interface, which its Python classes don't have.
+"""Time each kernel of a .tflite: `python tracer.py MODEL THREADS RUNS` prints one JSON object.
 
-The interface isn't stable: this is for the library of ai-edge-litert 2.3.
+It is put on devices, so it imports nothing of the kit, and it is a process of its own, as it goes through the profiler
+of LiteRT's C interface, which its Python classes don't have. That interface isn't stable: this is for the library of
+ai-edge-litert 2.3. What it prints has the keys
+    kernels      [name, microseconds] of each call in one inference, in their order, the mean of the faster half of the
+                 runs; XNNPACK's own names
+    operations   [type, name of its first output] of each operation of the file, in their order
+or `why_not`, one line, where they can't be timed.
 """
 
+from __future__ import annotations
+
 import ctypes
-from collections import defaultdict
+import json
+import sys
 from ctypes import POINTER, Structure, byref, c_char_p, c_int, c_int32, c_size_t, c_uint32, c_uint64, c_void_p
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
-
-__all__ = ["kernel_times_ms"]
 
 TESTED = "2.3."
 CPU = 1
@@ -19,6 +26,10 @@ CPU = 1
 ELEMENTS = {"float32": 1, "int32": 2, "uint8": 3}
 # Events of LiteRT itself, which contain those of the kernels.
 AROUND = {"Invoke", "AllocateTensors"}
+
+
+class TraceError(Exception):
+    """The installed library is another one, or says no."""
 
 
 class _Layout(Structure):
@@ -46,35 +57,47 @@ class _Event(Structure):
     )
 
 
-def kernel_times_ms(path: Path, threads: int, runs: int) -> dict[str, tuple[float, int]]:
-    """Return the time of one inference in ms and the number of calls, by kernel, the mean of some runs.
-
-    Raises: RuntimeError where the installed library is another one, or says no.
-    """
-    if not version("ai-edge-litert").startswith(TESTED):
-        raise RuntimeError(f"ai-edge-litert {version('ai-edge-litert')}: its profiler is known for {TESTED}x only")
+def trace(path: str, threads: int, runs: int) -> dict[str, Any]:
+    """Return what is printed. Raises: TraceError."""
+    try:
+        installed = version("ai-edge-litert")
+    except PackageNotFoundError:
+        raise TraceError("ai-edge-litert isn't installed there") from None
+    if not installed.startswith(TESTED):
+        raise TraceError(f"ai-edge-litert {installed}: its profiler is known for {TESTED}x only")
     spec = find_spec("ai_edge_litert")
-    assert spec is not None
-    assert spec.origin is not None
-    library = ctypes.CDLL(str(Path(spec.origin).parent / "libLiteRt.so"))
-    model = _Compiled(library, path, threads)
+    if spec is None or spec.origin is None:
+        raise TraceError("ai-edge-litert has no folder")
+    model = _Compiled(ctypes.CDLL(str(Path(spec.origin).with_name("libLiteRt.so"))), path, threads)
     model.run()
-    total: dict[str, list[int]] = defaultdict(lambda: [0, 0])
-    for _ in range(runs):
-        for name, elapsed_us in model.profiled_run():
-            total[name][0] += elapsed_us
-            total[name][1] += 1
-    return {name: (us / 1e3 / runs, count // runs) for name, (us, count) in total.items()}
+    found = [model.profiled_run() for _ in range(runs)]
+    names = [name for name, _ in found[0]]
+    if any([name for name, _ in run] != names for run in found):
+        raise TraceError("the kernels aren't the same in every run")
+    # Whatever else the machine did made some runs longer: half of them, as many as the figures need.
+    found.sort(key=lambda run: sum(us for _, us in run))
+    quiet = [[us for _, us in run] for run in found[: (runs + 1) // 2]]
+    means = [sum(times) / len(quiet) for times in zip(*quiet, strict=True)]
+    return {"kernels": list(zip(names, means, strict=True)), "operations": _operations(path)}
+
+
+def _operations(path: str) -> list[tuple[str, str]]:
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+
+    plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES
+    interpreter = Interpreter(path, experimental_op_resolver_type=plain)
+    names = {tensor["index"]: tensor["name"] for tensor in interpreter.get_tensor_details()}
+    return [(each["op_name"], names[each["outputs"][0]]) for each in interpreter._get_ops_details()]
 
 
 class _Compiled:
     """A loaded model with its buffers. Everything lives as long as the process."""
 
-    def __init__(self, library: ctypes.CDLL, path: Path, threads: int) -> None:
+    def __init__(self, library: ctypes.CDLL, path: str, threads: int) -> None:
         self._library = library
         self._environment, model, options, self._model = (c_void_p() for _ in range(4))
         self._call("LiteRtCreateEnvironment", 0, None, byref(self._environment))
-        self._call("LiteRtCreateModelFromFile", self._environment, str(path).encode(), byref(model))
+        self._call("LiteRtCreateModelFromFile", self._environment, path.encode(), byref(model))
         self._call("LiteRtCreateOptions", byref(options))
         self._call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
         self._texts = [
@@ -89,7 +112,7 @@ class _Compiled:
     def _call(self, name: str, *arguments: Any) -> None:
         status = getattr(self._library, name)(*arguments)
         if status:
-            raise RuntimeError(f"{name}: ended with {status}")
+            raise TraceError(f"{name} ended with {status}")
 
     def _set(self, options: c_void_p, identifier: str, text: str) -> tuple[Any, ...]:
         """Add options as text; return what must stay alive."""
@@ -100,10 +123,10 @@ class _Compiled:
         self._call("LiteRtAddOpaqueOptions", options, opaque)
         return nothing, payload
 
-    def _buffers(self, path: Path) -> tuple[Any, Any]:
+    def _buffers(self, path: str) -> tuple[Any, Any]:
         from ai_edge_litert.interpreter import Interpreter
 
-        details = Interpreter(str(path))
+        details = Interpreter(path)
         return (
             self._made(details.get_input_details(), "LiteRtGetCompiledModelInputBufferRequirements"),
             self._made(details.get_output_details(), "LiteRtGetCompiledModelOutputBufferRequirements"),
@@ -139,3 +162,16 @@ class _Compiled:
         found = [(event.tag.decode(), event.elapsed_us) for event in events]
         self._call("LiteRtResetProfiler", self._profiler)
         return [(tag, us) for tag, us in found if tag not in AROUND and not tag.startswith("LiteRT::")]
+
+
+def main(path: str, threads: str, runs: str) -> None:
+    """Trace, and say what was found."""
+    try:
+        found = trace(path, int(threads), int(runs))
+    except (TraceError, OSError, AttributeError) as exc:
+        found = {"why_not": str(exc)}
+    print(json.dumps(found))
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])
