@@ -7,13 +7,15 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+from mobile_kit.binary_trial import BinaryTrial, check_binary
 from mobile_kit.devices import Device, open_device
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.progress import Progress
+from mobile_kit.python_trial import PythonTrial
 from mobile_kit.results import Result, Thermal, write_results
-from mobile_kit.target import find_target
+from mobile_kit.target import Target, find_target
 from mobile_kit.timing import QUIET_CORES, BusyMeter
 from mobile_kit.trial import ProfileOptions, Trial
 
@@ -37,10 +39,16 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
     """
     manifests = [read_manifest(folder) for folder in folders]
     for manifest in manifests:
-        _check(manifest)
+        _check(manifest, options)
     with open_device(options.device) as device, ExitStack() as stack:
         info = device.describe()
-        trials = [Trial(number, manifest, device, options) for number, manifest in enumerate(manifests)]
+        if options.runner is not None:
+            check_binary(options.runner, info.abi)
+        if options.install:
+            progress.stage("profile", "installing the runtime there")
+            device.install(sorted({package for manifest in manifests for package in _target(manifest).packages}))
+        kind = PythonTrial if options.runner is None else BinaryTrial
+        trials: list[Trial] = [kind(number, manifest, device, options) for number, manifest in enumerate(manifests)]
         for trial in trials:
             stack.callback(trial.stop)
         thermal = _measure(trials, device, options, progress)
@@ -62,11 +70,20 @@ def untimed(manifest: Manifest) -> str | None:
 
     Raises: UnsupportedError for a target that isn't installed.
     """
-    target = find_target(manifest.data["target"])
+    target = _target(manifest)
     return target.needs_device(manifest.data["backend"]) or (PLATFORM_ONLY if target.engine is None else None)
 
 
-def _check(manifest: Manifest) -> None:
+def _target(manifest: Manifest) -> Target:
+    return find_target(manifest.data["target"])
+
+
+def _check(manifest: Manifest, options: ProfileOptions) -> None:
+    if options.runner is not None:
+        if _target(manifest).binary is None:
+            target = manifest.data["target"]
+            raise UnsupportedError(f"runner {options.runner.name}: none is known for target {target!r}. Leave it out.")
+        return
     reason = untimed(manifest)
     if reason is not None:
         raise UnsupportedError(f"artifact {manifest.folder.name}: can't be timed here, as {reason}. Time it there.")
@@ -100,7 +117,7 @@ def _turns(
     shuffle = random.Random(0)  # noqa: S311  no secret
     counting = tries = 0
     start = time.monotonic()
-    while order := [trial for trial in trials if trial.error is None]:
+    while order := [trial for trial in trials if isinstance(trial, PythonTrial) and trial.error is None]:
         enough = counting >= options.blocks and min(trial.seconds for trial in order) >= options.min_s
         if enough or tries >= TRIES * options.blocks or time.monotonic() - start > options.max_s * len(order):
             break

@@ -27,11 +27,13 @@ from mobile_kit.spec import CommonModel, TensorSpec
 
 __all__ = [
     "Array",
+    "Binary",
     "Calibrated",
     "Fallback",
     "FloatPart",
     "Imported",
     "Importer",
+    "Job",
     "Lowered",
     "ModelCard",
     "Request",
@@ -199,14 +201,52 @@ class Tracer:
     read: Callable[[Mapping[str, Any]], tuple[Op, ...]]
 
 
+@dataclass(frozen=True)
+class Job:
+    """What a platform's own program is asked to time; all paths are the device's.
+
+    inputs, outputs: the file's, in its order. values: the path of each input, raw. folder: what the paths of its own
+    files begin with. The rest: see `trial.ProfileOptions`.
+    """
+
+    program: str
+    model: str
+    inputs: tuple[TensorSpec, ...]
+    values: tuple[str, ...]
+    outputs: tuple[TensorSpec, ...]
+    folder: str
+    threads: int | None
+    warmup_runs: int
+    warmup_s: float
+    runs: int
+    min_s: float
+    max_s: float
+
+
+@dataclass(frozen=True)
+class Binary:
+    """A platform's own program that times a file on a device.
+
+    command: its arguments, itself the first. outputs: the files in the job's folder that then have the outputs, raw and
+    behind one another. log: reads what it prints. operations: the file with their times, and what reads it; null where
+    it has none.
+    """
+
+    name: str
+    command: Callable[[Job], Sequence[str]]
+    outputs: Callable[[Job], Sequence[str]]
+    log: Importer
+    operations: tuple[str, Importer] | None = None
+
+
 class Target(Protocol):
     """A platform that the kit lowers to.
 
     `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
     `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
     many its format has room for, null where there is no limit. `engine` is the Python file that runs its files for
-    `devices/runner.py`, `tracer` times their operations; null where none can. `importers` read what the platform's own
-    tools measured.
+    `devices/runner.py`, `tracer` times their operations; null where none can. `binary` is the platform's own program
+    that a user may give, `packages` what pip brings the runtime with. `importers` read what its tools measured.
     """
 
     name: str
@@ -219,6 +259,8 @@ class Target(Protocol):
     most_parameters: int | None
     engine: Path | None
     tracer: Tracer | None
+    binary: Binary | None
+    packages: tuple[str, ...]
     importers: tuple[Importer, ...]
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

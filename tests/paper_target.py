@@ -18,7 +18,7 @@ from mobile_kit.parts import LAYERS, Part, parts_of
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Tracer, as_array
+from mobile_kit.target import Array, Binary, Calibrated, Importer, Lowered, Request, Tracer, as_array
 
 PYTHON_CHATTER, NATIVE_CHATTER = "paper: python says something", "paper: native code says something"
 
@@ -57,6 +57,8 @@ class PaperTarget:
     recipes: tuple[str, ...] = ("fp32",)
     most_parameters: int | None = None
     tracer: Tracer | None = None
+    binary: Binary | None = None
+    packages: tuple[str, ...] = ()
     engine: Path | None = Path(__file__).with_name("paper_engine.py")
     importers: tuple[Importer, ...] = ()
 

@@ -2,7 +2,7 @@
 
 import argparse
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from mobile_kit.commands import command, positive, print_json, print_table, seconds
 
@@ -41,10 +41,19 @@ def add(commands: Any) -> None:
         "--cool-down", type=seconds, default=0.0, metavar="S", help="wait so long at most after a round; default 0"
     )
     parser.add_argument("--threads", type=positive, default=2, metavar="N", help="default %(default)s")
-    parser.add_argument("--cores", type=_cores, metavar="N,..", help="numbers of the cores to stay on")
+    parser.add_argument("--cores", type=_cores, metavar="N,..", help="numbers of the cores to stay on, or big")
+    parser.add_argument(
+        "--runner",
+        type=Path,
+        metavar="PROGRAM",
+        help="the platform's own: benchmark_model for a .tflite, executor_runner for a .pte, built for the device",
+    )
+    parser.add_argument("--install", action="store_true", help="put the runtime into our folder on the device first")
 
 
-def _cores(text: str) -> tuple[int, ...]:
+def _cores(text: str) -> "tuple[int, ...] | Literal['big']":
+    if text == "big":
+        return "big"
     if not all(part.isdigit() for part in text.split(",")):
         raise argparse.ArgumentTypeError(f"{text!r} are no numbers of cores, such as 4,5,6,7")
     return tuple(sorted({int(part) for part in text.split(",")}))
@@ -58,6 +67,8 @@ def run(options: argparse.Namespace) -> int:
 
     asked = ProfileOptions(
         device=options.device,
+        runner=options.runner,
+        install=options.install,
         threads=options.threads,
         cores=options.cores,
         warmup_runs=options.warmup,

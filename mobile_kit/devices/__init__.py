@@ -62,10 +62,18 @@ class Device(Protocol, AbstractContextManager["Device"]):
         """Return how warm it is."""
         ...
 
-    def put(self, path: Path, name: str) -> str:
+    def big_cores(self) -> tuple[int, ...]:
+        """Return the numbers of the cores with the highest clocks. Raises: DeviceError where it doesn't tell."""
+        ...
+
+    def install(self, packages: Sequence[str]) -> None:
+        """Let its Python have packages, in our folder. Raises: DeviceError; UnsupportedError for this machine."""
+        ...
+
+    def put(self, path: Path, name: str, program: bool = False) -> str:
         """Copy a file into our folder there under a name of our own; return its path there.
 
-        Raises: DeviceError, such as for a full disk.
+        program: whether it will be started. Raises: DeviceError, such as for a full disk.
         """
         ...
 

@@ -1,7 +1,6 @@
 """What an Android device says of itself, through getprop and dumpsys: read with one `sh` command, parsed here."""
 
 import re
-from collections.abc import Mapping
 
 from mobile_kit.devices.linux import pairs
 from mobile_kit.devices.state import DeviceState
@@ -20,10 +19,6 @@ sed -n 's/^MemTotal: *\([0-9]*\) kB/ram_kb \1/p' /proc/meminfo
 # Where a processor is emulated, what a process sees of another is the emulator.
 echo "interpreter $(readlink /proc/$$/exe)"
 dumpsys battery 2>/dev/null | sed -n 's/^ *\(level\|status\): /battery_\1 /p'
-for core in /sys/devices/system/cpu/cpu[0-9]*; do
-    file=$core/cpufreq/cpuinfo_max_freq
-    [ -r $file ] && echo "khz_${core##*cpu} $(cat $file)"
-done
 true
 """
 STATE = r"""
@@ -63,14 +58,6 @@ def described(said: str, name: str) -> DeviceInfo:
         battery_percent=float(level) if level.isdigit() else None,
         charging=CHARGING.get(found.get("battery_status", "")),
     )
-
-
-def big_cores(said: Mapping[str, str]) -> tuple[int, ...]:
-    """Return the numbers of the cores with more than the least clock, all where they are alike, from `pairs`."""
-    clocks = {int(key[4:]): int(value) for key, value in said.items() if re.fullmatch(r"khz_\d+", key)}
-    least = min(clocks.values(), default=0)
-    big = tuple(sorted(core for core, clock in clocks.items() if clock > least))
-    return big or tuple(sorted(clocks))
 
 
 def state_of(said: str) -> DeviceState:

@@ -9,10 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from mobile_kit.devices.linux import DESCRIBE, STATE, described, state_of
+from mobile_kit.devices.linux import CLOCKS, DESCRIBE, STATE, big_cores, described, state_of
 from mobile_kit.devices.process import Process
 from mobile_kit.devices.state import DeviceState
-from mobile_kit.errors import DeviceError
+from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.results import DeviceInfo
 
 __all__ = ["HostDevice"]
@@ -52,7 +52,18 @@ class HostDevice:
         """Return how warm it is."""
         return state_of(_said(STATE)) if sys.platform == "linux" else DeviceState()
 
-    def put(self, path: Path, name: str) -> str:
+    def big_cores(self) -> tuple[int, ...]:
+        """Return the numbers of the cores with the highest clocks."""
+        found = big_cores(_said(CLOCKS)) if sys.platform == "linux" else ()
+        if not found:
+            raise DeviceError("device host: doesn't tell its cores' clocks. Name the cores: --cores 4,5,6,7")
+        return found
+
+    def install(self, packages: Sequence[str]) -> None:
+        """Refuse: the kit's own environment is the user's."""
+        raise UnsupportedError("--install: is for a device that lacks a runtime, and this is the kit's own machine.")
+
+    def put(self, path: Path, name: str, program: bool = False) -> str:
         """Copy a file into our folder."""
         place = Path(self.folder, name)
         try:
@@ -60,6 +71,8 @@ class HostDevice:
                 shutil.copytree(path, place)
             else:
                 shutil.copyfile(path, place)
+            if program:
+                place.chmod(0o700)
         except OSError as exc:
             raise DeviceError(f"device host: {name} can't be put into {self.folder} ({exc.strerror}).") from exc
         return str(place)

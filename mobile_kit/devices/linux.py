@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.results import DeviceInfo
 
-__all__ = ["DESCRIBE", "STATE", "described", "pairs", "state_of"]
+__all__ = ["CLOCKS", "DESCRIBE", "STATE", "big_cores", "described", "pairs", "state_of"]
 
 # Each prints lines of `key value`; what a machine lacks prints nothing.
 DESCRIBE = r"""
@@ -29,6 +29,14 @@ for file in /sys/class/thermal/thermal_zone*/temp; do
 done 2>/dev/null
 file=/sys/devices/platform/soc/soc:firmware/get_throttled
 [ -r $file ] && echo "throttled $(cat $file)"
+true
+"""
+# Android's kernel is Linux too.
+CLOCKS = r"""
+for core in /sys/devices/system/cpu/cpu[0-9]*; do
+    file=$core/cpufreq/cpuinfo_max_freq
+    [ -r $file ] && echo "${core##*cpu} $(cat $file)"
+done
 true
 """
 LINE = re.compile(r"(\w+) (.+)")
@@ -60,6 +68,13 @@ def state_of(said: str) -> DeviceState:
     # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled: bits 1 and 2 are now.
     throttled = bool(int(flags, 16) & 0b110) if flags else None
     return DeviceState(max(zones, default=None), flags, throttled)
+
+
+def big_cores(said: str) -> tuple[int, ...]:
+    """Return the cores in what `CLOCKS` printed with more than the least clock, all where they are alike."""
+    clocks = {int(core): int(clock) for core, clock in pairs(said).items() if core.isdigit() and clock.isdigit()}
+    least = min(clocks.values(), default=0)
+    return tuple(sorted(core for core, clock in clocks.items() if clock > least)) or tuple(sorted(clocks))
 
 
 def pairs(said: str) -> Mapping[str, str]:

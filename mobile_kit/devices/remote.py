@@ -12,6 +12,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeVar
 
+from mobile_kit.devices.linux import CLOCKS, big_cores
 from mobile_kit.devices.program import Ended, Program
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError
@@ -128,11 +129,32 @@ class Remote(ABC):
         self._run(shlex.join(["sh", "-c", script]), sink=sink)
         return sink.getvalue().decode(errors="replace")
 
-    def put(self, path: Path, name: str) -> str:
+    def big_cores(self) -> tuple[int, ...]:
+        """Return the numbers of the cores with the highest clocks."""
+        found = big_cores(self.says(CLOCKS))
+        if not found:
+            raise DeviceError(f"device {self.name}: doesn't tell its cores' clocks. Name the cores: --cores 4,5,6,7")
+        return found
+
+    def install(self, packages: Sequence[str]) -> None:
+        """Let its Python have packages, in our folder."""
+        if self.python is None:
+            raise DeviceError(f"device {self.name}: has no Python to install anything for. Install one.")
+        place = f"{self.folder}/packages"
+        command = [*self.python, "-m", "pip", "install", "-q", "--no-cache-dir", "--target", place, *packages]
+        ended = self._run(shlex.join(command))
+        if ended.code != 0:
+            raise DeviceError(
+                f"device {self.name}: can't install {' '.join(packages)}, as {ended.reason}. Do it by hand."
+            )
+        self.python = ("env", f"PYTHONPATH={place}", *self.python)
+
+    def put(self, path: Path, name: str, program: bool = False) -> str:
         """Copy a file into our folder there; return its path there."""
         place = f"{self.folder}/{name}"
+        script = 'cat > "$0" && chmod 700 "$0"' if program else 'cat > "$0"'
         with path.open("rb") as stream:
-            ended = self._run(shlex.join(["sh", "-c", 'cat > "$0"', place]), source=stream)
+            ended = self._run(shlex.join(["sh", "-c", script, place]), source=stream)
         if ended.code != 0:
             raise DeviceError(f"device {self.name}: {name} can't be put there, as {ended.reason}. {ended.advice}")
         return place

@@ -8,7 +8,7 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime, Tracer
+from mobile_kit.target import Array, Binary, Calibrated, Importer, Lowered, Request, Runtime, Tracer
 from targets.coreml.xcode import XcodeReport
 
 __all__ = ["TARGET", "CoreMLTarget"]
@@ -33,6 +33,8 @@ class CoreMLTarget:
     )
     engine: Path | None = None
     tracer: Tracer | None = None
+    binary: Binary | None = None
+    packages = ("coremltools==9.0",)
     most_parameters: int | None = None
     importers: tuple[Importer, ...] = (XcodeReport(),)
 

@@ -7,8 +7,9 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime, Tracer
+from mobile_kit.target import Array, Binary, Calibrated, Importer, Lowered, Request, Runtime, Tracer
 from targets.executorch.etdump import ETDump
+from targets.executorch.executor_runner import EXECUTOR_RUNNER, LOG
 from targets.executorch.minibench import MiniBench
 
 __all__ = ["TARGET", "ExecuTorchTarget"]
@@ -26,8 +27,10 @@ class ExecuTorchTarget:
     recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     engine: Path | None = Path(__file__).with_name("engine.py")
     tracer: Tracer | None = None
+    binary: Binary | None = EXECUTOR_RUNNER
+    packages = ("executorch==1.4.1",)
     most_parameters: int | None = None
-    importers: tuple[Importer, ...] = (ETDump(), MiniBench())
+    importers: tuple[Importer, ...] = (ETDump(), MiniBench(), LOG)
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that the Core ML delegate can be made for; the others know none."""

@@ -7,7 +7,8 @@ from mobile_kit.environments import cache_folder
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Importer, Lowered, Request, Runtime, Tracer
+from mobile_kit.target import Array, Binary, Calibrated, Importer, Lowered, Request, Runtime, Tracer
+from targets.tflite.benchmark_command import BENCHMARK_MODEL
 from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
 from targets.tflite.benchmark_protos import BenchmarkResultProto, OpProfileProto
 from targets.tflite.kernels import read_trace
@@ -27,6 +28,8 @@ class TFLiteTarget:
     recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     engine: Path | None = Path(__file__).with_name("engine.py")
     tracer: Tracer | None = Tracer(Path(__file__).with_name("tracer.py"), read_trace)
+    binary: Binary | None = BENCHMARK_MODEL
+    packages = ("ai-edge-litert==2.3.0",)
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
     most_parameters: int | None = 2**29 - 2**20
     importers: tuple[Importer, ...] = (BenchmarkLog(), OpProfileCsv(), BenchmarkResultProto(), OpProfileProto())

@@ -1,7 +1,9 @@
 """The way to a real device and back, and every way in which it breaks."""
 
+import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -11,8 +13,9 @@ from mobile_kit.devices.remote import Remote
 from mobile_kit.errors import DeviceError
 from mobile_kit.profiling import profile, profile_name
 from mobile_kit.progress import Progress
+from mobile_kit.python_trial import PythonTrial
 from mobile_kit.results import Result, read_results
-from mobile_kit.trial import ProfileOptions, Trial
+from mobile_kit.trial import ProfileOptions
 from tests.device_lab.conftest import Place, wait
 
 Maker = Callable[..., AbstractContextManager[Place]]
@@ -30,17 +33,17 @@ def quick(place: Place) -> ProfileOptions:
     return ProfileOptions(place.name, runs=8, blocks=8, min_s=0.0, warmup_s=0.0, loads=1)
 
 
-def at_turn(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[Trial], object]) -> None:
+def at_turn(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[PythonTrial], object]) -> None:
     """Do something after so many turns."""
-    turn, turns = Trial.turn, []
+    turn, turns = PythonTrial.turn, []
 
-    def counting(trial: Trial) -> None:
+    def counting(trial: PythonTrial) -> None:
         turn(trial)
         turns.append(trial)
         if len(turns) == number:
             action(trial)
 
-    monkeypatch.setattr(Trial, "turn", counting)
+    monkeypatch.setattr(PythonTrial, "turn", counting)
 
 
 def broken(place: Place, artifact: Path, blocks: int = 3) -> Result:
@@ -164,3 +167,32 @@ def test_a_host_whose_key_is_another_is_not_trusted(artifact: Path, lab: "object
         known.write_text("")
         with pytest.raises(DeviceError, match=r"Host key verification failed.*Connect once by hand"):
             profile([artifact], ProfileOptions(place.name), Progress(quiet=True))
+
+
+def test_a_runtime_that_is_missing_is_installed_into_our_folder(
+    device: Maker, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    engine = tmp_path / "engine.py"
+    engine.write_text(ENGINE.read_text().replace('return "idle 1.0"', "import tiny\n    return tiny.NAME"))
+    monkeypatch.setattr("tests.paper_target.PaperTarget.engine", engine)
+    with device() as place:
+        (found,) = profile([artifact], quick(place), Progress(quiet=True))
+        assert "No module named 'tiny'" in found.validity.reasons[0]
+        wheel = place.machine.path(place.base) / "tiny-1.0-py3-none-any.whl"
+        _write_wheel(wheel)
+        monkeypatch.setattr("tests.paper_target.PaperTarget.packages", (f"{place.base}/{wheel.name}",))
+        (found,) = profile([artifact], replace(quick(place), install=True), Progress(quiet=True))
+        assert found.config.delegate == "tiny 1.0"
+        monkeypatch.setattr("tests.paper_target.PaperTarget.packages", ("no-such-package; touch hurt",))
+        with pytest.raises(DeviceError, match=r"can't install no-such-package; touch hurt, as"):
+            profile([artifact], replace(quick(place), install=True), Progress(quiet=True))
+        assert place.left() == [wheel.name]
+
+
+def _write_wheel(path: Path) -> None:
+    info = "tiny-1.0.dist-info"
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("tiny.py", 'NAME = "tiny 1.0"\n')
+        archive.writestr(f"{info}/METADATA", "Metadata-Version: 2.1\nName: tiny\nVersion: 1.0\n")
+        archive.writestr(f"{info}/WHEEL", "Wheel-Version: 1.0\nRoot-Is-Purelib: true\nTag: py3-none-any\n")
+        archive.writestr(f"{info}/RECORD", "")

@@ -33,7 +33,7 @@ PACKAGES = (
 # What runs them here; statically linked.
 EMULATOR = "qemu-user-static"
 LITERT, OLD = "litert", "tflite-runtime"
-WHEELS = {LITERT: ("ai-edge-litert==2.3.0",), OLD: ("tflite-runtime==2.14.0", "numpy<2")}
+WHEELS = {LITERT: ("ai-edge-litert==2.3.0", "pip==25.3"), OLD: ("tflite-runtime==2.14.0", "numpy<2")}
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
 TOOLS = ("apt-get", "dpkg-deb", "tar", "ip", "unshare", "chroot", "mount", "ssh", "ssh-keygen")
 # An x86's /proc/cpuinfo makes arm64 libraries stumble: this is what a Cortex-A76 says of itself.

@@ -13,9 +13,10 @@ from mobile_kit.devices.host import HostDevice
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.profiling import profile, profile_name
 from mobile_kit.progress import Progress
+from mobile_kit.python_trial import PythonTrial
 from mobile_kit.results import Op, read_results
 from mobile_kit.target import Tracer
-from mobile_kit.trial import ProfileOptions, Trial
+from mobile_kit.trial import ProfileOptions
 from tests.conftest import Answer
 
 Command = Callable[..., Answer]
@@ -72,7 +73,7 @@ def test_nothing_is_left_on_the_device(artifact: Path, tmp_path: Path, monkeypat
 def test_a_device_that_computes_something_else_is_not_valid(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held against the oracle in the same run: a device that computes wrongly isn't fast."""
     monkeypatch.setattr("tests.paper_target.PaperTarget.engine", PAPER_ENGINE)
-    monkeypatch.setattr("mobile_kit.trial._raw", lambda values: (255 - values).tobytes())
+    monkeypatch.setattr("mobile_kit.trial.raw", lambda values: (255 - values).tobytes())
     (found,) = profile([artifact], QUICK, Progress(quiet=True))
     assert found.validity.parity_held is False
     assert found.validity.reasons == ("what it computed there isn't what the checkpoint computes",)
@@ -82,16 +83,16 @@ def test_a_device_that_computes_something_else_is_not_valid(artifact: Path, monk
 def test_a_killed_program_s_samples_are_kept_as_no_valid_result(
     artifact: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turn, turns = Trial.turn, []
+    turn, turns = PythonTrial.turn, []
 
-    def killing(trial: Trial) -> None:
+    def killing(trial: PythonTrial) -> None:
         turn(trial)
         turns.append(trial)
         if len(turns) == 3:
             assert trial.pid is not None
             os.kill(trial.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(Trial, "turn", killing)
+    monkeypatch.setattr(PythonTrial, "turn", killing)
     answer = command("profile", artifact, "--runs", "20", "--min-seconds", "0.02", "--json")
     assert (answer.code, answer.err.count("Traceback")) == (1, 0)
     (found,) = read_results(artifact / HOST)

@@ -1,0 +1,150 @@
+"""A file that the kit's own runner times, wherever there are a Python and the runtime, in turns with others."""
+
+import json
+import statistics
+import tempfile
+import time
+from collections.abc import Iterator
+from dataclasses import asdict
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from mobile_kit import __version__
+from mobile_kit.devices import Device
+from mobile_kit.errors import DeviceError
+from mobile_kit.images import read_image
+from mobile_kit.latency import latency
+from mobile_kit.manifest import Manifest
+from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Pipeline, Placement, Result, RunInfo, unknown_device
+from mobile_kit.trial import ProfileOptions, Trial
+
+__all__ = ["PythonTrial"]
+
+RUNNER = Path(__file__).with_name("devices") / "runner.py"
+# Times that the app's own step is taken.
+GEOMETRIES = 5
+
+
+class PythonTrial(Trial):
+    """See `Trial`. Between start and finish it takes turns."""
+
+    def __init__(self, number: int, manifest: Manifest, device: Device, options: ProfileOptions) -> None:
+        super().__init__(number, manifest, device, options)
+        self._samples += self._answers.samples(manifest, self._samples[0])
+        self._said: dict[str, Any] = {}
+        self._blocks: list[tuple[list[float], bool]] = []
+        self._ops: tuple[Op, ...] = ()
+        self._lines: Iterator[str] = iter(())
+
+    @property
+    def seconds(self) -> float:
+        """How long the blocks that count took."""
+        return sum(sum(block) for block, counts in self._blocks if counts) / 1e6
+
+    def start(self) -> None:
+        """Put the files there, start the program, and listen until it waits for its turn."""
+        assert self._target.engine is not None
+        if self._device.python is None:
+            raise DeviceError(f"device {self._device.name}: has no Python. Give the platform's own program: --runner.")
+        plan = {
+            **{name: value for name, value in asdict(self._options).items() if name not in {"device", "runner"}},
+            "cores": self.cores,
+            "engine": self._put(self._target.engine, "engine.py"),
+            "model": self._put(self.manifest.model_path, self._target.model_file),
+            "inputs": dict(self._put_inputs()),
+            "samples": len(self._samples),
+            "judged": sorted(self._samples[-1].reference),
+            "outputs": f"{self._device.folder}/{self._prefix}",
+        }
+        with tempfile.TemporaryDirectory() as scratch:
+            path = Path(scratch, "plan")
+            path.write_text(json.dumps(plan), encoding="utf-8")
+            command = [self._put(RUNNER, "runner.py"), self._put(path, "plan.json")]
+        self._running = self._device.start([*self._device.python, *command])
+        self._lines = self._running.lines()
+        self._listen("warmup_runs")
+
+    def turn(self) -> None:
+        """Let it time one block."""
+        assert self._running is not None
+        self._running.go()
+        self._listen("us")
+        self._blocks.append((self._said.pop("us"), True))
+
+    def discount(self) -> None:
+        """Don't count the last block, as others disturbed it."""
+        block, _ = self._blocks.pop()
+        self._blocks.append((block, False))
+
+    def finish(self) -> None:
+        """End it in order, and fetch what it computed."""
+        assert self._running is not None
+        self._running.finish()
+        self._listen("done")
+        self._outputs = {spec.name: self._get(f"{spec.name}.bin") for spec in self.manifest.outputs}
+
+    def trace(self) -> str | None:
+        """Time its single operations, where its target can; return why they can't be, where it could."""
+        tracer, threads = self._target.tracer, self._options.threads
+        if tracer is None or self._device.python is None or not self._options.traced:
+            return None
+        try:
+            program = self._put(tracer.program, "tracer.py")
+            model = f"{self._device.folder}/{self._prefix}{self._target.model_file}"
+            command = [*self._device.python, program, model, str(threads or 1), str(self._options.traced)]
+            said = json.loads([*self._device.start(command).lines(), ""][-2])
+            self._ops = () if "why_not" in said else tracer.read(said)
+        except (DeviceError, IndexError, KeyError, TypeError, ValueError) as exc:
+            return str(exc)
+        reason = said.get("why_not")
+        return None if reason is None else str(reason)
+
+    def _listen(self, until: str) -> None:
+        for line in self._lines:
+            try:
+                self._said |= json.loads(line)
+            except (ValueError, TypeError):
+                continue  # a runtime's own words
+            if until in self._said:
+                return
+        raise DeviceError(f"device {self._device.name}: the program ended too early. Run it again.")
+
+    def found(self) -> tuple[Result, bool | None]:
+        """Return what it said so far, and whether enough rounds were undisturbed, on this machine."""
+        said = self._said
+        counting = [block for block, counts in self._blocks if counts]
+        enough = len(counting) >= self._options.blocks
+        # Where too few rounds were undisturbed all count, and the result isn't valid.
+        figures = latency(counting if enough else [block for block, _ in self._blocks], said.get("first_us"))
+        now = datetime.now(UTC).isoformat(timespec="seconds")
+        result = Result(
+            run=RunInfo("", "runner", "mobile-kit", __version__, now),
+            model=ModelInfo(self.name),
+            device=unknown_device(),
+            config=Config(delegate=said.get("runtime"), warmup_runs=said.get("warmup_runs")),
+            latency=figures,
+            load=Load(said.get("cold_us"), tuple(said.get("warm_us", ()))),
+            memory=Memory(said.get("peak_bytes"), said.get("init_bytes"), said.get("overall_bytes")),
+            pipeline=self._pipeline(figures.p50),
+            ops=self._ops,
+            placement=Placement(partitions=said.get("partitions")),
+        )
+        return result, enough if self._device.kind == "host" and self._blocks else None
+
+    def _pipeline(self, inference_us: float | None) -> Pipeline:
+        """Return an app's three steps. The first, resizing and cropping, is the kit's own: on this machine only."""
+        enter_us, before_us = self._said.get("enter_us"), None
+        if self._device.kind == "host" and enter_us is not None:
+            before_us = enter_us + self._geometry_us()
+        return Pipeline(before_us, inference_us, self._said.get("leave_us"))
+
+    def _geometry_us(self) -> float:
+        preprocess = self.manifest.preprocess
+        photo = read_image(self.manifest.folder / "golden/photo.png", preprocess.channels)
+        times = []
+        for _ in range(GEOMETRIES):
+            start = time.perf_counter_ns()
+            preprocess.entering(preprocess.geometry(photo), self.manifest.in_graph)
+            times.append((time.perf_counter_ns() - start) / 1000)
+        return statistics.median(times)
