@@ -19,7 +19,7 @@ from mobile_kit.commands import (
     sensitivity,
     verify,
 )
-from mobile_kit.errors import MobileKitError
+from mobile_kit.errors import MobileKitError, plain
 
 __all__ = ["main"]
 
@@ -34,7 +34,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         code: int = options.run(options)
         return code
     except MobileKitError as exc:
-        print(f"mobile-kit: {exc}", file=sys.stderr)
+        print(f"mobile-kit: {plain(str(exc))}", file=sys.stderr)
     except KeyboardInterrupt:
         print("mobile-kit: stopped. Nothing half-written was left behind.", file=sys.stderr)
     except BrokenPipeError:

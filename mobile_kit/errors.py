@@ -29,6 +29,7 @@ __all__ = [
     "ResultError",
     "UnsupportedError",
     "malformed",
+    "plain",
     "unknown",
     "unwritable",
 ]
@@ -72,6 +73,11 @@ class ResultError(MobileKitError):
 
 class OracleError(MobileKitError):
     """The reference can't prove anything, as it doesn't see its input."""
+
+
+def plain(text: str) -> str:
+    """Return a text for one line of a terminal: a device's words, or a file's, may hold anything."""
+    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnsupportedError:

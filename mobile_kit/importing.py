@@ -25,7 +25,7 @@ NAMED = 5
 def import_results(
     path: Path, artifact: Path, etrecord: Path | None = None, tell: Callable[[str], None] = lambda line: None
 ) -> list[Result]:
-    """Read what another tool measured of an artifact, and leave `profile-import-FILE.json` in it.
+    """Read what another tool measured of an artifact, and leave `profile-import-FILE-HASH.json` in it.
 
     etrecord: of an ETDump. tell: is given a line on what the file has that isn't known.
     Raises: ArtifactError; ResultError for a file that can't be read, or is of another model; MissingToolError.
@@ -43,7 +43,8 @@ def import_results(
         tell(f"result {path.name}: not known and left out: {', '.join(found.unread[:NAMED])}{more}.")
     digest = _sha256(path)
     results = [_finished(result, manifest, digest) for result in _of(manifest, path, found.results)]
-    write_results(results, manifest.folder / profile_name(f"import-{path.stem}"))
+    # Some tools call every result alike.
+    write_results(results, manifest.folder / profile_name(f"import-{path.stem}-{digest[:8]}"))
     return results
 
 

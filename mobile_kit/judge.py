@@ -53,13 +53,12 @@ def distances(
     """
     results = [dict[str, Array]() for _ in samples]
     for spec in manifest.outputs:
-        values = np.frombuffer(outputs[spec.name], np.dtype(spec.dtype).newbyteorder("<"))
+        kind = np.dtype(spec.dtype).newbyteorder("<")
         told = [place for place, sample in enumerate(samples) if spec.name in sample.reference]
-        size = math.prod(spec.shape)
-        if len(values) != size * len(told):
-            raise DeviceError(
-                f"output {spec.name!r}: came back with {len(values)} values of {size * len(told)}. Run it again."
-            )
+        came, wanted = len(outputs[spec.name]), math.prod(spec.shape) * kind.itemsize * len(told)
+        if came != wanted:
+            raise DeviceError(f"output {spec.name!r}: came back with {came} bytes of {wanted}. Run it again.")
+        values = np.frombuffer(outputs[spec.name], kind)
         for place, array in zip(told, values.astype(spec.dtype).reshape(-1, *spec.shape), strict=True):
             results[place][spec.name] = array
     for out in parity(manifest, answers, samples, results):
@@ -78,7 +77,9 @@ def judged(
     the delegate had the graph at export.
     """
     asked, found = result.config, result.latency
-    runs, least_s, most_s = asked.runs or LEAST_RUNS, asked.min_s or LEAST_S, asked.max_s or MOST_S
+    runs = LEAST_RUNS if asked.runs is None else asked.runs
+    least_s = LEAST_S if asked.min_s is None else asked.min_s
+    most_s = MOST_S if asked.max_s is None else asked.max_s
     seconds = None if found.count is None or found.mean is None else found.count * found.mean / 1e6
     count, there = found.count or 0, result.placement.partitions
     silent = not asked.runs and found.count is None  # a tool that doesn't say how often it called

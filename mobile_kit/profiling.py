@@ -38,8 +38,10 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         reached.
     """
     manifests = [read_manifest(folder) for folder in folders]
-    for manifest in manifests:
+    for place, manifest in enumerate(manifests):
         _check(manifest, options)
+        if manifest.folder.resolve() in [other.folder.resolve() for other in manifests[:place]]:
+            raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once, or a copy.")
     with open_device(options.device) as device, ExitStack() as stack:
         info = device.describe()
         if options.runner is not None:
@@ -116,35 +118,37 @@ def _turns(
 ) -> str:
     shuffle = random.Random(0)  # noqa: S311  no secret
     counting = tries = 0
-    start = time.monotonic()
+    start, cooled_s = time.monotonic(), 0.0
     while order := [trial for trial in trials if isinstance(trial, PythonTrial) and trial.error is None]:
         enough = counting >= options.blocks and min(trial.seconds for trial in order) >= options.min_s
-        if enough or tries >= TRIES * options.blocks or time.monotonic() - start > options.max_s * len(order):
+        took_s = time.monotonic() - start - cooled_s
+        if enough or tries >= TRIES * options.blocks or took_s > options.max_s * len(order):
             break
+        if tries:
+            cooled_s += _cool_down(device, before, options.cooldown_s)
         shuffle.shuffle(order)
         meter = BusyMeter([trial.pid for trial in order if trial.pid is not None])
         for trial in order:
             trial.attempt(trial.turn)
         others = meter.cores() if device.kind == "host" else None
+        undisturbed = None if others is None else others < QUIET_CORES
+        for trial in (trial for trial in order if trial.error is None):
+            trial.judge(undisturbed)
         tries += 1
-        if others is None or others < QUIET_CORES:
-            counting += 1
-        else:
-            for trial in (trial for trial in order if trial.error is None):
-                trial.discount()
+        counting += undisturbed is not False
         progress.stage("profile", f"round {tries}, {counting} count")
-        _cool_down(device, before, options.cooldown_s)
     return f"{counting} of {tries} rounds count"
 
 
-def _cool_down(device: Device, before: DeviceState, most_s: float) -> None:
-    """Wait until the device is as cool as it was, where it says how warm it is."""
+def _cool_down(device: Device, before: DeviceState, most_s: float) -> float:
+    """Wait until the device is as cool as it was, where it says how warm it is; return the seconds that took."""
     start = time.monotonic()
     while before.hottest_c is not None and time.monotonic() - start < most_s:
         now = _state(device).hottest_c
         if now is None or now <= before.hottest_c + COOL_C:
-            return
+            break
         time.sleep(min(LOOK_S, most_s))
+    return time.monotonic() - start
 
 
 def _state(device: Device) -> DeviceState:

@@ -6,6 +6,8 @@ from contextlib import AbstractContextManager
 from types import TracebackType
 from typing import Any
 
+from mobile_kit.errors import plain
+
 __all__ = ["Progress"]
 
 
@@ -41,6 +43,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def note(self, text: str) -> None:
         """Say something that belongs to no job."""
+        text = plain(text)
         if self._live is not None:
             self._live.console.print(text, markup=False, highlight=False, soft_wrap=True)
         elif not self._quiet:
@@ -48,6 +51,7 @@ class Progress(AbstractContextManager["Progress"]):
 
     def stage(self, job: str, text: str, done: bool = False) -> None:
         """Say what a job does now."""
+        text = plain(text)
         if self._quiet:
             return
         if self._live is None:

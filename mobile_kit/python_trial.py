@@ -1,10 +1,11 @@
 """A file that the kit's own runner times, wherever there are a Python and the runtime, in turns with others."""
 
 import json
+import math
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +18,7 @@ from mobile_kit.images import read_image
 from mobile_kit.latency import latency
 from mobile_kit.manifest import Manifest
 from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Pipeline, Placement, Result, RunInfo, unknown_device
-from mobile_kit.trial import ProfileOptions, Trial
+from mobile_kit.trial import ProfileOptions, Trial, pinned
 
 __all__ = ["PythonTrial"]
 
@@ -33,14 +34,17 @@ class PythonTrial(Trial):
         super().__init__(number, manifest, device, options)
         self._samples += self._answers.samples(manifest, self._samples[0])
         self._said: dict[str, Any] = {}
-        self._blocks: list[tuple[list[float], bool]] = []
+        self._blocks: list[tuple[list[float], bool | None]] = []
         self._ops: tuple[Op, ...] = ()
         self._lines: Iterator[str] = iter(())
 
     @property
     def seconds(self) -> float:
         """How long the blocks that count took."""
-        return sum(sum(block) for block, counts in self._blocks if counts) / 1e6
+        return sum(map(sum, self._counting())) / 1e6
+
+    def _counting(self) -> list[list[float]]:
+        return [block for block, undisturbed in self._blocks if undisturbed is not False]
 
     def start(self) -> None:
         """Put the files there, start the program, and listen until it waits for its turn."""
@@ -70,12 +74,12 @@ class PythonTrial(Trial):
         assert self._running is not None
         self._running.go()
         self._listen("us")
-        self._blocks.append((self._said.pop("us"), True))
+        self._blocks.append((self._said.pop("us"), None))
 
-    def discount(self) -> None:
-        """Don't count the last block, as others disturbed it."""
+    def judge(self, undisturbed: bool | None) -> None:
+        """Keep whether others left the machine alone during the last block, null where it can't be told."""
         block, _ = self._blocks.pop()
-        self._blocks.append((block, False))
+        self._blocks.append((block, undisturbed))
 
     def finish(self) -> None:
         """End it in order, and fetch what it computed."""
@@ -92,31 +96,35 @@ class PythonTrial(Trial):
         try:
             program = self._put(tracer.program, "tracer.py")
             model = f"{self._device.folder}/{self._prefix}{self._target.model_file}"
-            command = [*self._device.python, program, model, str(threads or 1), str(self._options.traced)]
-            said = json.loads([*self._device.start(command).lines(), ""][-2])
-            self._ops = () if "why_not" in said else tracer.read(said)
-        except (DeviceError, IndexError, KeyError, TypeError, ValueError) as exc:
+            command = [program, model, str(threads or 0), str(self._options.traced)]
+            lines = list(self._device.start(pinned([*self._device.python, *command], self.cores)).lines())
+            said = json.loads(lines[-1]) if lines else None
+            if not isinstance(said, dict):
+                return "it printed no JSON object"
+            if "why_not" in said:
+                return str(said["why_not"])
+            self._ops = tracer.read(said)
+        except DeviceError as exc:
             return str(exc)
-        reason = said.get("why_not")
-        return None if reason is None else str(reason)
+        except (LookupError, TypeError, ValueError) as exc:
+            return f"what it printed isn't known ({exc})"
+        return None
 
     def _listen(self, until: str) -> None:
         for line in self._lines:
-            try:
-                self._said |= json.loads(line)
-            except (ValueError, TypeError):
-                continue  # a runtime's own words
+            self._said |= _read(line)
             if until in self._said:
                 return
         raise DeviceError(f"device {self._device.name}: the program ended too early. Run it again.")
 
     def found(self) -> tuple[Result, bool | None]:
-        """Return what it said so far, and whether enough rounds were undisturbed, on this machine."""
+        """Return what it said so far, and whether others left it enough rounds."""
         said = self._said
-        counting = [block for block, counts in self._blocks if counts]
-        enough = len(counting) >= self._options.blocks
-        # Where too few rounds were undisturbed all count, and the result isn't valid.
-        figures = latency(counting if enough else [block for block, _ in self._blocks], said.get("first_us"))
+        disturbed = any(undisturbed is False for _, undisturbed in self._blocks)
+        told = bool(self._blocks) and all(undisturbed is not None for _, undisturbed in self._blocks)
+        short = disturbed and len(self._counting()) < self._options.blocks
+        # Where others left too few rounds alone, all count, and the result isn't valid.
+        figures = latency([block for block, _ in self._blocks] if short else self._counting(), said.get("first_us"))
         now = datetime.now(UTC).isoformat(timespec="seconds")
         result = Result(
             run=RunInfo("", "runner", "mobile-kit", __version__, now),
@@ -130,7 +138,7 @@ class PythonTrial(Trial):
             ops=self._ops,
             placement=Placement(partitions=said.get("partitions")),
         )
-        return result, enough if self._device.kind == "host" and self._blocks else None
+        return result, not short if told else None
 
     def _pipeline(self, inference_us: float | None) -> Pipeline:
         """Return an app's three steps. The first, resizing and cropping, is the kit's own: on this machine only."""
@@ -148,3 +156,50 @@ class PythonTrial(Trial):
             preprocess.entering(preprocess.geometry(photo), self.manifest.in_graph)
             times.append((time.perf_counter_ns() - start) / 1000)
         return statistics.median(times)
+
+
+def _read(line: str) -> dict[str, Any]:
+    """Return what a line of the runner's says, nothing for a runtime's own words.
+
+    Raises: DeviceError for a value that is none, as a device may say anything.
+    """
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return {}
+    if not isinstance(said, dict):
+        return {}
+    for name, value in said.items():
+        if name not in SAID or not SAID[name](value):
+            raise DeviceError(f"the program there says {name} = {str(value)[:40]!r}, which can't be. Run it again.")
+    return said
+
+
+def _is_time(value: Any) -> bool:
+    return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
+
+
+def _is_amount(value: Any) -> bool:
+    return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
+
+
+def _are_times(value: Any) -> bool:
+    return isinstance(value, list) and all(map(_is_time, value))
+
+
+# What `devices/runner.py` says.
+SAID: dict[str, Callable[[Any], bool]] = {
+    "runtime": lambda value: isinstance(value, str),
+    "partitions": _is_amount,
+    "cold_us": _is_time,
+    "first_us": _is_time,
+    "leave_us": _is_time,
+    "enter_us": lambda value: value is None or _is_time(value),
+    "us": lambda value: bool(value) and _are_times(value),
+    "warm_us": _are_times,
+    "warmup_runs": _is_amount,
+    "init_bytes": _is_amount,
+    "peak_bytes": _is_amount,
+    "overall_bytes": _is_amount,
+    "done": lambda value: value is True,
+}

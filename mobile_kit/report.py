@@ -9,11 +9,11 @@ from importlib import resources
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, plain
 from mobile_kit.page import page
 from mobile_kit.plots import Point, plot_tradeoff
 from mobile_kit.results import schema as result_schema
-from mobile_kit.survey import Measured, Row, Survey, doubt, plain, survey
+from mobile_kit.survey import Measured, Row, Survey, doubt, survey
 
 __all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
 

@@ -9,13 +9,13 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mobile_kit.comparison import Comparison, compare
-from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.errors import ArtifactError, UnsupportedError, plain
 from mobile_kit.evaluate import SCORES
 from mobile_kit.manifest import MANIFEST, Manifest, read_manifest
 from mobile_kit.profiling import PROFILES, untimed
 from mobile_kit.results import DeviceInfo, Result, read_results
 
-__all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "plain", "survey"]
+__all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "survey"]
 
 BASE = "fp32"
 # What is read of verify.json and of a score, as JSON Schema.
@@ -153,11 +153,6 @@ def grouped(items: Sequence[T], key: Callable[[T], K]) -> dict[K, list[T]]:
 def device_label(device: DeviceInfo) -> str:
     """Return what a device is called: by its model, and by its name, as there may be two of one model."""
     return plain(device.name if device.model is None else f"{device.model} ({device.name})")
-
-
-def plain(text: str) -> str:
-    """Return a text for one line of a terminal: a device's words may hold anything."""
-    return "".join(char if char.isprintable() else " " for char in text)
 
 
 def doubt(result: Result) -> str | None:

@@ -30,7 +30,9 @@ def add(commands: Any) -> None:
         commands, "profile", run, "Time artifacts on a device, in turns, and check what they compute there."
     )
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
-    parser.add_argument("--device", default="host", metavar="NAME", help="host; default %(default)s")
+    parser.add_argument(
+        "--device", default="host", metavar="NAME", help="host, adb, adb:SERIAL or ssh:HOST; default %(default)s"
+    )
     parser.add_argument("--runs", type=positive, default=50, metavar="N", help="calls at least; default %(default)s")
     parser.add_argument("--min-seconds", type=seconds, default=1.0, metavar="S", help="default %(default)s")
     parser.add_argument(
@@ -40,7 +42,13 @@ def add(commands: Any) -> None:
     parser.add_argument(
         "--cool-down", type=seconds, default=0.0, metavar="S", help="wait so long at most after a round; default 0"
     )
-    parser.add_argument("--threads", type=positive, default=2, metavar="N", help="default %(default)s")
+    parser.add_argument(
+        "--threads",
+        type=_threads,
+        default=2,
+        metavar="N",
+        help="or auto, the runtime's own choice; default %(default)s",
+    )
     parser.add_argument("--cores", type=_cores, metavar="N,..", help="numbers of the cores to stay on, or big")
     parser.add_argument(
         "--runner",
@@ -49,6 +57,10 @@ def add(commands: Any) -> None:
         help="the platform's own: benchmark_model for a .tflite, executor_runner for a .pte, built for the device",
     )
     parser.add_argument("--install", action="store_true", help="put the runtime into our folder on the device first")
+
+
+def _threads(text: str) -> int | None:
+    return None if text == "auto" else positive(text)
 
 
 def _cores(text: str) -> "tuple[int, ...] | Literal['big']":

@@ -87,7 +87,7 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _row(each: "Versus") -> tuple[str, ...]:
-    from mobile_kit.survey import plain
+    from mobile_kit.errors import plain
 
     assert each.comparison is not None
     found, (low, high) = each.comparison, each.comparison.interval
@@ -103,7 +103,7 @@ def _row(each: "Versus") -> tuple[str, ...]:
 
 
 def _complain(lines: list[str]) -> None:
-    from mobile_kit.survey import plain
+    from mobile_kit.errors import plain
 
     for line in lines:
         print(f"mobile-kit: {plain(line)}", file=sys.stderr)

@@ -92,7 +92,8 @@ def open_device(name: str) -> Device:
     Raises: UnsupportedError for another.
     """
     kind, _, which = name.partition(":")
-    if kind not in KINDS or (kind in {"host"} and which) or (kind == "ssh" and not which):
+    nothing = name.endswith(":")
+    if kind not in KINDS or (kind == "host" and which) or (kind == "ssh" and not which) or nothing:
         raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST", "ios", "ios:UDID"))
     if kind == "host":
         from mobile_kit.devices.host import HostDevice

@@ -1,16 +1,18 @@
 """An Android device behind adb, through adbutils: its shell's second protocol keeps streams and exit codes apart."""
 
 import contextlib
+import re
 import socket
+import subprocess
 import threading
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
 from mobile_kit.devices import android
-from mobile_kit.devices.program import SILENCE_S, Ended, Program
+from mobile_kit.devices.program import Ended, Program, patience_s
 from mobile_kit.devices.remote import Remote
 from mobile_kit.devices.state import DeviceState
-from mobile_kit.errors import DeviceError, MissingToolError
+from mobile_kit.errors import DeviceError, MissingToolError, UnsupportedError
 from mobile_kit.results import DeviceInfo
 
 __all__ = ["AdbDevice"]
@@ -29,6 +31,8 @@ class AdbDevice(Remote):
     base = "/data/local/tmp"
 
     def __init__(self, serial: str | None) -> None:
+        if serial is not None and not re.fullmatch(r"[^\s\x00-\x1f\x7f]+", serial):
+            raise UnsupportedError(f"device {f'adb:{serial}'!r}: no serial. Give one as `adb devices` lists it.")
         try:
             from adbutils import AdbClient
         except ImportError as exc:
@@ -43,7 +47,7 @@ class AdbDevice(Remote):
 
         try:
             return question()
-        except (AdbError, OSError, EOFError) as exc:
+        except (AdbError, OSError, EOFError, subprocess.SubprocessError) as exc:
             ended = Ended(None, str(exc))
             raise DeviceError(f"device {self.name}: {ended.reason}. {ended.advice}") from exc
 
@@ -58,7 +62,7 @@ class AdbDevice(Remote):
 
     def _run(self, command: str, source: BinaryIO | None = None, sink: BinaryIO | None = None) -> Ended:
         stream = self._asked(lambda: self._stream(command))
-        stream.settimeout(SILENCE_S)
+        stream.settimeout(patience_s(source))
         feeder = threading.Thread(target=_feed, args=(stream, source), daemon=True)
         feeder.start()  # beside it: a device that can't take more says so meanwhile
         words, code = bytearray(), None
@@ -70,8 +74,10 @@ class AdbDevice(Remote):
                     words += content
                 elif kind == EXIT:
                     code = content[0]
-        stream.close()
+        with contextlib.suppress(OSError):
+            stream.shutdown(socket.SHUT_RDWR)  # a feeder that waits for room ends
         feeder.join(CONNECT_S)
+        stream.close()
         return Ended(code, words.decode(errors="replace"))
 
     def describe(self) -> DeviceInfo:
@@ -162,7 +168,7 @@ def _exactly(stream: socket.socket, count: int) -> bytes:
 
 
 def _feed(stream: socket.socket, source: BinaryIO | None) -> None:
-    with contextlib.suppress(OSError):
+    with contextlib.suppress(OSError, ValueError):
         while source is not None and (chunk := source.read(CHUNK)):
             stream.sendall(_packet(STDIN, chunk))
         stream.sendall(_packet(CLOSE_STDIN))

@@ -2,7 +2,7 @@
 
 import re
 
-from mobile_kit.devices.linux import pairs
+from mobile_kit.devices.linux import is_emulated, number, pairs
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.results import DeviceInfo
 
@@ -18,7 +18,7 @@ echo "cores $(grep -c ^processor /proc/cpuinfo)"
 sed -n 's/^MemTotal: *\([0-9]*\) kB/ram_kb \1/p' /proc/meminfo
 # Where a processor is emulated, what a process sees of another is the emulator.
 echo "interpreter $(readlink /proc/$$/exe)"
-dumpsys battery 2>/dev/null | sed -n 's/^ *\(level\|status\): /battery_\1 /p'
+dumpsys battery 2>/dev/null | sed -n -e 's/^ *level: /battery_level /p' -e 's/^ *status: /battery_status /p'
 true
 """
 STATE = r"""
@@ -32,7 +32,7 @@ STATUSES = ("none", "light", "moderate", "severe", "critical", "emergency", "shu
 MODERATE = 2
 # https://developer.android.com/reference/android/os/BatteryManager: BATTERY_STATUS_*.
 CHARGING = {"2": True, "3": False, "4": False, "5": True}
-TEMPERATURE = re.compile(r"Temperature\{mValue=(-?[\d.]+), mType=(-?\d+), mName=")
+TEMPERATURE = re.compile(r"Temperature\{mValue=(-?\d+(?:\.\d+)?), mType=-?\d+, mName=", re.ASCII)
 # A device says here what its sensors read now, and above what they were at its last change.
 NOW = "Current temperatures from HAL:"
 
@@ -40,22 +40,21 @@ NOW = "Current temperatures from HAL:"
 def described(said: str, name: str) -> DeviceInfo:
     """Return what `DESCRIBE` printed."""
     found = pairs(said)
-    level, ram_kb, cores = (found.get(key, "") for key in ("battery_level", "ram_kb", "cores"))
+    level, ram_kb, cores = (number(found.get(key)) for key in ("battery_level", "ram_kb", "cores"))
     version, sdk = found.get("version"), found.get("sdk")
-    interpreter = found.get("interpreter", "").rpartition("/")[2]
     return DeviceInfo(
         name=name,
         kind="adb",
-        emulated="1" in found.get("qemu", "") or interpreter.startswith("qemu-"),
+        emulated="1" in found.get("qemu", "") or is_emulated(found),
         os="Android",
         os_version=f"{version} (API {sdk})" if version and sdk else version,
         manufacturer=found.get("manufacturer"),
         model=found.get("model"),
         soc=found.get("soc") or found.get("board"),
         abi=found.get("abi") or found.get("machine"),
-        cores=int(cores) if cores.isdigit() else None,
-        ram_bytes=int(ram_kb) * 1024 if ram_kb.isdigit() else None,
-        battery_percent=float(level) if level.isdigit() else None,
+        cores=cores,
+        ram_bytes=None if ram_kb is None else ram_kb * 1024,
+        battery_percent=level,
         charging=CHARGING.get(found.get("battery_status", "")),
     )
 
@@ -64,14 +63,14 @@ def state_of(said: str) -> DeviceState:
     """Return what `STATE` printed: the hottest sensor, the battery where no other is known, and the thermal status."""
     thermal, _, battery = said.partition("\nBattery:")
     current = thermal.partition(NOW)[2] or thermal
-    degrees = [float(value) for value, _ in TEMPERATURE.findall(current)]
-    tenths = re.search(r"^\s*temperature: (\d+)", battery, re.MULTILINE)
+    degrees = [float(value) for value in TEMPERATURE.findall(current)]
+    tenths = re.search(r"^\s*temperature: (\d+)", battery, re.MULTILINE | re.ASCII)
     if not degrees and tenths:
         degrees = [int(tenths[1]) / 10]
-    status = re.search(r"Thermal Status: (\d+)", thermal)
-    number = int(status[1]) if status else None
+    status = re.search(r"Thermal Status: (\d+)", thermal, re.ASCII)
+    level = int(status[1]) if status else None
     return DeviceState(
         max(degrees, default=None),
-        None if number is None else STATUSES[number] if number < len(STATUSES) else str(number),
-        None if number is None else number >= MODERATE,
+        None if level is None else STATUSES[level] if level < len(STATUSES) else str(level),
+        None if level is None else level >= MODERATE,
     )

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.results import DeviceInfo
 
-__all__ = ["CLOCKS", "DESCRIBE", "STATE", "big_cores", "described", "pairs", "state_of"]
+__all__ = ["CLOCKS", "DESCRIBE", "STATE", "big_cores", "described", "is_emulated", "number", "pairs", "state_of"]
 
 # Each prints lines of `key value`; what a machine lacks prints nothing.
 DESCRIBE = r"""
@@ -40,41 +40,59 @@ done
 true
 """
 LINE = re.compile(r"(\w+) (.+)")
+ZONE = re.compile(r"^zone (-?\d{1,9})$", re.MULTILINE | re.ASCII)
+CLOCK = re.compile(r"^(\d{1,4}) (\d{1,12})$", re.MULTILINE | re.ASCII)
+HEXADECIMAL = re.compile(r"(?:0x)?[0-9a-fA-F]{1,8}")
+# What whole machines that are emulated call themselves; a guest on a processor of its own kind is none.
+EMULATED = ("linux,dummy-virt", "qemu-system", "ranchu", "goldfish")
 
 
 def described(said: str, name: str, kind: str) -> DeviceInfo:
     """Return what `DESCRIBE` printed."""
     found = pairs(said)
-    cores, ram_kb = found.get("cores", ""), found.get("ram_kb", "")
+    ram_kb = number(found.get("ram_kb"))
     return DeviceInfo(
         name=name,
         kind=kind,
-        emulated=found.get("interpreter", "").rpartition("/")[2].startswith("qemu-"),
+        emulated=is_emulated(found),
         os=found.get("os") or found.get("system"),
         os_version=found.get("version"),
         model=found.get("model"),
         soc=found.get("soc"),
         abi=found.get("abi"),
-        cores=int(cores) if cores.isdigit() else None,
-        ram_bytes=int(ram_kb) * 1024 if ram_kb.isdigit() else None,
+        cores=number(found.get("cores")),
+        ram_bytes=None if ram_kb is None else ram_kb * 1024,
         governor=found.get("governor"),
     )
 
 
 def state_of(said: str) -> DeviceState:
     """Return what `STATE` printed: zones in thousandths of a degree, and a Raspberry Pi's flags."""
-    zones = [int(match[2]) / 1000 for match in map(LINE.fullmatch, said.splitlines()) if match and match[1] == "zone"]
+    zones = [int(value) / 1000 for value in ZONE.findall(said)]
     flags = pairs(said).get("throttled")
-    # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled: bits 1 and 2 are now.
-    throttled = bool(int(flags, 16) & 0b110) if flags else None
+    # https://www.raspberrypi.com/documentation/computers/os.html#get_throttled: bits 1 to 3 are now.
+    throttled = bool(int(flags, 16) & 0b1110) if flags and HEXADECIMAL.fullmatch(flags) else None
     return DeviceState(max(zones, default=None), flags, throttled)
 
 
 def big_cores(said: str) -> tuple[int, ...]:
     """Return the cores in what `CLOCKS` printed with more than the least clock, all where they are alike."""
-    clocks = {int(core): int(clock) for core, clock in pairs(said).items() if core.isdigit() and clock.isdigit()}
+    clocks = {int(core): int(clock) for core, clock in CLOCK.findall(said)}
     least = min(clocks.values(), default=0)
     return tuple(sorted(core for core, clock in clocks.items() if clock > least)) or tuple(sorted(clocks))
+
+
+def is_emulated(found: Mapping[str, str]) -> bool | None:
+    """Whether a processor is emulated, from `pairs`; null where it can't be told."""
+    if any(name in found.get(key, "") for name in EMULATED for key in ("model", "board", "hardware")):
+        return True
+    interpreter = found.get("interpreter", "").rpartition("/")[2]
+    return interpreter.startswith("qemu-") if interpreter else None
+
+
+def number(text: str | None) -> int | None:
+    """Return a number from 0, null for what is none."""
+    return int(text) if text and re.fullmatch(r"[0-9]{1,15}", text) else None
 
 
 def pairs(said: str) -> Mapping[str, str]:

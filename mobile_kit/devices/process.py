@@ -11,6 +11,9 @@ from mobile_kit.errors import DeviceError
 
 __all__ = ["Process"]
 
+# Of what it writes to standard error.
+LAST_BYTES = 1 << 16
+
 
 class Process(Program):
     """A process. lost: the exit code by which a client says that its link broke, null where there is no link."""
@@ -36,13 +39,14 @@ class Process(Program):
 
     def _ended(self) -> Ended:
         code = self._process.wait()
-        words = os.pread(self._words.fileno(), 1 << 16, 0).decode(errors="replace")
+        size = os.fstat(self._words.fileno()).st_size
+        words = os.pread(self._words.fileno(), LAST_BYTES, max(0, size - LAST_BYTES)).decode(errors="replace")
         return Ended(None if code == self._lost else code, words)
 
     def go(self) -> None:
         """Send it an empty line, for which it waits."""
         assert self._process.stdin is not None
-        with contextlib.suppress(OSError):  # it has ended, which `lines` tells
+        with contextlib.suppress(OSError, ValueError):  # it has ended, which `lines` tells, or was told to
             self._process.stdin.write("\n")
             self._process.stdin.flush()
 

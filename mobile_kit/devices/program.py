@@ -1,17 +1,21 @@
 """A program on a device as lines that come, whatever the link is; see `devices.Running`."""
 
+import os
 import queue
 import threading
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from dataclasses import dataclass
+from typing import BinaryIO
 
 from mobile_kit.errors import DeviceError
 
-__all__ = ["SILENCE_S", "Ended", "Program"]
+__all__ = ["SILENCE_S", "Ended", "Program", "patience_s"]
 
 # A device that sleeps says nothing any more; the slowest call of a model takes less.
 SILENCE_S = 300.0
+# The least that a link carries in a second; over less, a file takes too long.
+LEAST_BYTES_S = 50_000
 # What to do about what a link or a device says, the first that is found in its words.
 ADVICE = (
     ("Host key verification failed", "Connect once by hand, look at its key, and accept it."),
@@ -46,6 +50,12 @@ class Ended:
     def advice(self) -> str:
         """What to do about it."""
         return next((advice for words, advice in ADVICE if words in self.words), AGAIN)
+
+
+def patience_s(source: BinaryIO | None) -> float:
+    """Return how long a command may take that gets a file."""
+    size = 0 if source is None else os.fstat(source.fileno()).st_size
+    return SILENCE_S + size / LEAST_BYTES_S
 
 
 class Program(ABC):

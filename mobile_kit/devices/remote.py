@@ -20,6 +20,8 @@ from mobile_kit.results import DeviceInfo
 
 __all__ = ["Remote"]
 
+# What the line with our folder's path begins with.
+MARK = "mobile-kit:"
 # How often the kit says that it is there, and after how long without a word the device gives it up.
 BEAT_S, GIVEN_UP_S, LOOK_S = 10.0, 60, 5
 # How long it may take to clean up when we leave.
@@ -34,16 +36,16 @@ leave() {
     for file in "$folder"/pid-*; do [ -e "$file" ] && kill -9 "${file##*-}"; done
     rm -rf -- "$folder"
 }
-echo "$folder"
+echo "mobile-kit:$folder"
 (
     silent=0
     while sleep "$2" && [ -d "$folder" ]; do
         silent=$((silent + $2))
         if [ -e "$folder/alive" ]; then silent=0; rm -f "$folder/alive"; fi
-        if [ $silent -ge "$1" ]; then leave; fi
+        if [ $silent -ge "$1" ]; then leave; kill -9 $$; fi
     done
 ) > /dev/null 2>&1 < /dev/null &
-while read -r line; do : > "$folder/alive"; done
+while read -r line; do true > "$folder/alive"; done 2> /dev/null
 leave 2> /dev/null
 """
 # Runs a program in our folder, where the keeper finds its number as long as it runs.
@@ -53,7 +55,7 @@ exec 3<&0
 "$@" <&3 3<&- &
 child=$!
 exec 3<&-
-: > "pid-$child"
+true > "pid-$child" || { kill -9 $child; exit 1; }
 wait $child
 code=$?
 rm -f "pid-$child"
@@ -96,12 +98,18 @@ class Remote(ABC):
         times = [str(seconds) for seconds in (self.given_up_s, self.look_s)]
         self._keeper = self._start(shlex.join(["sh", "-c", _KEEPER, self.base, *times]))
         self._left = threading.Event()
-        self.folder = next(self._keeper.lines(), "")
-        if not self.folder.startswith(f"{self.base}/mobile-kit-"):
+        try:
+            # Some shells greet first.
+            said = (line.partition(MARK) for line in self._keeper.lines())
+            self.folder = next((folder for _, mark, folder in said if mark), "")
+            if not self.folder.startswith(f"{self.base}/mobile-kit-"):
+                raise DeviceError(f"device {self.name}: makes no folder in {self.base}. Make room there.")
+            threading.Thread(target=self._beat, daemon=True).start()
+            self.python = self._find_python()
+        except BaseException:
+            self._left.set()
             self._keeper.stop()
-            raise DeviceError(f"device {self.name}: makes no folder in {self.base}. Make room there.")
-        threading.Thread(target=self._beat, daemon=True).start()
-        self.python = self._find_python()
+            raise
         return self
 
     def _beat(self) -> None:
@@ -121,12 +129,14 @@ class Remote(ABC):
             self._keeper.stop()  # the link is gone, and the folder with it
 
     def _find_python(self) -> tuple[str, ...] | None:
-        return ("python3", "-B") if self.says("command -v python3").strip() else None
+        return ("python3", "-B") if self.says("command -v python3 || true").strip() else None
 
     def says(self, script: str) -> str:
-        """Return what a script of our own writes, nothing where it fails."""
+        """Return what a script of our own writes. Raises: DeviceError where it fails."""
         sink = io.BytesIO()
-        self._run(shlex.join(["sh", "-c", script]), sink=sink)
+        ended = self._run(shlex.join(["sh", "-c", script]), sink=sink)
+        if ended.code != 0:
+            raise DeviceError(f"device {self.name}: doesn't answer, as {ended.reason}. {ended.advice}")
         return sink.getvalue().decode(errors="replace")
 
     def big_cores(self) -> tuple[int, ...]:

@@ -24,6 +24,8 @@ from typing import Any
 
 # An intra-op pool goes on spinning after a run and disturbs whoever comes next.
 PAUSE_S = 0.05
+# How often to say at least that it is there, between calls.
+WORD_S = 10.0
 
 
 def main(path: str) -> None:
@@ -33,32 +35,40 @@ def main(path: str) -> None:
     if plan["cores"]:
         os.sched_setaffinity(0, plan["cores"])
     engine = _engine(plan["engine"])
-    before = _peak_bytes()
+    before = _bytes("VmRSS")
     start = time.perf_counter_ns()
     model = engine.Model(plan["model"], plan["threads"])
-    _say(runtime=engine.name(), cold_us=_us(start), init_bytes=_grown(before), partitions=model.partitions())
-    whole = {name: _read(file) for name, file in plan["inputs"].items()}
-    inputs = _sample(whole, 0, plan)
+    cold_us = _us(start)
+    _say(runtime=engine.name(), cold_us=cold_us, init_bytes=_grown(before, _bytes("VmRSS")))
+    _say(partitions=model.partitions())
+    inputs = _sample(0, plan)
     _say(first_us=_call(model, inputs)[0])
-    _say(leave_us=_answer(model, whole, plan))
+    _say(leave_us=_answer(model, plan))
     calls, mean_us = _warm_up(model, inputs, plan)
     _say(warmup_runs=calls)
     enter_us = _measure(model, inputs, _calls_a_block(plan, mean_us))
-    _say(peak_bytes=_peak_bytes(), overall_bytes=_grown(before), enter_us=enter_us)
+    peak = _peak_bytes()
+    _say(peak_bytes=peak, overall_bytes=_grown(before, peak), enter_us=enter_us)
     _say(warm_us=[_load(engine, plan) for _ in range(plan["loads"])])
     _say(done=True)
 
 
-def _sample(whole: dict[str, bytes], number: int, plan: dict[str, Any]) -> dict[str, bytes]:
-    sizes = {name: len(content) // plan["samples"] for name, content in whole.items()}
-    return {name: content[number * sizes[name] : (number + 1) * sizes[name]] for name, content in whole.items()}
+def _sample(number: int, plan: dict[str, Any]) -> dict[str, bytes]:
+    """Read one sample's inputs: all of them would be memory that the model doesn't take."""
+    found = {}
+    for name, path in plan["inputs"].items():
+        size = os.path.getsize(path) // plan["samples"]
+        with open(path, "rb") as stream:
+            stream.seek(number * size)
+            found[name] = stream.read(size)
+    return found
 
 
-def _answer(model: Any, whole: dict[str, bytes], plan: dict[str, Any]) -> float:
+def _answer(model: Any, plan: dict[str, Any]) -> float:
     """Write the outputs of every sample; return the median microseconds that taking them out took."""
     taken = []
     for number in range(plan["samples"]):
-        _call(model, _sample(whole, number, plan))
+        _call(model, _sample(number, plan))
         start = time.perf_counter_ns()
         outputs = model.outputs()
         taken.append(_us(start))
@@ -66,6 +76,7 @@ def _answer(model: Any, whole: dict[str, bytes], plan: dict[str, Any]) -> float:
             if number == 0 or name in plan["judged"]:
                 with open(plan["outputs"] + name + ".bin", "ab") as stream:
                     stream.write(content)
+        _say()
     return _median(taken)
 
 
@@ -94,10 +105,20 @@ def _measure(model: Any, inputs: dict[str, bytes], calls: int) -> float | None:
     while sys.stdin.readline():
         time.sleep(PAUSE_S)
         _call(model, inputs)  # its own threads must wake up again
-        block = [_call(model, inputs) for _ in range(calls)]
+        block = _block(model, inputs, calls)
         entered += [enter for _, enter in block]
         _say(us=[run for run, _ in block])
     return _median(entered) if entered else None
+
+
+def _block(model: Any, inputs: dict[str, bytes], calls: int) -> list[tuple[float, float]]:
+    found, said = [], time.monotonic()
+    for _ in range(calls):
+        found.append(_call(model, inputs))
+        if time.monotonic() - said > WORD_S:
+            _say()
+            said = time.monotonic()
+    return found
 
 
 def _call(model: Any, inputs: dict[str, bytes]) -> tuple[float, float]:
@@ -111,8 +132,11 @@ def _call(model: Any, inputs: dict[str, bytes]) -> tuple[float, float]:
 
 def _load(engine: Any, plan: dict[str, Any]) -> float:
     start = time.perf_counter_ns()
-    engine.Model(plan["model"], plan["threads"])
-    return _us(start)
+    model = engine.Model(plan["model"], plan["threads"])
+    taken = _us(start)
+    del model  # taking it down is no part of loading it
+    _say()
+    return taken
 
 
 def _us(start: int) -> float:
@@ -133,30 +157,29 @@ def _engine(path: str) -> Any:
     return engine
 
 
-def _read(path: str) -> bytes:
-    with open(path, "rb") as stream:
-        return stream.read()
+def _bytes(name: str) -> int | None:
+    """Return a figure of this process's memory by its name in Linux's list, null where there is none."""
+    try:
+        with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
+            found = re.search(name + r":\s*(\d+) kB", stream.read())
+    except OSError:
+        return None
+    return int(found.group(1)) * 1024 if found else None
 
 
 def _peak_bytes() -> int | None:
     """Return the most memory that this process held; null where the system doesn't say."""
-    try:
-        with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
-            # getrusage would give the parent's on Linux, if that was larger when it started this.
-            found = re.search(r"^VmHWM:\s*(\d+) kB", stream.read(), re.MULTILINE)
-        return int(found.group(1)) * 1024 if found else None
-    except OSError:
-        pass
     if sys.platform != "darwin":
-        return None
+        # getrusage would give the parent's on Linux, if that was larger when it started this.
+        return _bytes("VmHWM")
     import resource
 
     return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
 
 
-def _grown(before: int | None) -> int | None:
-    after = _peak_bytes()
-    return None if before is None or after is None else after - before
+def _grown(before: int | None, after: int | None) -> int | None:
+    """Return what was added, null where it can't be told."""
+    return None if before is None or after is None or after <= before else after - before
 
 
 def _say(**found: Any) -> None:

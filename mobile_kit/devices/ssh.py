@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from mobile_kit.devices.linux import DESCRIBE, STATE, described, state_of
 from mobile_kit.devices.process import Process
-from mobile_kit.devices.program import SILENCE_S, Ended
+from mobile_kit.devices.program import Ended, patience_s
 from mobile_kit.devices.remote import Remote
 from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError, UnsupportedError
@@ -68,11 +68,13 @@ class SshDevice(Remote):
                 self._command(command),
                 stdin=source or subprocess.DEVNULL,
                 capture_output=True,
-                timeout=SILENCE_S,
+                timeout=patience_s(source),
                 check=False,
             )
-        except (OSError, subprocess.TimeoutExpired) as exc:
-            raise DeviceError(f"device {self.name}: ssh doesn't answer ({exc}). Try it by hand.") from exc
+        except subprocess.TimeoutExpired as exc:
+            raise DeviceError(f"device {self.name}: took longer than {exc.timeout:.0f} s. Try ssh by hand.") from exc
+        except OSError as exc:
+            raise DeviceError(f"device {self.name}: ssh can't be started ({exc.strerror}). Install it.") from exc
         if sink is not None:
             sink.write(ended.stdout)
         words = ended.stderr.decode(errors="replace")

@@ -34,7 +34,7 @@ def _set_threads(count: int) -> None:
     try:
         from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
     except ImportError:
-        sys.exit("this ExecuTorch can't be told how many threads to use: leave --threads out")
+        sys.exit("this ExecuTorch can't be told how many threads to use: give --threads auto")
     _unsafe_reset_threadpool(count)
 
 
@@ -46,6 +46,7 @@ class Model:
             _set_threads(threads)
         self._program = Runtime.get().load_program(path)
         self._method = self._program.load_method("forward")
+        self._names: dict[str, list[str]] = {}
         self._values: list[torch.Tensor] = []
         self._results: list[torch.Tensor] = []
 
@@ -74,6 +75,8 @@ class Model:
         }
 
     def _lines(self, method: str) -> list[str]:
-        """Return the lines that a constant method of the file gives."""
-        (text,) = self._program.load_method(method).execute([])
-        return str(text).split("\n")
+        """Return the lines that a constant method of the file gives, asked for once."""
+        if method not in self._names:
+            (text,) = self._program.load_method(method).execute([])
+            self._names[method] = str(text).split("\n")
+        return self._names[method]

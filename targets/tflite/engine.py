@@ -19,8 +19,11 @@ def _installed() -> tuple[str, Any]:
     for package, module in MODULES.items():
         try:
             return package, importlib.import_module(module).Interpreter
-        except ImportError:
-            continue
+        except ModuleNotFoundError as exc:
+            if exc.name != module.partition(".")[0]:
+                sys.exit(package + " needs " + str(exc.name) + ", which isn't installed for " + sys.executable)
+        except ImportError as exc:
+            sys.exit(package + " doesn't start: " + str(exc))
     sys.exit("neither ai-edge-litert nor tflite-runtime is installed for " + sys.executable)
 
 
@@ -28,10 +31,13 @@ PACKAGE, Interpreter = _installed()
 
 
 def name() -> str:
-    """Return the runtime's name and version."""
-    from importlib.metadata import version
+    """Return the runtime's name, with the version where it is known."""
+    from importlib.metadata import PackageNotFoundError, version
 
-    return NAMES[PACKAGE] + " " + version(PACKAGE)
+    try:
+        return NAMES[PACKAGE] + " " + version(PACKAGE)
+    except PackageNotFoundError:
+        return NAMES[PACKAGE]  # from a package of another name, such as a nightly one
 
 
 class Model:

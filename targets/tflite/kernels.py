@@ -52,7 +52,7 @@ def read_trace(said: Mapping[str, Any]) -> tuple[Op, ...]:
         # A kernel that was added stands in front of what it is for.
         module = module if place is None else module_of(operations[place][1])
         kind = name if place is None else operations[place][0]
-        delegate = None if name.isupper() else "XNNPACK"
+        delegate = None if name == kind and place is not None else "XNNPACK"
         found.append(Op(name, kind, mean_us=us, percent=100 * us / whole, calls=1, delegate=delegate, module=module))
     return tuple(reversed(found))
 

@@ -6,7 +6,8 @@ ai-edge-litert 2.3. What it prints has the keys
     kernels      [name, microseconds] of each call in one inference, in their order, the mean of the faster half of the
                  runs; XNNPACK's own names
     operations   [type, name of its first output] of each operation of the file, in their order
-or `why_not`, one line, where they can't be timed.
+or `why_not`, one line, where they can't be timed. THREADS is 0 for the runtime's own choice. The inputs' values are
+whatever memory holds, as no kernel's time depends on them.
 """
 
 from __future__ import annotations
@@ -102,7 +103,7 @@ class _Compiled:
         self._call("LiteRtSetOptionsHardwareAccelerators", options, CPU)
         self._texts = [
             self._set(options, "runtime_options_string", "enable_profiling = true\n"),
-            self._set(options, "xnnpack", f"num_threads = {threads}\n"),
+            self._set(options, "xnnpack", f"num_threads = {threads}\n") if threads else (),
         ]
         self._call("LiteRtCreateCompiledModel", self._environment, model, options, byref(self._model))
         self._profiler = c_void_p()
@@ -137,6 +138,8 @@ class _Compiled:
         for index, detail in enumerate(details):
             requirements, buffer, kind = c_void_p(), c_void_p(), _RankedTensorType()
             self._call(requirements_of, self._model, c_size_t(0), c_size_t(index), byref(requirements))
+            if detail["dtype"].__name__ not in ELEMENTS:
+                raise TraceError("inputs and outputs of " + detail["dtype"].__name__ + " aren't known to it")
             kind.element = ELEMENTS[detail["dtype"].__name__]
             kind.layout.rank = len(detail["shape"])
             kind.layout.dimensions[: kind.layout.rank] = [int(side) for side in detail["shape"]]

@@ -75,7 +75,7 @@ class Lab:
     def phone(self, room: str = "512m") -> Iterator[Place]:
         """A phone behind adb."""
         if self.adb is None:
-            pytest.skip("adbutils brings no adb for this system")
+            pytest.skip("there is no adb: adbutils would bring one")
         with self._machine(["/usr/lib/android-sdk/platform-tools/adbd"], LITERT, room) as machine:
             serial = f"{machine.address}:{ADBD_PORT}"
             machine.until(lambda: "connected to" in (self._says(self.adb, "connect", serial) or ""))
@@ -85,7 +85,10 @@ class Lab:
 
     @contextmanager
     def _machine(self, command: list[str], wheels: str, room: str) -> Iterator[Machine]:
-        machine = Machine(self.userland, wheels, self.keys, command, room)
+        try:
+            machine = Machine(self.userland, wheels, self.keys, command, room)
+        except LabError as exc:
+            pytest.skip(str(exc))
         try:
             yield machine
         except LabError as exc:
@@ -110,7 +113,13 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         emulator = Emulator(place)
     except LabError as exc:
         pytest.skip(str(exc))
-    keys = tmp_path_factory.mktemp("keys")
+    try:
+        yield from _furnished(place, tmp_path_factory.mktemp("keys"))
+    finally:
+        emulator.close()
+
+
+def _furnished(place: Path, keys: Path) -> Iterator[Lab]:
     for name in ("id", "host"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
     (keys / "sshd_config").write_text(SSHD)
@@ -123,15 +132,18 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         patch.setenv("ANDROID_ADB_SERVER_PORT", str(ADB_PORT))
         patch.setenv("HOME", str(keys))
         adb = _adb()
-        yield Lab(place, keys, adb)
-        if adb:
-            subprocess.run([adb, "kill-server"], capture_output=True, check=False)
-    emulator.close()
+        try:
+            yield Lab(place, keys, adb)
+        finally:
+            if adb:
+                subprocess.run([adb, "kill-server"], capture_output=True, check=False)
 
 
 def _adb() -> str | None:
-    from adbutils import AdbError, adb_path
-
+    try:
+        from adbutils import AdbError, adb_path
+    except ImportError:
+        return None
     try:
         return str(adb_path())
     except AdbError:

@@ -20,7 +20,7 @@ REGISTRATION = (
     r":{name}:M::\x7fELF\x02\x01\x01\x00\x00\x00\x00\x00\x00\x00\x00\x00\x02\x00\xb7\x00"
     r":\xff\xff\xff\xff\xff\xff\xff\x00\xff\xff\xff\xff\xff\xff\xff\xff\xfe\xff\xff\xff:{interpreter}:OCF"
 )
-BINFMT = Path("/proc/sys/fs/binfmt_misc")
+BINFMT, NAME = Path("/proc/sys/fs/binfmt_misc"), "mobile-kit-lab"
 # The root itself is read-only, so that the next session finds it as it was.
 INIT = """set -e
 mount --make-rprivate /
@@ -29,7 +29,8 @@ mount --bind {root} {root}
 cd {root}
 mount -t proc proc proc
 mount --bind cpuinfo proc/cpuinfo
-mount --rbind /dev dev
+mount -t tmpfs tmpfs dev
+for device in null zero random urandom; do touch dev/$device; mount --bind /dev/$device dev/$device; done
 mount -t sysfs -o ro sysfs sys
 for place in run root; do mount -t tmpfs tmpfs $place; done
 for place in tmp data/local/tmp; do mount -t tmpfs -o size={room} tmpfs $place; done
@@ -46,7 +47,10 @@ class Emulator:
     """The registration of the emulator with the kernel, for as long as the lab is there."""
 
     def __init__(self, userland: Path) -> None:
-        self._name = f"mobile-kit-lab-{os.getpid()}"
+        for stale in BINFMT.glob(f"{NAME}-*"):
+            if not Path("/proc", stale.name.rpartition("-")[2]).exists():
+                stale.write_text("-1")
+        self._name = f"{NAME}-{os.getpid()}"
         interpreter = userland / "emulator/usr/bin/qemu-aarch64-static"
         try:
             if not (BINFMT / "register").exists():
@@ -76,16 +80,31 @@ class Machine:
         )
         self._log = (keys / f"machine-{number}.log").open("w+b")
         self._process = subprocess.Popen(
-            ["unshare", "--mount", "--net", "--pid", "--fork", "--kill-child", "sh", "-c", script],
+            # Ended with the tests, however they end.
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "unshare",
+                "--mount",
+                "--net",
+                "--pid",
+                "--fork",
+                "--kill-child",
+                "sh",
+                "-c",
+                script,
+            ],
             stdin=subprocess.DEVNULL,
             stdout=self._log,
             stderr=self._log,
         )
         try:
             self._connect(f"{NETWORK}.{4 * number + 1}")
-        except (subprocess.CalledProcessError, OSError) as exc:
+        except (subprocess.CalledProcessError, OSError, LabError) as exc:
+            words = self.words()
             self.close()
-            raise LabError(f"a machine's network can't be made ({exc})") from exc
+            raise LabError(f"a machine can't be made ({exc}; {words})") from exc
 
     def _connect(self, own: str) -> None:
         inner = self.pid

@@ -1,5 +1,6 @@
 """The way to a real device and back, and every way in which it breaks."""
 
+import re
 import zipfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
@@ -10,7 +11,7 @@ import pytest
 
 from mobile_kit.devices import open_device
 from mobile_kit.devices.remote import Remote
-from mobile_kit.errors import DeviceError
+from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.profiling import profile, profile_name
 from mobile_kit.progress import Progress
 from mobile_kit.python_trial import PythonTrial
@@ -150,10 +151,13 @@ def test_a_device_that_says_nothing_is_given_up(device: Maker, artifact: Path, m
 
 
 def test_a_device_that_is_not_there_is_said(artifact: Path, lab: object) -> None:
-    for name in ("ssh:no-such-host.invalid", "adb:no-such-serial"):
-        with pytest.raises(DeviceError, match=f"^device {name}: ") as raised:
+    for name in ("ssh:no-such-host.invalid", "ssh:$(touch hurt)", "adb:no-such-serial", "adb:a;b$(touch`hurt`)'\"*"):
+        with pytest.raises(DeviceError, match=f"^device {re.escape(name)}: ") as raised:
             profile([artifact], ProfileOptions(name), Progress(quiet=True))
         assert "\n" not in str(raised.value)
+    for name in ("adb:with space", "adb:new\nline", "ssh:with space"):
+        with pytest.raises(UnsupportedError, match="Give one as"):
+            profile([artifact], ProfileOptions(name), Progress(quiet=True))
     assert not list(artifact.glob("profile-*"))
 
 

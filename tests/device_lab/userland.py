@@ -35,7 +35,7 @@ EMULATOR = "qemu-user-static"
 LITERT, OLD = "litert", "tflite-runtime"
 WHEELS = {LITERT: ("ai-edge-litert==2.3.0", "pip==25.3"), OLD: ("tflite-runtime==2.14.0", "numpy<2")}
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-TOOLS = ("apt-get", "dpkg-deb", "tar", "ip", "unshare", "chroot", "mount", "ssh", "ssh-keygen")
+TOOLS = ["apt-get", "chroot", "dpkg-deb", "ip", "mount", "nsenter", "setpriv", "ssh", "ssh-keygen", "tar", "unshare"]
 # An x86's /proc/cpuinfo makes arm64 libraries stumble: this is what a Cortex-A76 says of itself.
 CPU = """processor\t: {number}
 BogoMIPS\t: 50.00
@@ -124,8 +124,9 @@ def _download(folder: Path) -> list[Path]:
 def _unpack(archive: Path, folder: Path) -> None:
     folder.mkdir(exist_ok=True)
     with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as packed:
-        subprocess.run(["tar", "-x", "--keep-directory-symlink", "-C", folder], stdin=packed.stdout, check=True)
-    if packed.returncode:
+        command = ["tar", "-x", "--keep-directory-symlink", "-C", folder]
+        ended = subprocess.run(command, stdin=packed.stdout, capture_output=True, check=False)
+    if packed.returncode or ended.returncode:
         raise LabError(f"{archive.name} can't be unpacked")
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 from collections.abc import Callable
 from dataclasses import replace
@@ -11,6 +12,7 @@ import pytest
 
 from mobile_kit.devices.host import HostDevice
 from mobile_kit.devices.state import DeviceState
+from mobile_kit.errors import DeviceError
 from mobile_kit.profiling import profile, profile_name
 from mobile_kit.progress import Progress
 from mobile_kit.python_trial import PythonTrial
@@ -108,8 +110,62 @@ def test_others_are_told_apart_from_our_own_programs(artifact: Path, monkeypatch
     (found,) = profile([artifact], QUICK, Progress(quiet=True))
     assert found.validity.undisturbed is False
     assert found.validity.reasons == ("other processes used more than 10% of a core in too many rounds",)
-    # All rounds that were tried count then.
+    # All rounds that were tried are shown then.
     assert len(found.latency.samples) == 4 * 8
+
+
+def test_where_nobody_tells_who_uses_the_machine_that_is_said(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("mobile_kit.timing.BusyMeter.cores", lambda self: None)
+    (found,) = profile([artifact], QUICK, Progress(quiet=True))
+    assert found.validity.undisturbed is None
+    assert found.validity.valid
+
+
+def test_an_artifact_that_is_given_twice_is_refused(artifact: Path, command: Command) -> None:
+    answer = command("profile", artifact, artifact / ".." / artifact.name)
+    assert answer.code == 1
+    assert answer.err.endswith("is given twice. Give it once, or a copy.\n")
+
+
+@pytest.mark.parametrize(
+    "said",
+    ['{"us": null}', '{"us": [NaN]}', '{"us": [0]}', '{"us": []}', '{"peak_bytes": "<b>"}', '{"x": "\\u001b[2J"}'],
+)
+def test_what_a_device_says_is_believed_only_if_it_can_be(
+    said: str, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, command: Command
+) -> None:
+    runner = tmp_path / "runner.py"
+    runner.write_text(f"print('{{\"warmup_runs\": 1}}', flush=True)\ninput()\nprint({said!r}, flush=True)\ninput()\n")
+    monkeypatch.setattr("mobile_kit.python_trial.RUNNER", runner)
+    answer = command("profile", artifact)
+    assert answer.code == 1
+    assert "Traceback" not in answer.err
+    assert "\x1b" not in answer.out
+    (found,) = read_results(artifact / HOST)
+    assert found.validity.reasons[0].startswith("the program there says ")
+    assert found.latency.count is None
+
+
+def test_a_link_that_breaks_while_outputs_are_fetched_keeps_the_samples(
+    artifact: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    get, gets = HostDevice.get, []
+
+    def breaking(device: HostDevice, name: str, path: Path) -> None:
+        gets.append(name)
+        if len(gets) == 2:
+            raise DeviceError("device host: the link broke. Run it again.")
+        get(device, name, path)
+
+    monkeypatch.setattr(HostDevice, "get", breaking)
+    (found,) = profile([artifact], QUICK, Progress(quiet=True))
+    assert len(found.latency.samples) == 8
+    assert found.validity.reasons == ("device host: the link broke. Run it again.",)
+
+
+def test_nothing_has_to_take_its_time_where_that_is_asked(artifact: Path) -> None:
+    (found,) = profile([artifact], replace(QUICK, min_s=0.0), Progress(quiet=True))
+    assert found.validity.long_enough is True
 
 
 def test_a_throttled_device_s_figures_are_not_valid(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -137,7 +193,8 @@ def test_operations_that_cannot_be_timed_are_said_and_cost_no_result(
     for text, reason in (
         ('print(\'{"why_not": "it is another one"}\')', "it is another one"),
         ("import os; os.abort()", "device host: the program was killed (signal 6, it said nothing). Run it again."),
-        ("print(1)", "argument of type 'int' is not iterable"),
+        ("print(1)", "it printed no JSON object"),
+        ("print('{}')", "what it printed isn't known ('name')"),
     ):
         program.write_text(text)
         (found,) = profile([artifact], replace(QUICK, traced=2), Progress())
@@ -150,7 +207,8 @@ def test_operations_that_cannot_be_timed_are_said_and_cost_no_result(
 
 
 def test_files_of_one_run_are_compared(artifact: Path, command: Command) -> None:
-    answer = command("profile", artifact, artifact, "--runs", "20", "--min-seconds", "0.02", "--json")
+    copy = shutil.copytree(artifact, artifact.with_name("paper-copy"))
+    answer = command("profile", artifact, copy, "--runs", "20", "--min-seconds", "0.02", "--json")
     assert answer.code == 0, answer.err
     first, second = json.loads(answer.out)
     assert first["run"]["id"] == second["run"]["id"]
@@ -160,6 +218,7 @@ def test_files_of_one_run_are_compared(artifact: Path, command: Command) -> None
     ("arguments", "reason"),
     [
         (["--device", "phone"], "device 'phone': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
+        (["--device", "adb:"], "device 'adb:': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
         (["--device", "host:1"], "device 'host:1': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
         (["--device", "ssh:"], "device 'ssh:': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
         (["--device", "ssh:-oX=y"], "device 'ssh:-oX=y': no host name. Give one as ssh takes it."),

@@ -80,6 +80,19 @@ def test_an_emulated_processor_is_known_by_what_a_process_sees_of_another() -> N
     assert linux.described(said, "ssh:pi", "ssh").emulated is True
     assert android.described(PHONE.replace("qemu", "qemu 1"), "adb:x").emulated is True
     assert android.described(PHONE, "adb:x").emulated is False
+    assert (
+        linux.described(BOARD.replace("Raspberry Pi 5 Model B Rev 1.0", "linux,dummy-virt"), "x", "ssh").emulated
+        is True
+    )
+    assert linux.described("", "ssh:pi", "ssh").emulated is None
+
+
+def test_what_makes_no_sense_is_null() -> None:
+    said = "zone 1.2.3\nzone ²\nthrottled 0xnonsense\ncores ²\nram_kb 99999999999999999999\n"
+    assert linux.state_of(said) == DeviceState(None, "0xnonsense", None)
+    found = linux.described(said, "x", "ssh")
+    assert (found.cores, found.ram_bytes) == (None, None)
+    assert android.state_of("Temperature{mValue=1.2.3, mType=0, mName=x\nThermal Status: ²\n") == DeviceState()
 
 
 def test_the_hottest_zone_and_a_raspberry_s_flags() -> None:
