@@ -10,8 +10,8 @@ import numpy as np
 
 from mobile_kit.devices.elf import machine_of
 from mobile_kit.errors import DeviceError, ResultError, UnsupportedError
+from mobile_kit.instruments import Binary, Importer, Job
 from mobile_kit.results import ModelInfo, Result, RunInfo, unknown_device
-from mobile_kit.target import Binary, Importer, Job
 from mobile_kit.trial import Trial, pinned
 
 __all__ = ["BinaryTrial", "check_binary"]

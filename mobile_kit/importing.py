@@ -7,11 +7,12 @@ from pathlib import Path, PurePosixPath
 
 from mobile_kit.errors import ResultError
 from mobile_kit.formats import IMPORTERS
+from mobile_kit.instruments import Importer
 from mobile_kit.judge import judged, model_info
 from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.profiling import profile_name
 from mobile_kit.results import ModelInfo, Result, write_results
-from mobile_kit.target import Importer, targets
+from mobile_kit.target import targets
 
 __all__ = ["import_results", "importers"]
 

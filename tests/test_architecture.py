@@ -44,7 +44,7 @@ LAYERS = (
     "pt2e",
     "randomize target",
     "layers parts preprocess",
-    "labelled",
+    "instruments labelled",
     "comparison results",
     "documents environments images latency metrics progress quantization samples scenes svg timing",
     "spec",

@@ -3,7 +3,7 @@
 from mobile_kit.formats.ai_hub import AiHub
 from mobile_kit.formats.mlperf import MLPerf
 from mobile_kit.formats.own import Own
-from mobile_kit.target import Importer
+from mobile_kit.instruments import Importer
 
 __all__ = ["IMPORTERS"]
 

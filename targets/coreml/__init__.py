@@ -5,10 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_kit.errors import UnsupportedError
+from mobile_kit.instruments import Binary, Importer, Tracer
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Binary, Calibrated, Importer, Lowered, Request, Runtime, Tracer
+from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
 from targets.coreml.xcode import XcodeReport
 
 __all__ = ["TARGET", "CoreMLTarget"]

@@ -9,9 +9,9 @@ from pathlib import Path
 
 from mobile_kit.documents import Node, read_json, snake_case
 from mobile_kit.errors import ResultError
+from mobile_kit.instruments import Imported
 from mobile_kit.latency import Latency, latency
 from mobile_kit.results import Load, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
-from mobile_kit.target import Imported
 
 __all__ = ["XcodeReport"]
 

@@ -4,10 +4,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_kit.environments import cache_folder
+from mobile_kit.instruments import Binary, Importer, Tracer
 from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Binary, Calibrated, Importer, Lowered, Request, Runtime, Tracer
+from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
 from targets.tflite.benchmark_command import BENCHMARK_MODEL
 from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
 from targets.tflite.benchmark_protos import BenchmarkResultProto, OpProfileProto

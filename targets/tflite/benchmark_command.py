@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mobile_kit.target import Binary, Job
+from mobile_kit.instruments import Binary, Job
 from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
 
 __all__ = ["BENCHMARK_MODEL"]

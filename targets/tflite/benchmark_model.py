@@ -13,6 +13,7 @@ from typing import Any
 
 from mobile_kit.documents import MOST
 from mobile_kit.errors import ResultError, malformed
+from mobile_kit.instruments import Imported
 from mobile_kit.latency import Latency
 from mobile_kit.results import (
     Config,
@@ -25,7 +26,6 @@ from mobile_kit.results import (
     Validity,
     unknown_device,
 )
-from mobile_kit.target import Imported
 from targets.tflite.op_table import SECTIONS, OpSections, delegate_name, joined, nothing
 
 __all__ = ["BenchmarkLog", "OpProfileCsv"]

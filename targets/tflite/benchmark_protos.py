@@ -12,9 +12,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mobile_kit.errors import ResultError, malformed
+from mobile_kit.instruments import Imported
 from mobile_kit.latency import Latency
 from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
-from mobile_kit.target import Imported
 from targets.tflite.op_table import joined, nothing
 
 __all__ = ["BenchmarkResultProto", "OpProfileProto"]

@@ -15,7 +15,7 @@ from tests.device_lab.userland import LITERT, LabError, userland
 
 SSHD = """Port 22
 HostKey /run/keys/host
-AuthorizedKeysFile /root/authorized_keys
+AuthorizedKeysFile /run/keys/id.pub
 StrictModes no
 UsePAM no
 SetEnv QEMU_CPU=cortex-a76 PYTHONPATH=/opt

@@ -38,7 +38,6 @@ mount --bind {wheels} opt
 mount -o remount,ro,bind {root}
 mkdir -p run/sshd
 cp -r {keys} run/keys
-cp run/keys/id.pub root/authorized_keys
 exec chroot . {command}
 """
 

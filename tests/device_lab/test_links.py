@@ -17,7 +17,7 @@ from mobile_kit.progress import Progress
 from mobile_kit.python_trial import PythonTrial
 from mobile_kit.results import Result, read_results
 from mobile_kit.trial import ProfileOptions
-from tests.device_lab.conftest import Place, wait
+from tests.device_lab.conftest import Lab, Place, wait
 
 Maker = Callable[..., AbstractContextManager[Place]]
 ENGINE = Path(__file__).with_name("idle_engine.py")
@@ -150,8 +150,8 @@ def test_a_device_that_says_nothing_is_given_up(device: Maker, artifact: Path, m
         assert "said nothing for 5 s" in found.validity.reasons[0]
 
 
-def test_a_device_that_is_not_there_is_said(artifact: Path, lab: object) -> None:
-    for name in ("ssh:no-such-host.invalid", "ssh:$(touch hurt)", "adb:no-such-serial", "adb:a;b$(touch`hurt`)'\"*"):
+def test_a_device_that_is_not_there_is_said(artifact: Path, lab: Lab) -> None:
+    for name in ("ssh:no-such-host.invalid", "ssh:$(id)`id`;'\"*", "adb:no-such-serial", "adb:a;b$(touch`hurt`)'\"*"):
         with pytest.raises(DeviceError, match=f"^device {re.escape(name)}: ") as raised:
             profile([artifact], ProfileOptions(name), Progress(quiet=True))
         assert "\n" not in str(raised.value)
@@ -161,9 +161,9 @@ def test_a_device_that_is_not_there_is_said(artifact: Path, lab: object) -> None
     assert not list(artifact.glob("profile-*"))
 
 
-def test_a_host_whose_key_is_another_is_not_trusted(artifact: Path, lab: "object") -> None:
-    with lab.board() as place:  # type: ignore[attr-defined]
-        known = lab.keys / "known_hosts"  # type: ignore[attr-defined]
+def test_a_host_whose_key_is_another_is_not_trusted(artifact: Path, lab: Lab) -> None:
+    with lab.board() as place:
+        known = lab.keys / "known_hosts"
         address, kind, key = known.read_text().split()
         known.write_text(f"{address} {kind} {key[:-8]}{'A' * 8}\n")
         with pytest.raises(DeviceError, match=r"Host key verification failed.*Connect once by hand"):
@@ -174,12 +174,12 @@ def test_a_host_whose_key_is_another_is_not_trusted(artifact: Path, lab: "object
 
 
 def test_a_runtime_that_is_missing_is_installed_into_our_folder(
-    device: Maker, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    lab: Lab, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     engine = tmp_path / "engine.py"
     engine.write_text(ENGINE.read_text().replace('return "idle 1.0"', "import tiny\n    return tiny.NAME"))
     monkeypatch.setattr("tests.paper_target.PaperTarget.engine", engine)
-    with device() as place:
+    with lab.board() as place:
         (found,) = profile([artifact], quick(place), Progress(quiet=True))
         assert "No module named 'tiny'" in found.validity.reasons[0]
         wheel = place.machine.path(place.base) / "tiny-1.0-py3-none-any.whl"

@@ -15,7 +15,6 @@ from pathlib import Path
 from mobile_kit.environments import cache_folder
 
 SUITES = ("bookworm", "trixie")  # python3.11 is in the first, adbd in the second
-MIRROR = "http://deb.debian.org/debian"
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = (
     "adbd",
@@ -111,7 +110,8 @@ def _download(folder: Path) -> list[Path]:
     for name in ("lists/partial", "cache/archives/partial"):
         (folder / name).mkdir(parents=True)
     (folder / "status").touch()
-    sources = [f"deb [signed-by={KEYRING}] {MIRROR} {suite} main\n" for suite in SUITES]
+    mirror = _mirror()
+    sources = [f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in SUITES]
     (folder / "sources.list").write_text("".join(sources))
     (folder / "apt.conf").write_text(CONFIGURATION.format(folder=folder))
     environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
@@ -119,6 +119,16 @@ def _download(folder: Path) -> list[Path]:
     wanted = [*PACKAGES, f"{EMULATOR}:amd64/{SUITES[0]}"]
     _run("apt-get", "install", "-y", "-q", "--download-only", *wanted, environment=environment)
     return sorted((folder / "cache/archives").glob("*.deb"))
+
+
+def _mirror() -> str:
+    """Return the mirror that this machine's own apt asks."""
+    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)"]
+    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
+    found = [line.split()[0] for line in said.splitlines() if line.endswith(" Debian")]
+    if not found:
+        raise LabError("the device lab needs a Debian mirror, and apt knows none: apt-get update")
+    return found[0]
 
 
 def _unpack(archive: Path, folder: Path) -> None:

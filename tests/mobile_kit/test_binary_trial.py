@@ -85,9 +85,8 @@ def given(paper_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch)
 
     def write(text: str, **fields: str) -> Path:
         path = tmp_path / "program"
-        path.write_text(
-            text.format(**{"golden": str(paper_artifact / "golden"), "csv": CSV, "spoil": "", "end": ""} | fields)
-        )
+        values = {"golden": str(paper_artifact / "golden"), "csv": CSV, "log": LOG, "spoil": "", "end": ""}
+        path.write_text(text.format(**{**values, **fields}))
         return path
 
     return write
@@ -129,7 +128,7 @@ def test_executor_runner_s_calls_are_kept_but_for_the_first(
     ("fields", "reason"),
     [
         ({"spoil": "[::-1]"}, "what it computed there isn't what the checkpoint computes"),
-        ({"spoil": "[:8]"}, "benchmark_model: wrote 8 bytes of outputs of 80. Run it again."),
+        ({"spoil": "[:8]"}, "benchmark_model: wrote 8 bytes of outputs of 160. Run it again."),
         ({"end": "sys.exit('no space left')"}, "device host: the program failed (it said nothing). Run it again."),
     ],
 )

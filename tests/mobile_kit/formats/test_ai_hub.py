@@ -8,7 +8,7 @@ import pytest
 
 from mobile_kit.errors import ResultError
 from mobile_kit.formats.ai_hub import AiHub
-from mobile_kit.target import Imported
+from mobile_kit.instruments import Imported
 
 PROFILE: dict[str, Any] = {
     "execution_summary": {

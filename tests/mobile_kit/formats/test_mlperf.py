@@ -10,7 +10,7 @@ import pytest
 
 from mobile_kit.errors import ResultError
 from mobile_kit.formats.mlperf import MLPerf
-from mobile_kit.target import Imported
+from mobile_kit.instruments import Imported
 
 RUN = {
     "throughput": {"value": 615.32},

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.target import Imported
+from mobile_kit.instruments import Imported
 from targets.coreml.xcode import XcodeReport
 
 REPORT = {
