@@ -4,6 +4,7 @@ import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
@@ -63,9 +64,9 @@ class Trial(ABC):
         self._outputs: dict[str, bytes] = {}
         self._running: Running | None = None
 
-    @property
+    @cached_property
     def cores(self) -> tuple[int, ...] | None:
-        """The numbers of the cores to stay on, null for any."""
+        """The numbers of the cores to stay on, null for any; the device is asked once. Raises: DeviceError."""
         cores = self._options.cores
         return self._device.big_cores() if cores == "big" else cores
 

@@ -87,12 +87,10 @@ def _compare(options: argparse.Namespace) -> int:
 
 
 def _row(each: "Versus") -> tuple[str, ...]:
-    from mobile_kit.errors import plain
-
     assert each.comparison is not None
     found, (low, high) = each.comparison, each.comparison.interval
     return (
-        plain(each.name),
+        each.name,
         each.device,
         *("" if value is None else f"{value:.2f}" for value in each.medians_ms),
         f"{found.ratio:.3f}",

@@ -14,7 +14,7 @@ from mobile_kit.results import DeviceInfo
 
 __all__ = ["KINDS", "Device", "DeviceState", "Running", "open_device"]
 
-KINDS = ("host", "adb", "ssh", "ios")
+KINDS = ("host", "adb", "ssh")
 
 
 class Running(Protocol):
@@ -45,8 +45,8 @@ class Running(Protocol):
 class Device(Protocol, AbstractContextManager["Device"]):
     """A machine. Entered, it has a folder of our own there, which goes when it is left.
 
-    name: as it was asked for. python: how a Python is started there, null where there is none. folder: the path of
-    our folder there.
+    name: of its kind and which one. python: how a Python is started there, null where there is none. folder: the path
+    of our folder there.
     """
 
     name: str
@@ -87,14 +87,14 @@ class Device(Protocol, AbstractContextManager["Device"]):
 
 
 def open_device(name: str) -> Device:
-    """Return a device by its name: host, adb, adb:SERIAL, ssh:HOST, ios or ios:UDID.
+    """Return a device by its name: host, adb, adb:SERIAL or ssh:HOST.
 
     Raises: UnsupportedError for another.
     """
     kind, _, which = name.partition(":")
     nothing = name.endswith(":")
     if kind not in KINDS or (kind == "host" and which) or (kind == "ssh" and not which) or nothing:
-        raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST", "ios", "ios:UDID"))
+        raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST"))
     if kind == "host":
         from mobile_kit.devices.host import HostDevice
 
@@ -103,8 +103,6 @@ def open_device(name: str) -> Device:
         from mobile_kit.devices.adb import AdbDevice
 
         return AdbDevice(which or None)
-    if kind == "ssh":
-        from mobile_kit.devices.ssh import SshDevice
+    from mobile_kit.devices.ssh import SshDevice
 
-        return SshDevice(which)
-    raise unknown("device", name, KINDS)
+    return SshDevice(which)
