@@ -13,6 +13,7 @@ from targets.tflite.benchmark_command import BENCHMARK_MODEL
 from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
 from targets.tflite.benchmark_protos import BenchmarkResultProto, OpProfileProto
 from targets.tflite.kernels import read_trace
+from targets.tflite.litert_benchmark import LiteRtBenchmark
 
 __all__ = ["TARGET", "TFLiteTarget"]
 
@@ -33,7 +34,13 @@ class TFLiteTarget:
     packages = ("ai-edge-litert==2.3.0",)
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
     most_parameters: int | None = 2**29 - 2**20
-    importers: tuple[Importer, ...] = (BenchmarkLog(), OpProfileCsv(), BenchmarkResultProto(), OpProfileProto())
+    importers: tuple[Importer, ...] = (
+        BenchmarkLog(),
+        OpProfileCsv(),
+        BenchmarkResultProto(),
+        OpProfileProto(),
+        LiteRtBenchmark(),
+    )
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return none: LiteRT's operators are the same on every system."""

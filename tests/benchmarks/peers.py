@@ -16,7 +16,19 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
-from tests.benchmarks import accuracy, export_time, int8, kernels, latency, memory, parity, sizes, startup
+from tests.benchmarks import (
+    accuracy,
+    export_time,
+    int8,
+    kernels,
+    latency,
+    memory,
+    overhead,
+    parity,
+    sizes,
+    startup,
+    verdict,
+)
 from tests.benchmarks.machine import machine
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.stock import CLASSIFIER
@@ -35,10 +47,12 @@ SECTIONS: dict[str, Callable[[Workshop, int], Section]] = {
     **{section.replace("latency", "kernels"): partial(kernels.measure, model) for section, model in LATENCY_OF.items()},
     **{section.replace("latency", "int8"): partial(int8.measure, model) for section, model in LATENCY_OF.items()},
     "memory": lambda shop, _: memory.measure(shop),
+    "overhead": overhead.measure,
     "parity": lambda shop, _: parity.measure(shop),
     "pixels": lambda shop, _: accuracy.measure_pixels(shop),
     "sizes": lambda shop, _: sizes.measure(shop),
     "startup": lambda _, __: startup.measure(),
+    "verdict": verdict.measure,
 }
 
 

@@ -163,7 +163,7 @@ def test_an_unknown_format_lists_those_that_are_known(paper_artifact: Path, tmp_
     assert (answer.code, answer.out, answer.err.count("\n")) == (1, "", 1)
     assert "result notes.txt: is of no known format. Known: mobile_kit's own results; " in answer.err
     names = [importer.name for importer in importers()]
-    assert len(names) == len(set(names)) == 11
+    assert len(names) == len(set(names)) == 12
     assert all(name in answer.err for name in names)
 
 

@@ -1,0 +1,26 @@
+"""A bare loop over a .pte: `python -m tests.benchmarks.bare_loop MODEL THREADS WARMUP RUNS` prints its median in ms."""
+
+import statistics
+import sys
+import time
+
+import torch
+from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
+from executorch.runtime import Runtime
+
+
+def main(path: str, threads: int, warmup: int, runs: int) -> None:
+    """Load, call, print."""
+    _unsafe_reset_threadpool(threads)
+    method = Runtime.get().load_program(path).load_method("forward")
+    image = torch.zeros(tuple(method.metadata.input_tensor_meta(0).sizes()), dtype=torch.uint8)
+    times = []
+    for _ in range(warmup + runs):
+        start = time.perf_counter()
+        method.execute([image])
+        times.append(1e3 * (time.perf_counter() - start))
+    print(statistics.median(times[warmup:]))
+
+
+if __name__ == "__main__":
+    main(sys.argv[1], *map(int, sys.argv[2:]))
