@@ -76,7 +76,8 @@ def _litert_ms(path: Path, shop: Workshop) -> float:
 
 
 def _bare_ms(path: Path, shop: Workshop) -> float:
-    arguments = map(str, (path, shop.threads, WARMUP, RUNS))
+    image = path.parent / "golden/inputs/image.bin"
+    arguments = map(str, (path, image, shop.threads, WARMUP, RUNS))
     return float(_run([sys.executable, "-m", "tests.benchmarks.bare_loop", *arguments]).splitlines()[-1])
 
 
