@@ -88,7 +88,8 @@ class BinaryTrial(Trial):
         """Return what it said."""
         nothing = Result(RunInfo("", "binary", "unknown"), ModelInfo(self.name), unknown_device())
         said = self._said or nothing
-        return replace(said, run=replace(said.run, harness="binary")), None
+        config = replace(said.config, threads=self._options.threads)
+        return replace(said, run=replace(said.run, harness="binary"), config=config), None
 
 
 def _split(whole: bytes, binary: Binary, job: Job) -> Iterator[tuple[str, bytes]]:

@@ -24,6 +24,7 @@ __all__ = ["PROFILES", "profile", "profile_name", "untimed"]
 # The files of results in an artifact.
 PROFILES = "profile-*.json"
 PLATFORM_ONLY = "only a Mac or a phone runs it"
+IN_AN_APP = "an iPhone runs it in an app alone"
 # Of the rounds that are tried, one in so many must be undisturbed.
 TRIES = 4
 # As cool as it was, within a degree; and how often to look.
@@ -38,19 +39,24 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         reached.
     """
     manifests = [read_manifest(folder) for folder in folders]
+    kind = options.device.partition(":")[0]
+    if kind == "ios" and len(manifests) > 1:
+        raise UnsupportedError(f"device {options.device!r}: times one artifact a run. Give one.")
     for place, manifest in enumerate(manifests):
-        _check(manifest, options)
+        _check(manifest, options, kind)
         if manifest.folder.resolve() in [other.folder.resolve() for other in manifests[:place]]:
             raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once, or a copy.")
-    with open_device(options.device) as device, ExitStack() as stack:
+    with open_device(options.device, options.team) as device, ExitStack() as stack:
+        if options.cores is not None and not device.pins:
+            raise UnsupportedError(f"--cores: a program can't be kept on some on {device.name}. Leave it out.")
         info = device.describe()
         if options.runner is not None:
             check_binary(options.runner, info.abi)
         if options.install:
             progress.stage("profile", "installing the runtime there")
             device.install(sorted({package for manifest in manifests for package in _target(manifest).packages}))
-        kind = PythonTrial if options.runner is None else BinaryTrial
-        trials: list[Trial] = [kind(number, manifest, device, options) for number, manifest in enumerate(manifests)]
+        way = PythonTrial if options.runner is None else BinaryTrial
+        trials: list[Trial] = [way(number, manifest, device, options) for number, manifest in enumerate(manifests)]
         for trial in trials:
             stack.callback(trial.stop)
         thermal = _measure(trials, device, options, progress)
@@ -67,26 +73,31 @@ def profile_name(device: str) -> str:
     return f"profile-{safe}.json"
 
 
-def untimed(manifest: Manifest) -> str | None:
-    """Return why nothing that the kit can start times an artifact, null where something does.
+def untimed(manifest: Manifest, kind: str = "host") -> str | None:
+    """Return why nothing that the kit can start times an artifact on a kind of device, null where something does.
 
     Raises: UnsupportedError for a target that isn't installed.
     """
     target = _target(manifest)
-    return target.needs_device(manifest.data["backend"]) or (PLATFORM_ONLY if target.engine is None else None)
+    reason = target.needs_device(manifest.data["backend"])
+    if reason is None and (target.engine is None or kind not in target.devices):
+        reason = IN_AN_APP if kind == "ios" else PLATFORM_ONLY
+    return reason
 
 
 def _target(manifest: Manifest) -> Target:
     return find_target(manifest.data["target"])
 
 
-def _check(manifest: Manifest, options: ProfileOptions) -> None:
+def _check(manifest: Manifest, options: ProfileOptions, kind: str) -> None:
     if options.runner is not None:
+        if kind == "ios":
+            raise UnsupportedError(f"runner {options.runner.name}: an iPhone starts none. Leave it out.")
         if _target(manifest).binary is None:
             target = manifest.data["target"]
             raise UnsupportedError(f"runner {options.runner.name}: none is known for target {target!r}. Leave it out.")
         return
-    reason = untimed(manifest)
+    reason = untimed(manifest, kind)
     if reason is not None:
         raise UnsupportedError(f"artifact {manifest.folder.name}: can't be timed here, as {reason}. Time it there.")
 

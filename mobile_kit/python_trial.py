@@ -6,7 +6,7 @@ import statistics
 import tempfile
 import time
 from collections.abc import Callable, Iterator
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ from mobile_kit.errors import DeviceError
 from mobile_kit.images import read_image
 from mobile_kit.latency import latency
 from mobile_kit.manifest import Manifest
-from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Pipeline, Placement, Result, RunInfo, unknown_device
+from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Pipeline, Result, RunInfo, units, unknown_device
 from mobile_kit.trial import ProfileOptions, Trial, pinned
 
 __all__ = ["PythonTrial"]
@@ -52,7 +52,9 @@ class PythonTrial(Trial):
         if self._device.python is None:
             raise DeviceError(f"device {self._device.name}: has no Python. Give the platform's own program: --runner.")
         plan = {
-            **{name: value for name, value in asdict(self._options).items() if name not in {"device", "runner"}},
+            **{
+                name: value for name, value in asdict(self._options).items() if name not in {"device", "runner", "team"}
+            },
             "cores": self.cores,
             "engine": self._put(self._target.engine, "engine.py"),
             "model": self._put(self.manifest.model_path, self._target.model_file),
@@ -130,13 +132,17 @@ class PythonTrial(Trial):
             run=RunInfo("", "runner", "mobile-kit", __version__, now),
             model=ModelInfo(self.name),
             device=unknown_device(),
-            config=Config(delegate=said.get("runtime"), warmup_runs=said.get("warmup_runs")),
+            config=Config(
+                delegate=said.get("runtime"),
+                threads=said.get("threads", self._options.threads),
+                warmup_runs=said.get("warmup_runs"),
+            ),
             latency=figures,
             load=Load(said.get("cold_us"), tuple(said.get("warm_us", ()))),
             memory=Memory(said.get("peak_bytes"), said.get("init_bytes"), said.get("overall_bytes")),
             pipeline=self._pipeline(figures.p50),
             ops=self._ops,
-            placement=Placement(partitions=said.get("partitions")),
+            placement=replace(units(self._ops), partitions=said.get("partitions")),
         )
         return result, not short if told else None
 
@@ -179,6 +185,10 @@ def _is_time(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 < value < math.inf
 
 
+def _is_time_or_null(value: Any) -> bool:
+    return value is None or _is_time(value)
+
+
 def _is_amount(value: Any) -> bool:
     return value is None or (isinstance(value, int) and not isinstance(value, bool) and value >= 0)
 
@@ -193,8 +203,9 @@ SAID: dict[str, Callable[[Any], bool]] = {
     "partitions": _is_amount,
     "cold_us": _is_time,
     "first_us": _is_time,
-    "leave_us": _is_time,
-    "enter_us": lambda value: value is None or _is_time(value),
+    "leave_us": _is_time_or_null,
+    "enter_us": _is_time_or_null,
+    "threads": _is_amount,
     "us": lambda value: bool(value) and _are_times(value),
     "warm_us": _are_times,
     "warmup_runs": _is_amount,

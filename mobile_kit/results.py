@@ -5,7 +5,7 @@ is null, never 0.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field, fields, is_dataclass
 from functools import cache
 from importlib import resources
@@ -180,6 +180,14 @@ class Placement:
     gpu: int | None = None
     cpu: int | None = None
     partitions: int | None = None
+
+
+def units(ops: Sequence[Op]) -> Placement:
+    """Return how many operations run where, all unknown where no unit is known."""
+    found = [op.unit for op in ops]
+    if not any(found):
+        return Placement()
+    return Placement(len(ops), found.count("NPU"), found.count("GPU"), found.count("CPU"))
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,7 @@ class PaperTarget:
     binary: Binary | None = None
     packages: tuple[str, ...] = ()
     engine: Path | None = Path(__file__).with_name("paper_engine.py")
+    devices: tuple[str, ...] = ("host", "adb", "ssh")
     importers: tuple[Importer, ...] = ()
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

@@ -31,8 +31,12 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
     parser.add_argument(
-        "--device", default="host", metavar="NAME", help="host, adb, adb:SERIAL or ssh:HOST; default %(default)s"
+        "--device",
+        default="host",
+        metavar="NAME",
+        help="host, adb, adb:SERIAL, ssh:HOST, ios or ios:UDID; default %(default)s",
     )
+    parser.add_argument("--team", metavar="ID", help="Apple's development team that signs what is put on an iPhone")
     parser.add_argument("--runs", type=positive, default=50, metavar="N", help="calls at least; default %(default)s")
     parser.add_argument("--min-seconds", type=seconds, default=1.0, metavar="S", help="default %(default)s")
     parser.add_argument(
@@ -79,6 +83,7 @@ def run(options: argparse.Namespace) -> int:
 
     asked = ProfileOptions(
         device=options.device,
+        team=options.team,
         runner=options.runner,
         install=options.install,
         threads=options.threads,

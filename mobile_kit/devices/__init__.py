@@ -9,12 +9,12 @@ from pathlib import Path
 from typing import Protocol
 
 from mobile_kit.devices.state import DeviceState
-from mobile_kit.errors import unknown
+from mobile_kit.errors import UnsupportedError, unknown
 from mobile_kit.results import DeviceInfo
 
 __all__ = ["KINDS", "Device", "DeviceState", "Running", "open_device"]
 
-KINDS = ("host", "adb", "ssh")
+KINDS = ("host", "adb", "ssh", "ios")
 
 
 class Running(Protocol):
@@ -45,12 +45,13 @@ class Running(Protocol):
 class Device(Protocol, AbstractContextManager["Device"]):
     """A machine. Entered, it has a folder of our own there, which goes when it is left.
 
-    name: of its kind and which one. python: how a Python is started there, null where there is none. folder: the path
-    of our folder there.
+    name: of its kind and which one. pins: whether a program there can be kept on some cores. python: how a Python is
+    started there, null where there is none. folder: the path of our folder there.
     """
 
     name: str
     kind: str
+    pins: bool
     python: tuple[str, ...] | None
     folder: str
 
@@ -86,15 +87,22 @@ class Device(Protocol, AbstractContextManager["Device"]):
         ...
 
 
-def open_device(name: str) -> Device:
-    """Return a device by its name: host, adb, adb:SERIAL or ssh:HOST.
+def open_device(name: str, team: str | None = None) -> Device:
+    """Return a device by its name: host, adb, adb:SERIAL, ssh:HOST, ios or ios:UDID.
 
+    team: Apple's development team that signs what is put on an iPhone.
     Raises: UnsupportedError for another.
     """
     kind, _, which = name.partition(":")
     nothing = name.endswith(":")
     if kind not in KINDS or (kind == "host" and which) or (kind == "ssh" and not which) or nothing:
-        raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST"))
+        raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST", "ios", "ios:UDID"))
+    if kind == "ios":
+        from mobile_kit.devices.ios import IosDevice
+
+        return IosDevice(which or None, team)
+    if team is not None:
+        raise UnsupportedError(f"--team: is for device ios, not {name!r}. Leave it out.")
     if kind == "host":
         from mobile_kit.devices.host import HostDevice
 

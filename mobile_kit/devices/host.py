@@ -22,6 +22,7 @@ class HostDevice:
     """See `devices.Device`. Files are copied, as a device's are: a program must not change the artifact's."""
 
     name = kind = "host"
+    pins = sys.platform == "linux"
     python: tuple[str, ...] | None = (sys.executable, "-B")
     folder = ""
 
@@ -74,7 +75,7 @@ class HostDevice:
             if program:
                 place.chmod(0o700)
         except OSError as exc:
-            raise DeviceError(f"device host: {name} can't be put into {self.folder} ({exc.strerror}).") from exc
+            raise DeviceError(f"device {self.name}: {name} can't be put into {self.folder} ({exc.strerror}).") from exc
         return str(place)
 
     def get(self, name: str, path: Path) -> None:
@@ -82,7 +83,7 @@ class HostDevice:
         try:
             shutil.copyfile(Path(self.folder, name), path)
         except OSError as exc:
-            raise DeviceError(f"device host: {name} can't be read ({exc.strerror}). Run it again.") from exc
+            raise DeviceError(f"device {self.name}: {name} can't be read ({exc.strerror}). Run it again.") from exc
 
     def start(self, command: Sequence[str]) -> Process:
         """Start a program."""

@@ -69,6 +69,7 @@ class Remote(ABC):
 
     name: str
     kind: str
+    pins = True
     # Where our folder is made.
     base = "/tmp"  # noqa: S108  mktemp makes a folder of its own there
     given_up_s, look_s = GIVEN_UP_S, LOOK_S

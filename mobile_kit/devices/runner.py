@@ -2,7 +2,9 @@
 
 The kit puts it on a device, beside the target's engine, and reads what it prints, a JSON object a line. It must run
 with any Python from 3.8 on. PLAN is a JSON file with the keys
-    engine, model        paths; the engine is a Python file with a class `Model`
+    engine, model        paths; the engine is a Python file with a class `Model`. Its `run` may return the microseconds
+                         that it measured itself, and its `load_us` those of loading, where it computes elsewhere: then
+                         this process's memory, and the time that values take to and from it, mean nothing
     inputs               name to the path of its raw little-endian values, of `samples` samples behind one another
     samples              how many; the first is what is timed
     outputs              what the paths of the outputs begin with, raw, a file a name: of the first sample all, of the
@@ -36,21 +38,30 @@ def main(path: str) -> None:
         os.sched_setaffinity(0, plan["cores"])
     engine = _engine(plan["engine"])
     before = _bytes("VmRSS")
-    start = time.perf_counter_ns()
-    model = engine.Model(plan["model"], plan["threads"])
-    cold_us = _us(start)
-    _say(runtime=engine.name(), cold_us=cold_us, init_bytes=_grown(before, _bytes("VmRSS")))
-    _say(partitions=model.partitions())
+    model, cold_us = _loaded(engine, plan)
+    here = getattr(model, "load_us", None) is None
+    _say(runtime=engine.name(), threads=getattr(model, "threads", plan["threads"]), cold_us=cold_us)
+    _say(init_bytes=_grown(before, _bytes("VmRSS")) if here else None, partitions=model.partitions())
     inputs = _sample(0, plan)
     _say(first_us=_call(model, inputs)[0])
-    _say(leave_us=_answer(model, plan))
-    calls, mean_us = _warm_up(model, inputs, plan)
-    _say(warmup_runs=calls)
-    enter_us = _measure(model, inputs, _calls_a_block(plan, mean_us))
-    peak = _peak_bytes()
-    _say(peak_bytes=peak, overall_bytes=_grown(before, peak), enter_us=enter_us)
+    leave_us = _answer(model, plan)
+    calls, calls_a_block = _warm_up(model, inputs, plan)
+    _say(leave_us=leave_us if here else None, warmup_runs=calls)
+    enter_us = _measure(model, inputs, calls_a_block)
+    if here:
+        peak = _peak_bytes()
+        _say(peak_bytes=peak, overall_bytes=_grown(before, peak), enter_us=enter_us)
     _say(warm_us=[_load(engine, plan) for _ in range(plan["loads"])])
     _say(done=True)
+
+
+def _loaded(engine: Any, plan: dict[str, Any]) -> tuple[Any, float]:
+    """Return a model, and the microseconds of loading it."""
+    start = time.perf_counter_ns()
+    model = engine.Model(plan["model"], plan["threads"])
+    taken = _us(start)
+    there = getattr(model, "load_us", None)
+    return model, taken if there is None else there
 
 
 def _sample(number: int, plan: dict[str, Any]) -> dict[str, bytes]:
@@ -80,8 +91,8 @@ def _answer(model: Any, plan: dict[str, Any]) -> float:
     return _median(taken)
 
 
-def _warm_up(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> tuple[int, float]:
-    """Call until it is warm; return how often, and the mean microseconds."""
+def _warm_up(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> tuple[int, int]:
+    """Call until it is warm; return how often, and how many calls are a block."""
     times: list[float] = []
     began = time.monotonic()
     while len(times) < plan["warmup_runs"] or time.monotonic() - began < plan["warmup_s"]:
@@ -90,13 +101,17 @@ def _warm_up(model: Any, inputs: dict[str, bytes], plan: dict[str, Any]) -> tupl
             break
     if not times:
         times.append(_call(model, inputs)[0])
-    return len(times), sum(times) / len(times)
+    whole_us = (time.monotonic() - began) * 1e6 / len(times)
+    return len(times), _calls_a_block(plan, sum(times) / len(times), whole_us)
 
 
-def _calls_a_block(plan: dict[str, Any], mean_us: float) -> int:
-    """Return how many calls make enough of them and enough time in all blocks, but no longer than the most."""
+def _calls_a_block(plan: dict[str, Any], mean_us: float, whole_us: float) -> int:
+    """Return how many calls make enough of them and enough time in all blocks, but no longer than the most.
+
+    whole_us: of a call with all that is done around it.
+    """
     enough = max(plan["runs"], plan["min_s"] * 1e6 / mean_us)
-    return max(1, int(-(-min(enough, plan["max_s"] * 1e6 / mean_us) // plan["blocks"])))
+    return max(1, int(-(-min(enough, plan["max_s"] * 1e6 / whole_us) // plan["blocks"])))
 
 
 def _measure(model: Any, inputs: dict[str, bytes], calls: int) -> float | None:
@@ -126,14 +141,13 @@ def _call(model: Any, inputs: dict[str, bytes]) -> tuple[float, float]:
     start = time.perf_counter_ns()
     model.enter(inputs)
     entered = time.perf_counter_ns()
-    model.run()
-    return _us(entered), (entered - start) / 1000
+    there = model.run()
+    taken = _us(entered)
+    return taken if there is None else there, (entered - start) / 1000
 
 
 def _load(engine: Any, plan: dict[str, Any]) -> float:
-    start = time.perf_counter_ns()
-    model = engine.Model(plan["model"], plan["threads"])
-    taken = _us(start)
+    model, taken = _loaded(engine, plan)
     del model  # taking it down is no part of loading it
     _say()
     return taken

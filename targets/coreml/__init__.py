@@ -10,9 +10,12 @@ from mobile_kit.preprocess import Entry
 from mobile_kit.quantization import QuantRecipe
 from mobile_kit.spec import CommonModel, TensorSpec
 from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
+from targets.coreml.plan import read_plan
 from targets.coreml.xcode import XcodeReport
 
 __all__ = ["TARGET", "CoreMLTarget"]
+
+ENGINE = Path(__file__).with_name("engine.py")
 
 
 class CoreMLTarget:
@@ -32,8 +35,9 @@ class CoreMLTarget:
         "static_wi8_ai8",
         "static_wi8_ai8_mixed",
     )
-    engine: Path | None = None
-    tracer: Tracer | None = None
+    engine: Path | None = ENGINE
+    devices: tuple[str, ...] = ("host", "ios") if sys.platform == "darwin" else ("ios",)
+    tracer: Tracer | None = Tracer(ENGINE, read_plan)
     binary: Binary | None = None
     packages = ("coremltools==9.0",)
     most_parameters: int | None = None

@@ -11,7 +11,7 @@ from mobile_kit.documents import Node, read_json, snake_case
 from mobile_kit.errors import ResultError
 from mobile_kit.instruments import Imported
 from mobile_kit.latency import Latency, latency
-from mobile_kit.results import Load, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
+from mobile_kit.results import Load, ModelInfo, Op, Result, RunInfo, units, unknown_device
 
 __all__ = ["XcodeReport"]
 
@@ -73,7 +73,7 @@ class XcodeReport:
             latency=found.latency(),
             load=Load(cold_us=found.one("load"), compile_us=found.one("compile")),
             ops=tuple(found.ops),
-            placement=_placement(found.ops),
+            placement=units(found.ops),
         )
         return Imported((result,), unread)
 
@@ -159,10 +159,3 @@ def _op(node: Node) -> Op | None:
 def _compute_unit(value: object) -> str | None:
     words = _words(value) if isinstance(value, str) else ()
     return next((unit for word, unit in COMPUTE_UNITS.items() if word in words), None)
-
-
-def _placement(ops: list[Op]) -> Placement:
-    if not ops:
-        return Placement()
-    units = [op.unit for op in ops]
-    return Placement(len(ops), units.count("NPU"), units.count("GPU"), units.count("CPU"))

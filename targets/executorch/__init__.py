@@ -27,6 +27,7 @@ class ExecuTorchTarget:
     backends = ("xnnpack", "coreml", "vulkan")
     recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     engine: Path | None = Path(__file__).with_name("engine.py")
+    devices: tuple[str, ...] = ("host", "adb", "ssh")
     tracer: Tracer | None = None
     binary: Binary | None = EXECUTOR_RUNNER
     packages = ("executorch==1.4.1",)

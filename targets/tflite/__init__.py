@@ -29,6 +29,7 @@ class TFLiteTarget:
     backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
     engine: Path | None = Path(__file__).with_name("engine.py")
+    devices: tuple[str, ...] = ("host", "adb", "ssh")
     tracer: Tracer | None = Tracer(Path(__file__).with_name("tracer.py"), read_trace)
     binary: Binary | None = BENCHMARK_MODEL
     packages = ("ai-edge-litert==2.3.0",)

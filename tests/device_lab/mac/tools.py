@@ -1,0 +1,106 @@
+"""xcrun, devicectl and xcodebuild, as far as coremltools and the kit ask them: `python tools.py NAME ARGUMENT..`.
+
+STANDIN_PHONE is a folder: `bin` has them by their names, phone.json is what the phone says of itself, `app` is its app's
+data, `calls` has a line for every call. With a file `unplugged` in it, the phone is gone.
+"""
+
+import json
+import os
+import sys
+import time
+from pathlib import Path
+
+PHONE = Path(os.environ["STANDIN_PHONE"])
+APP = "com.coremltools.modelrunnerd"
+ANSWER_S = 20.0
+
+
+def option(arguments: list[str], *names: str) -> str:
+    """Return an option's value, given behind it or behind an equals sign."""
+    for place, argument in enumerate(arguments):
+        key, equals, value = argument.partition("=")
+        if key in names:
+            return value if equals else arguments[place + 1]
+    raise SystemExit(f"ERROR: {names[0]} is missing")
+
+
+def answer(arguments: list[str], result: dict[str, object]) -> None:
+    """Write the JSON file that was asked for."""
+    Path(option(arguments, "-j", "--json-output")).write_text(json.dumps({"result": result}))
+
+
+def copied(source: Path, target: Path) -> None:
+    """Copy a file or folder, whole or not at all."""
+    import shutil
+
+    target.parent.mkdir(parents=True, exist_ok=True)
+    part = target.with_name(target.name + ".part")
+    (shutil.copytree if source.is_dir() else shutil.copyfile)(source, part)
+    part.rename(target)
+
+
+def devicectl(arguments: list[str]) -> None:
+    phone = json.loads((PHONE / "phone.json").read_text())
+    gone = (PHONE / "unplugged").exists()
+    verb = arguments[:3]
+    if verb[:2] == ["list", "devices"]:
+        answer(arguments, {"devices": [] if gone else phone})
+        return
+    if gone:
+        raise SystemExit("ERROR: The device was disconnected.")
+    asked = option(arguments, "-d", "--device")
+    if asked not in [each["identifier"] for each in phone]:
+        raise SystemExit("ERROR: no such device")
+    if verb == ["device", "info", "details"]:
+        for each in phone:
+            each["connectionProperties"]["tunnelState"] = "connected"
+        (PHONE / "phone.json").write_text(json.dumps(phone))
+    elif verb == ["device", "install", "app"]:
+        (PHONE / "installed").touch()
+        answer(arguments, {"installedApplications": [{"bundleID": APP, "databaseUUID": "1"}]})
+    elif verb == ["device", "uninstall", "app"]:
+        (PHONE / "installed").unlink(missing_ok=True)
+    elif verb == ["device", "process", "launch"]:
+        program = str(Path(__file__).with_name("app.py"))
+        os.execv(sys.executable, [sys.executable, program, str(PHONE / "app/Documents/modelrunnerd")])  # noqa: S606
+    elif verb == ["device", "copy", "to"]:
+        source, target = option(arguments, "--source"), option(arguments, "--destination")
+        copied(Path(source), PHONE / "app" / target)
+        answer(arguments, {"source": source, "destination": target})
+    elif verb == ["device", "copy", "from"]:
+        source, target = option(arguments, "--source"), option(arguments, "--destination")
+        end = time.monotonic() + ANSWER_S
+        while not (PHONE / "app" / source).exists() and not (PHONE / "unplugged").exists():
+            if time.monotonic() > end:
+                raise SystemExit("ERROR: no such file")
+            time.sleep(0.01)
+        if (PHONE / "unplugged").exists():
+            raise SystemExit("ERROR: The device was disconnected.")
+        copied(PHONE / "app" / source, Path(target))
+        answer(arguments, {"source": source, "destination": target})
+    else:
+        raise SystemExit(f"ERROR: unknown: {verb}")
+
+
+def xcodebuild(arguments: list[str]) -> None:
+    """Make the app's folder."""
+    settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
+    if "DEVELOPMENT_TEAM" not in settings:
+        raise SystemExit('error: Signing for "modelrunner" requires a development team.')
+    Path(settings["SYMROOT"], "Release-iphoneos/modelrunner.app").mkdir(parents=True)
+
+
+def main(name: str, arguments: list[str]) -> None:
+    with (PHONE / "calls").open("a") as stream:
+        stream.write(json.dumps([name, *arguments]) + "\n")
+    if name == "xcrun" and arguments[0] == "--find":
+        print(PHONE / "bin" / arguments[1])
+    elif name == "xcrun":
+        main(arguments[0], arguments[1:])
+    elif name == "devicectl":
+        devicectl(arguments)
+    else:
+        xcodebuild(arguments)
+
+
+main(sys.argv[1], sys.argv[2:])
