@@ -51,10 +51,9 @@ class PythonTrial(Trial):
         assert self._target.engine is not None
         if self._device.python is None:
             raise DeviceError(f"device {self._device.name}: has no Python. Give the platform's own program: --runner.")
+        ours = {"device", "team", "runner"}
         plan = {
-            **{
-                name: value for name, value in asdict(self._options).items() if name not in {"device", "runner", "team"}
-            },
+            **{name: value for name, value in asdict(self._options).items() if name not in ours},
             "cores": self.cores,
             "engine": self._put(self._target.engine, "engine.py"),
             "model": self._put(self.manifest.model_path, self._target.model_file),

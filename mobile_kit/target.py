@@ -157,8 +157,9 @@ class Target(Protocol):
     `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
     `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
     many its format has room for, null where there is no limit. `engine` is the Python file that runs its files for
-    `devices/runner.py`, on `devices` of these kinds; `tracer` times their operations; null where none can. `binary` is the platform's own program
-    that a user may give, `packages` what pip brings the runtime with. `importers` read what its tools measured.
+    `devices/runner.py`, on `devices` of these kinds, `tracer` times their operations; null where none can. `binary` is
+    the platform's own program that a user may give, `packages` what pip brings the runtime with. `importers` read what
+    its tools measured.
     """
 
     name: str

@@ -25,8 +25,8 @@ __all__ = ["ProfileOptions", "Trial", "raw"]
 class ProfileOptions:
     """How to time. Calls go on until there are `runs` of them and `min_s` seconds, and end after `max_s`.
 
-    device, team: see `devices.open_device`. runner: a program of the platform's own that times its files, in place of the
-    kit's. install: put the runtime into our folder there first. blocks: rounds, in each of which every file has its
+    device, team: see `devices.open_device`. runner: a program of the platform's own that times its files, in place of
+    the kit's. install: put the runtime into our folder there first. blocks: rounds, in each of which every file has its
     turn. cores: numbers of those to stay on, or the big ones. loads: warm ones. traced: runs of which single operations
     are timed. cooldown_s: how long to wait at most, after a round, until the device is as cool as it was; 0 not to.
     """

@@ -232,10 +232,11 @@ class Model:
 
     def outputs(self) -> dict[str, bytes]:
         """Return the outputs, raw little-endian bytes by name."""
-        kinds = {key: np.dtype(DTYPES[self._package.types[key].dataType]) for key in self._package.outputs}
-        return {
-            key: np.asarray(self._results[key]).astype(kind.newbyteorder("<")).tobytes() for key, kind in kinds.items()
-        }
+        found = {}
+        for key in self._package.outputs:
+            kind = np.dtype(DTYPES[self._package.types[key].dataType]).newbyteorder("<")
+            found[key] = np.asarray(self._results[key]).astype(kind).tobytes()
+        return found
 
     def zeros(self) -> dict[str, bytes]:
         """Return inputs of zeros."""
@@ -322,8 +323,8 @@ def main(path: str, runs: int) -> None:
     model = Model(path, None)
     model.enter(model.zeros())
     model.run()
-    times = [model.run() for _ in range(runs)]
-    mean_us = None if None in times else sum(times) / len(times)
+    times = [took_us for _ in range(runs) if (took_us := model.run()) is not None]
+    mean_us = sum(times) / len(times) if times else None
     print(json.dumps({"mean_us": mean_us, "operations": model.plan()}))
 
 

@@ -1,4 +1,4 @@
-"""A bare loop over a .pte: `python -m tests.benchmarks.bare_loop MODEL IMAGE THREADS WARMUP RUNS` prints its median, ms."""
+"""A bare loop over a .pte: `python -m tests.benchmarks.bare_loop MODEL IMAGE THREADS WARMUP RUNS` prints its median."""
 
 import statistics
 import sys

@@ -175,7 +175,7 @@ def test_a_phone_that_cant_be_used_is_said_so(
 
 def test_a_mac_without_xcode_is_said_so(mac: Mac, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("PATH", str(mac.folder))
-    with pytest.raises(DeviceError, match="xcrun isn't here. Use a Mac with Xcode 15"), open_device("ios"):
+    with pytest.raises(DeviceError, match=r"xcrun isn't here\. Use a Mac with Xcode 15"), open_device("ios"):
         pass
 
 

@@ -18,7 +18,7 @@ from tests.device_lab.mac.core_ml import shares, unit_of
 DTYPES = {"Float16": np.float16, "Float32": np.float32, "Float64": np.float64, "Int32": np.int32}
 
 
-class Failed(Exception):
+class ServiceError(Exception):
     """What the app answers with an error."""
 
 
@@ -30,7 +30,7 @@ class Service:
 
     def load(self, asked: dict[str, Any], resource: Path | None) -> tuple[dict[str, Any], bytes | None]:
         if resource is None or not resource.is_dir():
-            raise Failed("Model file is required but was not provided.")
+            raise ServiceError("Model file is required but was not provided.")
         start = time.perf_counter_ns()
         self._models[asked["modelID"]] = Interpreter(read_program(resource))
         return {"duration": time.perf_counter_ns() - start, "isCached": False}, None
@@ -45,14 +45,14 @@ class Service:
         inputs = {name: _array(each, content) for name, each in asked["inputs"].items()}
         for feature in model.program.inputs:
             if feature.kind != "array":
-                raise Failed(f"the input feature {feature.name} expects an image, was provided a multi array")
+                raise ServiceError(f"the input feature {feature.name} expects an image, was provided a multi array")
         start = time.perf_counter_ns()
         results = model.run(inputs).outputs
         took = time.perf_counter_ns() - start
         outputs, stored = {}, b""
         for name, value in results.items():
             if not isinstance(value, np.ndarray):
-                raise Failed(f"Incompatible output format detected for model ID '{asked['modelID']}'.")
+                raise ServiceError(f"Incompatible output format detected for model ID '{asked['modelID']}'.")
             offset = len(stored)
             stored += value.tobytes()
             # The size is that of all so far, as in the app.
@@ -115,7 +115,7 @@ def _answer(folder: Path, message: dict[str, Any], methods: dict[str, Any]) -> N
         if stored is not None:
             said["resource"] = f"{uuid.uuid4()}.bin"
             (place / said["resource"]).write_bytes(stored)
-    except Failed as exc:
+    except ServiceError as exc:
         said["error"] = {"code": -32603, "message": str(exc)}
     part = place / "message.part"
     part.write_text(json.dumps(said))

@@ -1,7 +1,7 @@
 """xcrun, devicectl and xcodebuild, as far as coremltools and the kit ask them: `python tools.py NAME ARGUMENT..`.
 
-STANDIN_PHONE is a folder: `bin` has them by their names, phone.json is what the phone says of itself, `app` is its app's
-data, `calls` has a line for every call. With a file `unplugged` in it, the phone is gone.
+STANDIN_PHONE is a folder: `bin` has them by their names, phone.json is what the phone says of itself, `app` is its
+app's data, `calls` has a line for every call. With a file `unplugged` in it, the phone is gone.
 """
 
 import json
