@@ -4,7 +4,8 @@ The kit puts it on a device, beside the target's engine, and reads what it print
 with any Python from 3.8 on. PLAN is a JSON file with the keys
     engine, model        paths; the engine is a Python file with a class `Model`. Its `run` may return the microseconds
                          that it measured itself, and its `load_us` those of loading, where it computes elsewhere: then
-                         this process's memory, and the time that values take to and from it, mean nothing
+                         this process's memory, and the time that values take to and from it, mean nothing. Its `close`,
+                         if it has one, takes down what doesn't go with the object
     inputs               name to the path of its raw little-endian values, of `samples` samples behind one another
     samples              how many; the first is what is timed
     outputs              what the paths of the outputs begin with, raw, a file a name: of the first sample all, of the
@@ -148,6 +149,8 @@ def _call(model: Any, inputs: dict[str, bytes]) -> tuple[float, float]:
 
 def _load(engine: Any, plan: dict[str, Any]) -> float:
     model, taken = _loaded(engine, plan)
+    if hasattr(model, "close"):
+        model.close()
     del model  # taking it down is no part of loading it
     _say()
     return taken

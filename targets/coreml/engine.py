@@ -18,7 +18,7 @@ import re
 import sys
 import tempfile
 from pathlib import Path
-from typing import Any
+from typing import Any, NoReturn
 
 import coremltools as ct
 import numpy as np
@@ -130,7 +130,7 @@ class Here:
     def __init__(self, package: Package) -> None:
         self._package, self._model = package, ct.models.MLModel(package.path)
         if self._model.get_compiled_model_path() is None:
-            sys.exit("Core ML doesn't load " + package.path)
+            raise RuntimeError("Core ML doesn't load " + package.path)
 
     def feature(self, key: str, content: bytes) -> Any:
         """Return a value as it takes it."""
@@ -166,7 +166,7 @@ class There:
         self._loop.run_until_complete(self._model.load())
         took_ns = self._model.load_duration_in_nano_seconds
         if not took_ns:
-            sys.exit("the phone's app doesn't say how long loading took")
+            raise RuntimeError("the phone's app doesn't say how long loading took")
         self.load_us = took_ns / 1e3
 
     def feature(self, key: str, content: bytes) -> Any:
@@ -181,7 +181,7 @@ class There:
         outputs = self._loop.run_until_complete(self._model.predict(features))
         took_ns = self._model.last_predict_duration_in_nano_seconds
         if not took_ns:
-            sys.exit("the phone's app doesn't say how long a prediction took")
+            raise RuntimeError("the phone's app doesn't say how long a prediction took")
         if self._package.labels:
             outputs[self._package.probabilities] = outputs.pop(self._package.vector)
         return outputs, took_ns / 1e3
@@ -200,19 +200,18 @@ class Model:
     """A loaded file. Core ML has no number of threads: it is null."""
 
     threads = None
-    _loaded: Here | There | None = None
 
     def __init__(self, path: str, threads: int | None) -> None:
         self._package = Package(path)
         with _said_in_a_line():
-            self._loaded = There(self._package) if UDID else Here(self._package)
+            self._loaded: Here | There = There(self._package) if UDID else Here(self._package)
         self.load_us = self._loaded.load_us
         self._features: dict[str, Any] = {}
         self._results: dict[str, Any] = {}
 
-    def __del__(self) -> None:
-        if self._loaded is not None:
-            self._loaded.close()
+    def close(self) -> None:
+        """Take it down."""
+        self._loaded.close()
 
     def partitions(self) -> int | None:
         """Return null: Core ML has a unit for each operation instead."""
@@ -220,12 +219,10 @@ class Model:
 
     def enter(self, inputs: dict[str, bytes]) -> None:
         """Set the inputs, raw little-endian bytes by name."""
-        assert self._loaded is not None
         self._features = {key: self._loaded.feature(key, content) for key, content in inputs.items()}
 
     def run(self) -> float | None:
         """Compute once; return the microseconds that it took, null where Core ML doesn't say."""
-        assert self._loaded is not None
         with _said_in_a_line():
             self._results, took_us = self._loaded.predict(self._features)
         return took_us
@@ -249,7 +246,6 @@ class Model:
 
     def plan(self) -> list[tuple[str, str, str | None, float | None]]:
         """Return each operation that is planned: its name, type, unit, and share of the time as Core ML guesses it."""
-        assert self._loaded is not None
         with _said_in_a_line():
             plan = self._loaded.plan()
         found = []
@@ -297,7 +293,7 @@ def _phone() -> Device:
         ready = _loop().run_until_complete(device.prepare_for_model_debugging(signing, folder))
     except Exception as exc:
         hint = "" if TEAM else ": it is signed by your team, so give that (--team)"
-        sys.exit("\ncoremltools can't build, install or start its app on the phone (" + _last(exc) + ")" + hint)
+        _end("coremltools can't build, install or start its app on the phone (" + _last(exc) + ")" + hint)
     atexit.register(ready.session.stop)
     return ready
 
@@ -308,7 +304,16 @@ def _said_in_a_line() -> Any:
     try:
         yield
     except Exception as exc:
-        sys.exit("\n" + _last(exc))
+        _end(_last(exc))
+
+
+def _end(words: str) -> NoReturn:
+    """End at once: the client, taken down, would wait for a phone that is gone, and have the last word."""
+    if _phone.cache_info().currsize:
+        _phone().session.stop()
+    sys.stderr.write("\n" + words + "\n")
+    sys.stderr.flush()
+    os._exit(1)
 
 
 def _last(exc: Exception) -> str:

@@ -32,6 +32,7 @@ def measure(shop: Workshop, rounds: int) -> Section:
     copy = Path(shutil.copytree(folders[0], folders[0].with_name("copy")))
     found: dict[str, Counter[str]] = {"its copy": Counter(), "a faster one": Counter()}
     ratios: dict[str, list[float]] = {name: [] for name in found}
+    recorded = []
     for _ in range(rounds):
         options = ProfileOptions(threads=shop.threads, loads=0, traced=0)
         ours, same, faster = profile([folders[0], copy, folders[1]], options, Progress(quiet=True))
@@ -39,10 +40,16 @@ def measure(shop: Workshop, rounds: int) -> Section:
             verdict, ratio = _verdict(other, ours)
             found[name][verdict] += 1
             ratios[name].append(ratio)
+        recorded.append({"file": _samples(ours), "its copy": _samples(same), "a faster one": _samples(faster)})
     wanted = {"its copy": "no difference", "a faster one": "faster"}
     rows = [_row(name, found[name], wanted[name], ratios[name]) for name in found]
     notes = [f"ViTMSN of {LAYERS} and {FEWER} layers, .tflite, fp32, {rounds} tries; three files in turns in each."]
-    return Section("verdict", "The comparison's verdicts", rows, notes)
+    return Section("verdict", "The comparison's verdicts", rows, notes, {"recorded": recorded})
+
+
+def _samples(result: Result) -> list[list[float]]:
+    """Return the microseconds of every block's calls."""
+    return [[round(us, 1) for us in block] for block in result.latency.samples]
 
 
 def _verdict(theirs: Result, ours: Result) -> tuple[str, float]:

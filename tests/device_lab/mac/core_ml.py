@@ -84,7 +84,7 @@ class _MLModelProxy:
     def get_last_predict_duration_in_nano_seconds(self) -> int:
         return self._took
 
-    def predict(self, inputs: dict[str, Any]) -> dict[str, Any]:
+    def predict(self, inputs: dict[str, Any], state: object) -> dict[str, Any]:
         kinds = {feature.name: feature.kind for feature in self._model.program.inputs}
         values = {name: _planes(value) if kinds[name] == "image" else value for name, value in inputs.items()}
         start = time.perf_counter_ns()

@@ -4,8 +4,10 @@ STANDIN_PHONE is a folder: `bin` has them by their names, phone.json is what the
 app's data, `calls` has a line for every call. With a file `unplugged` in it, the phone is gone.
 """
 
+import contextlib
 import json
 import os
+import signal
 import sys
 import time
 from pathlib import Path
@@ -60,7 +62,12 @@ def devicectl(arguments: list[str]) -> None:
         answer(arguments, {"installedApplications": [{"bundleID": APP, "databaseUUID": "1"}]})
     elif verb == ["device", "uninstall", "app"]:
         (PHONE / "installed").unlink(missing_ok=True)
+        for path in PHONE.glob("running-*"):
+            path.unlink()
+            with contextlib.suppress(ProcessLookupError):
+                os.kill(int(path.name.partition("-")[2]), signal.SIGKILL)
     elif verb == ["device", "process", "launch"]:
+        (PHONE / f"running-{os.getpid()}").touch()
         program = str(Path(__file__).with_name("app.py"))
         os.execv(sys.executable, [sys.executable, program, str(PHONE / "app/Documents/modelrunnerd")])  # noqa: S606
     elif verb == ["device", "copy", "to"]:
