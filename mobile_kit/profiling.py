@@ -39,14 +39,15 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         reached.
     """
     manifests = [read_manifest(folder) for folder in folders]
-    kind = options.device.partition(":")[0]
+    opened = open_device(options.device, options.team)
+    kind = opened.kind
     if kind == "ios" and len(manifests) > 1:
         raise UnsupportedError(f"device {options.device!r}: times one artifact a run. Give one.")
     for place, manifest in enumerate(manifests):
         _check(manifest, options, kind)
         if manifest.folder.resolve() in [other.folder.resolve() for other in manifests[:place]]:
             raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once, or a copy.")
-    with open_device(options.device, options.team) as device, ExitStack() as stack:
+    with opened as device, ExitStack() as stack:
         if options.cores is not None and not device.pins:
             raise UnsupportedError(f"--cores: a program can't be kept on some on {device.name}. Leave it out.")
         info = device.describe()
@@ -62,8 +63,8 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         thermal = _measure(trials, device, options, progress)
         identity = uuid4().hex
         results = [trial.result(identity, info, thermal) for trial in trials]
-    for manifest, result in zip(manifests, results, strict=True):
-        write_results([result], manifest.folder / profile_name(device.name))
+        for manifest, result in zip(manifests, results, strict=True):
+            write_results([result], manifest.folder / profile_name(device.name))
     return results
 
 
@@ -105,6 +106,8 @@ def _check(manifest: Manifest, options: ProfileOptions, kind: str) -> None:
 def _measure(trials: Sequence[Trial], device: Device, options: ProfileOptions, progress: Progress) -> Thermal:
     """Start all, let them have their turns in random order, and end them; return how warm the device was."""
     before = device.state()
+    if options.cooldown_s and before.hottest_c is None:
+        raise UnsupportedError(f"--cool-down: {device.name} doesn't say how warm it is. Leave it out.")
     for trial in trials:
         progress.stage("profile", f"{trial.name}: loading, warming up")
         trial.attempt(trial.start)

@@ -23,6 +23,10 @@ HEADER = (
     "not valid because",
 )
 
+# Seconds at least and at most on an iPhone, where each call takes a second or more to get there and back: their number
+# alone counts.
+ON_A_PHONE = (0.0, 900.0)
+
 
 def add(commands: Any) -> None:
     """Add the command to a parser."""
@@ -38,9 +42,9 @@ def add(commands: Any) -> None:
     )
     parser.add_argument("--team", metavar="ID", help="Apple's development team that signs what is put on an iPhone")
     parser.add_argument("--runs", type=positive, default=50, metavar="N", help="calls at least; default %(default)s")
-    parser.add_argument("--min-seconds", type=seconds, default=1.0, metavar="S", help="default %(default)s")
+    parser.add_argument("--min-seconds", type=seconds, metavar="S", help="default 1; 0 on an iPhone")
     parser.add_argument(
-        "--max-seconds", type=seconds, default=150.0, metavar="S", help="of a file at most; default %(default)s"
+        "--max-seconds", type=seconds, metavar="S", help="of a file at most; default 150; 900 on an iPhone"
     )
     parser.add_argument("--warmup", type=positive, default=1, metavar="N", help="calls before; default %(default)s")
     parser.add_argument(
@@ -77,10 +81,12 @@ def _cores(text: str) -> "tuple[int, ...] | Literal['big']":
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a result isn't valid."""
+    from mobile_kit.judge import LEAST_S, MOST_S
     from mobile_kit.profiling import profile
     from mobile_kit.progress import Progress
     from mobile_kit.trial import ProfileOptions
 
+    least_s, most_s = ON_A_PHONE if options.device.partition(":")[0] == "ios" else (LEAST_S, MOST_S)
     asked = ProfileOptions(
         device=options.device,
         team=options.team,
@@ -90,8 +96,8 @@ def run(options: argparse.Namespace) -> int:
         cores=options.cores,
         warmup_runs=options.warmup,
         runs=options.runs,
-        min_s=options.min_seconds,
-        max_s=options.max_seconds,
+        min_s=least_s if options.min_seconds is None else options.min_seconds,
+        max_s=most_s if options.max_seconds is None else options.max_seconds,
         cooldown_s=options.cool_down,
     )
     with Progress() as progress:

@@ -2,10 +2,9 @@
 
 The kit puts it on a device, beside the target's engine, and reads what it prints, a JSON object a line. It must run
 with any Python from 3.8 on. PLAN is a JSON file with the keys
-    engine, model        paths; the engine is a Python file with a class `Model`. Its `run` may return the microseconds
-                         that it measured itself, and its `load_us` those of loading, where it computes elsewhere: then
-                         this process's memory, and the time that values take to and from it, mean nothing. Its `close`,
-                         if it has one, takes down what doesn't go with the object
+    engine, model        paths; the engine is a Python file with a class `Model`. `OPAQUE` in it says that the memory of
+                         this process, and the time that values take to and from it, mean nothing: the model's `run` and
+                         `load_us` then have the microseconds that its runtime measured, and `close` takes it down
     inputs               name to the path of its raw little-endian values, of `samples` samples behind one another
     samples              how many; the first is what is timed
     outputs              what the paths of the outputs begin with, raw, a file a name: of the first sample all, of the
@@ -40,19 +39,21 @@ def main(path: str) -> None:
     engine = _engine(plan["engine"])
     before = _bytes("VmRSS")
     model, cold_us = _loaded(engine, plan)
-    here = getattr(model, "load_us", None) is None
-    _say(runtime=engine.name(), threads=getattr(model, "threads", plan["threads"]), cold_us=cold_us)
-    _say(init_bytes=_grown(before, _bytes("VmRSS")) if here else None, partitions=model.partitions())
+    opaque = getattr(engine, "OPAQUE", False)
+    _say(runtime=engine.name(), threads=getattr(model, "threads", plan["threads"]))
+    _say(cold_us=cold_us, compile_us=getattr(model, "compile_us", None), partitions=model.partitions())
+    _say(init_bytes=None if opaque else _grown(before, _bytes("VmRSS")))
     inputs = _sample(0, plan)
     _say(first_us=_call(model, inputs)[0])
     leave_us = _answer(model, plan)
     calls, calls_a_block = _warm_up(model, inputs, plan)
-    _say(leave_us=leave_us if here else None, warmup_runs=calls)
-    enter_us = _measure(model, inputs, calls_a_block)
-    if here:
+    _say(leave_us=None if opaque else leave_us, warmup_runs=calls)
+    enter_us = _measure(model, inputs, calls_a_block, opaque)
+    if not opaque:
         peak = _peak_bytes()
         _say(peak_bytes=peak, overall_bytes=_grown(before, peak), enter_us=enter_us)
     _say(warm_us=[_load(engine, plan) for _ in range(plan["loads"])])
+    _close(model)
     _say(done=True)
 
 
@@ -61,8 +62,13 @@ def _loaded(engine: Any, plan: dict[str, Any]) -> tuple[Any, float]:
     start = time.perf_counter_ns()
     model = engine.Model(plan["model"], plan["threads"])
     taken = _us(start)
-    there = getattr(model, "load_us", None)
-    return model, taken if there is None else there
+    told = getattr(model, "load_us", None)
+    return model, taken if told is None else told
+
+
+def _close(model: Any) -> None:
+    if hasattr(model, "close"):
+        model.close()
 
 
 def _sample(number: int, plan: dict[str, Any]) -> dict[str, bytes]:
@@ -115,12 +121,13 @@ def _calls_a_block(plan: dict[str, Any], mean_us: float, whole_us: float) -> int
     return max(1, int(-(-min(enough, plan["max_s"] * 1e6 / whole_us) // plan["blocks"])))
 
 
-def _measure(model: Any, inputs: dict[str, bytes], calls: int) -> float | None:
+def _measure(model: Any, inputs: dict[str, bytes], calls: int, opaque: bool) -> float | None:
     """Time a block a line of standard input; return the median microseconds of handing over the inputs."""
     entered = []
     while sys.stdin.readline():
-        time.sleep(PAUSE_S)
-        _call(model, inputs)  # its own threads must wake up again
+        if not opaque:
+            time.sleep(PAUSE_S)
+            _call(model, inputs)  # its own threads must wake up again
         block = _block(model, inputs, calls)
         entered += [enter for _, enter in block]
         _say(us=[run for run, _ in block])
@@ -142,15 +149,14 @@ def _call(model: Any, inputs: dict[str, bytes]) -> tuple[float, float]:
     start = time.perf_counter_ns()
     model.enter(inputs)
     entered = time.perf_counter_ns()
-    there = model.run()
+    told = model.run()
     taken = _us(entered)
-    return taken if there is None else there, (entered - start) / 1000
+    return taken if told is None else told, (entered - start) / 1000
 
 
 def _load(engine: Any, plan: dict[str, Any]) -> float:
     model, taken = _loaded(engine, plan)
-    if hasattr(model, "close"):
-        model.close()
+    _close(model)
     del model  # taking it down is no part of loading it
     _say()
     return taken

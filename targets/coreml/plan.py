@@ -16,7 +16,7 @@ def read_plan(said: Mapping[str, Any]) -> tuple[Op, ...]:
             name,
             kind,
             kind="estimated",
-            mean_us=None if share is None or mean_us is None else mean_us * share,
+            mean_us=None if share is None else mean_us * share,
             percent=None if share is None else 100 * share,
             calls=1,
             unit=unit,

@@ -58,4 +58,7 @@ class LiteRtBenchmark:
             load=Load(times["init_ms"].amount(MS_US)),
         )
         unread = {f"latency/{key}" for key in times.fields().keys() - FIGURES.keys() - OTHERS}
-        return Imported((result,), tuple(sorted(unread | (top.fields().keys() - KNOWN))))
+        unread |= top.fields().keys() - KNOWN
+        if top["fully_accelerated"].flag() is False and len(units) > 1:
+            unread.add("fully_accelerated (false: a part ran on the processor, in how many pieces isn't said)")
+        return Imported((result,), tuple(sorted(unread)))

@@ -1,5 +1,8 @@
 """Verdicts on draws whose truth is known: how often they are right, and how often the interval holds the truth."""
 
+import json
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -32,6 +35,17 @@ def test_in_turns_the_verdict_is_right(factor: float, verdict: str) -> None:
     results = [found(*drawn(seed, factor, 1.0)) for seed in range(200)]
     assert sum(result.verdict == verdict for result in results) >= 198
     assert sum(result.interval[0] <= factor <= result.interval[1] for result in results) >= 196
+
+
+def test_real_files_in_turns_are_judged_rightly() -> None:
+    # Recorded by `python -m tests.benchmarks.peers --only verdict`: a file, its copy, and one with 11 of its 12 layers.
+    tries = json.loads((Path(__file__).parent / "data/turns.json").read_text())
+    assert len(tries) == 20
+    for name, verdict in (("its copy", "no difference"), ("a faster one", "faster")):
+        verdicts = [found(latency(each[name]), latency(each["file"])).verdict for each in tries]
+        assert verdicts.count(verdict) >= 19
+    faster = [found(latency(each["a faster one"]), latency(each["file"])).ratio for each in tries]
+    assert 0.89 < float(np.median(faster)) < 0.93
 
 
 def test_a_machine_that_drifts_makes_others_less_sure() -> None:

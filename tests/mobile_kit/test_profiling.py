@@ -218,11 +218,11 @@ def test_files_of_one_run_are_compared(artifact: Path, command: Command) -> None
 @pytest.mark.parametrize(
     ("arguments", "reason"),
     [
-        (["--device", "phone"], "device 'phone': unknown. Known: adb, adb:SERIAL, host, ssh:HOST."),
-        (["--device", "ios"], "device 'ios': unknown. Known: adb, adb:SERIAL, host, ssh:HOST."),
-        (["--device", "adb:"], "device 'adb:': unknown. Known: adb, adb:SERIAL, host, ssh:HOST."),
-        (["--device", "host:1"], "device 'host:1': unknown. Known: adb, adb:SERIAL, host, ssh:HOST."),
-        (["--device", "ssh:"], "device 'ssh:': unknown. Known: adb, adb:SERIAL, host, ssh:HOST."),
+        (["--device", "phone"], "device 'phone': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
+        (["--device", "ios:"], "device 'ios:': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
+        (["--device", "adb:"], "device 'adb:': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
+        (["--device", "host:1"], "device 'host:1': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
+        (["--device", "ssh:"], "device 'ssh:': unknown. Known: adb, adb:SERIAL, host, ios, ios:UDID, ssh:HOST."),
         (["--device", "ssh:-oX=y"], "device 'ssh:-oX=y': no host name. Give one as ssh takes it."),
         (["--device", "ssh:a\nb"], "device 'ssh:a\\nb': no host name. Give one as ssh takes it."),
     ],

@@ -88,7 +88,8 @@ def _infos(program: Program) -> Any:
 
 
 def main(folder: Path) -> None:
-    service, done = Service(), set[str]()
+    # Those that an app before this one has answered stay.
+    service, done = Service(), {path.name for path in folder.glob("responses/*")}
     methods = {
         "MLModelService.Load": service.load,
         "MLModelService.Unload": service.unload,
@@ -96,6 +97,8 @@ def main(folder: Path) -> None:
         "MLModelService.ComputePlan": service.compute_plan,
     }
     while True:
+        if (folder.parents[2] / "unplugged").exists():
+            sys.exit("ERROR: The device was disconnected. (com.apple.dt.CoreDeviceError error 4000)")
         for path in folder.glob("requests/messages/*/message.json"):
             if path.parent.name not in done:
                 done.add(path.parent.name)
@@ -116,7 +119,7 @@ def _answer(folder: Path, message: dict[str, Any], methods: dict[str, Any]) -> N
             said["resource"] = f"{uuid.uuid4()}.bin"
             (place / said["resource"]).write_bytes(stored)
     except ServiceError as exc:
-        said["error"] = {"code": -32603, "message": str(exc)}
+        said |= {"result": {}, "error": {"code": -32603, "message": str(exc)}}
     part = place / "message.part"
     part.write_text(json.dumps(said))
     part.rename(place / "message.json")

@@ -13,8 +13,8 @@ import time
 from pathlib import Path
 
 PHONE = Path(os.environ["STANDIN_PHONE"])
-APP = "com.coremltools.modelrunnerd"
-ANSWER_S = 20.0
+# The real one fails at once, and is asked again half a second later.
+ANSWER_S = 0.3
 
 
 def option(arguments: list[str], *names: str) -> str:
@@ -49,19 +49,25 @@ def devicectl(arguments: list[str]) -> None:
         answer(arguments, {"devices": [] if gone else phone})
         return
     if gone:
-        raise SystemExit("ERROR: The device was disconnected.")
+        raise SystemExit(
+            "ERROR: The device was disconnected. (com.apple.dt.CoreDeviceError error 4000)\n"
+            "       NSLocalizedFailureReason = The cable was pulled.\n       NSURL = file:///x"
+        )
+    app = (PHONE / "name").read_text() if (PHONE / "name").exists() else ""
     asked = option(arguments, "-d", "--device")
     if asked not in [each["identifier"] for each in phone]:
         raise SystemExit("ERROR: no such device")
     if verb == ["device", "info", "details"]:
-        for each in phone:
+        for each in (each for each in phone if each["identifier"] == asked):
             each["connectionProperties"]["tunnelState"] = "connected"
         (PHONE / "phone.json").write_text(json.dumps(phone))
     elif verb == ["device", "install", "app"]:
         (PHONE / "installed").touch()
-        answer(arguments, {"installedApplications": [{"bundleID": APP, "databaseUUID": "1"}]})
+        answer(arguments, {"installedApplications": [{"bundleID": app, "databaseUUID": "1"}]})
     elif verb == ["device", "uninstall", "app"]:
-        (PHONE / "installed").unlink(missing_ok=True)
+        if arguments[-1] != app:
+            raise SystemExit("ERROR: no such app")
+        (PHONE / "installed").unlink()
         for path in PHONE.glob("running-*"):
             path.unlink()
             with contextlib.suppress(ProcessLookupError):
@@ -77,12 +83,10 @@ def devicectl(arguments: list[str]) -> None:
     elif verb == ["device", "copy", "from"]:
         source, target = option(arguments, "--source"), option(arguments, "--destination")
         end = time.monotonic() + ANSWER_S
-        while not (PHONE / "app" / source).exists() and not (PHONE / "unplugged").exists():
-            if time.monotonic() > end:
-                raise SystemExit("ERROR: no such file")
+        while not (PHONE / "app" / source).exists() and time.monotonic() < end:
             time.sleep(0.01)
-        if (PHONE / "unplugged").exists():
-            raise SystemExit("ERROR: The device was disconnected.")
+        if not (PHONE / "app" / source).exists():
+            raise SystemExit("ERROR: The specified file could not be found. (error 7000)")
         copied(PHONE / "app" / source, Path(target))
         answer(arguments, {"source": source, "destination": target})
     else:
@@ -92,8 +96,10 @@ def devicectl(arguments: list[str]) -> None:
 def xcodebuild(arguments: list[str]) -> None:
     """Make the app's folder."""
     settings = dict(argument.split("=", 1) for argument in arguments if "=" in argument)
-    if "DEVELOPMENT_TEAM" not in settings:
-        raise SystemExit('error: Signing for "modelrunner" requires a development team.')
+    if settings["DEVELOPMENT_TEAM"] == "UNKNOWN000":
+        print('ModelRunner.xcodeproj: error: No Account for Team "UNKNOWN000".\n** BUILD FAILED **')
+        raise SystemExit(65)
+    (PHONE / "name").write_text(settings["PRODUCT_BUNDLE_IDENTIFIER"])
     Path(settings["SYMROOT"], "Release-iphoneos/modelrunner.app").mkdir(parents=True)
 
 
@@ -106,6 +112,8 @@ def main(name: str, arguments: list[str]) -> None:
         main(arguments[0], arguments[1:])
     elif name == "devicectl":
         devicectl(arguments)
+    elif arguments == ["-version"]:
+        print((PHONE / "xcode").read_text())
     else:
         xcodebuild(arguments)
 

@@ -51,6 +51,14 @@ def test_every_figure_is_read(tmp_path: Path) -> None:
     assert found.unread == ("new",)
 
 
+def test_a_model_of_which_a_part_fell_back_is_said(tmp_path: Path) -> None:
+    path = tmp_path / "result.json"
+    path.write_text(json.dumps({**FOUND, "accelerators": ["GPU", "CPU"], "fully_accelerated": False}))
+    found = LiteRtBenchmark().read(path, None)
+    assert found.results[0].config.delegate == "GPU, CPU"
+    assert any("a part ran on the processor" in each for each in found.unread)
+
+
 @pytest.mark.parametrize("record", [{**FOUND, "latency": None}, {**FOUND, "latency": {"median_ms": "fast"}}])
 def test_a_malformed_file_is_named_with_the_place(record: dict[str, Any], tmp_path: Path) -> None:
     path = tmp_path / "result.json"
