@@ -30,16 +30,18 @@ def place_of(module: str | None) -> tuple[str, str]:
     return ".".join(names[:end]), names[end] if end < len(names) else OTHER
 
 
-def hotspots(measured: Sequence[Measured]) -> list[Panel]:
+def hotspots(measured: Sequence[Measured]) -> tuple[list[Panel], int]:
     """Draw the operations of results that have them: a panel a model and target, trusted results first.
 
+    Returns: the panels, and how many there would be beside those.
     The first of each model come before the second of any, as there is room for a few.
     """
     own = [each for each in measured if shares(each.result.ops)]
     own.sort(key=lambda each: doubt(each.result) is not None)
     firsts = [group[0] for group in grouped(own, lambda each: (each.row.model, each.row.target)).values()]
     turns = [turn for group in grouped(firsts, lambda each: each.row.model).values() for turn in enumerate(group)]
-    return [_panel(each) for _, each in sorted(turns, key=lambda turn: turn[0])[:MOST_HOTSPOTS]]
+    drawn = sorted(turns, key=lambda turn: turn[0])[:MOST_HOTSPOTS]
+    return [_panel(each) for _, each in drawn], len(turns) - len(drawn)
 
 
 def told(each: Measured) -> str:

@@ -196,15 +196,15 @@ def _sections(measured: Sequence[Measured]) -> list[Section]:
             "one without a name has no room for it, and tells it when pointed at.",
             trades(measured),
         ),
-        (
-            "Where the time goes",
-            "Operations by the block of the model that they belong to, and by their type.",
-            hotspots(measured),
-        ),
     )
+    panels, left_out = hotspots(measured)
+    operations = "Operations by the block of the model that they belong to, and by their type."
     sections = [
-        Section(title, text, tuple(panels[:MOST_PANELS]), max(len(panels) - MOST_PANELS, 0))
-        for title, text, panels in found
+        *(
+            Section(title, text, tuple(plots[:MOST_PANELS]), max(len(plots) - MOST_PANELS, 0))
+            for title, text, plots in found
+        ),
+        Section("Where the time goes", operations, tuple(panels), left_out),
     ]
     return [section for section in sections if section.panels]
 

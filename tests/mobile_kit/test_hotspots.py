@@ -46,14 +46,14 @@ def test_operations_are_summed_by_block_and_by_type() -> None:
         Op("4", "FC", mean_us=60, module="layers.3.mlp.expand"),
         Op("5", "FREE", mean_us=None, module="layers.3.mlp.expand"),
     )
-    (panel,) = hotspots([measured(*ops)])
+    ((panel,), _) = hotspots([measured(*ops)])
     assert [values(group) for group in panel.groups] == [{"layers.3": 90, "stem": 10}, {"FC": 90, "CONV": 10}]
     assert panel.note == "mlp of layers.3: 60%; attention of layers.3: 30%; stem: 10%"
     assert [name for _, name in panel.legend] == ["mlp", "attention", "other"]
 
 
 def test_what_there_is_no_room_for_is_one_row() -> None:
-    (panel,) = hotspots([measured(*(Op(str(n), f"type {n}", mean_us=1.0 + n) for n in range(30)))])
+    ((panel,), _) = hotspots([measured(*(Op(str(n), f"type {n}", mean_us=1.0 + n) for n in range(30)))])
     (group,) = panel.groups
     assert (len(group.rows), group.rows[-1].label, panel.note) == (11, "(the rest)", "")
     assert sum(values(group).values()) == pytest.approx(100, abs=0.5)
@@ -64,7 +64,7 @@ def test_percentages_are_taken_where_there_are_no_times() -> None:
     assert [share for _, share in shares(ops)] == [0.75, 0.25]
     assert told(measured(*ops)) == "estimates, not measured"
     assert shares((Op("1"), Op("2", mean_us=0))) == []
-    assert hotspots([measured(Op("1"))]) == []
+    assert hotspots([measured(Op("1"))]) == ([], 0)
 
 
 def test_what_is_emulated_or_not_valid_is_said_to_be() -> None:
@@ -74,6 +74,6 @@ def test_what_is_emulated_or_not_valid_is_said_to_be() -> None:
 
 
 def test_each_model_has_its_turn() -> None:
-    panels = hotspots(surveyed([f"model {n}" for n in range(5)]).measured)
-    assert len(panels) == MOST_HOTSPOTS
+    panels, left_out = hotspots(surveyed([f"model {n}" for n in range(5)]).measured)
+    assert (len(panels), left_out) == (MOST_HOTSPOTS, 5 * 2 - MOST_HOTSPOTS)
     assert [panel.title[:7] for panel in panels] == [*(f"model {n}" for n in range(5)), "model 0"]
