@@ -14,6 +14,7 @@
 Every message is one line: what was asked, why not, and the way out.
 """
 
+import re
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -28,6 +29,7 @@ __all__ = [
     "OracleError",
     "ResultError",
     "UnsupportedError",
+    "apple_reason",
     "malformed",
     "plain",
     "unknown",
@@ -94,3 +96,10 @@ def unwritable(path: Path, cause: OSError) -> ArtifactError:
     """Return the error for a file of an artifact that can't be written, such as in a folder of somebody else's."""
     what, why = f"artifact {path.parent}: {path.name}", cause.strerror
     return ArtifactError(f"{what} can't be written ({why}). Copy the artifact to a folder of yours.")
+
+
+def apple_reason(said: str) -> str:
+    """Return the line that says why one of Xcode's tools failed: lines of details follow it."""
+    found = re.search(r"NSLocalizedFailureReason = (.+)", said) or re.search(r"(?i)error: (.+)", said)
+    lines = [*filter(str.strip, said.splitlines())] or ["it said nothing"]
+    return (found[1] if found else lines[-1]).strip().rstrip(".")

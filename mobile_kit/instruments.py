@@ -48,8 +48,9 @@ class Importer(Protocol):
 class Tracer:
     """What times the single operations of a file on a device.
 
-    program: a Python file that imports nothing of the kit; started with the file, the number of threads and of runs, it
-    prints one JSON object, with `why_not` alone where they can't be timed. read: returns the operations in it.
+    program: a Python file, which on a device finds nothing of the kit; started with the file, the number of threads and
+    of runs, it prints one JSON object, with `why_not` alone where they can't be timed. read: returns the operations in
+    it.
     """
 
     program: Path

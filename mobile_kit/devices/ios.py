@@ -17,7 +17,7 @@ from typing import Any
 
 from mobile_kit.devices.host import HostDevice
 from mobile_kit.devices.state import DeviceState
-from mobile_kit.errors import DeviceError, UnsupportedError
+from mobile_kit.errors import DeviceError, UnsupportedError, apple_reason
 from mobile_kit.results import DeviceInfo
 
 __all__ = ["IosDevice"]
@@ -181,7 +181,7 @@ class IosDevice(HostDevice):
             ) from None
         if ended.returncode:
             raise DeviceError(
-                f"device {self.name}: {command[0]} failed ({_reason(ended.stderr)}). Look at it in Xcode."
+                f"device {self.name}: {command[0]} failed ({apple_reason(ended.stderr)}). Look at it in Xcode."
             )
         return ended.stdout
 
@@ -194,13 +194,6 @@ def _tunnel(found: dict[str, Any]) -> object:
 def _first_number(text: str) -> int | None:
     found = re.search(r"\d+", text)
     return int(found[0]) if found else None
-
-
-def _reason(said: str) -> str:
-    """Return what devicectl's words say: lines of details follow the one that does."""
-    found = re.search(r"NSLocalizedFailureReason = (.+)", said) or re.search(r"(?i)error: (.+)", said)
-    lines = said.strip().splitlines()
-    return (found[1] if found else lines[-1] if lines else "it said nothing").strip().rstrip(".")
 
 
 def _text(value: object) -> str | None:

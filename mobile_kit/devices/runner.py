@@ -48,7 +48,7 @@ def main(path: str) -> None:
     leave_us = _answer(model, plan)
     calls, calls_a_block = _warm_up(model, inputs, plan)
     _say(leave_us=None if opaque else leave_us, warmup_runs=calls)
-    enter_us = _measure(model, inputs, calls_a_block, opaque)
+    enter_us = _measure(model, inputs, calls_a_block)
     if not opaque:
         peak = _peak_bytes()
         _say(peak_bytes=peak, overall_bytes=_grown(before, peak), enter_us=enter_us)
@@ -121,13 +121,12 @@ def _calls_a_block(plan: dict[str, Any], mean_us: float, whole_us: float) -> int
     return max(1, int(-(-min(enough, plan["max_s"] * 1e6 / whole_us) // plan["blocks"])))
 
 
-def _measure(model: Any, inputs: dict[str, bytes], calls: int, opaque: bool) -> float | None:
+def _measure(model: Any, inputs: dict[str, bytes], calls: int) -> float | None:
     """Time a block a line of standard input; return the median microseconds of handing over the inputs."""
     entered = []
     while sys.stdin.readline():
-        if not opaque:
-            time.sleep(PAUSE_S)
-            _call(model, inputs)  # its own threads must wake up again
+        time.sleep(PAUSE_S)
+        _call(model, inputs)  # its own threads must wake up again
         block = _block(model, inputs, calls)
         entered += [enter for _, enter in block]
         _say(us=[run for run, _ in block])
