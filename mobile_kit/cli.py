@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from mobile_kit import __version__
 from mobile_kit.commands import (
+    bundle,
     demo,
     doctor,
     evaluate,
@@ -17,13 +18,28 @@ from mobile_kit.commands import (
     profile,
     report,
     sensitivity,
+    serve,
     verify,
 )
 from mobile_kit.errors import MobileKitError, plain
 
 __all__ = ["main"]
 
-COMMANDS = (export, verify, evaluate, sensitivity, profile, importing, report, predict, listing, doctor, demo)
+COMMANDS = (
+    export,
+    verify,
+    evaluate,
+    sensitivity,
+    profile,
+    importing,
+    report,
+    predict,
+    bundle,
+    serve,
+    listing,
+    doctor,
+    demo,
+)
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

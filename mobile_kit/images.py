@@ -1,7 +1,9 @@
 """Decode any photo to upright 8-bit RGB or gray."""
 
+import io
 import warnings
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
@@ -9,11 +11,13 @@ from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobile_kit.errors import ImageError
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "find_images", "read_image", "to_pixels"]
+__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "decode_image", "find_images", "read_image", "to_pixels"]
 
 # Just below the size at which Pillow itself refuses (twice its MAX_IMAGE_PIXELS), half a gigabyte decoded.
 MAX_PIXELS = 178_000_000
 IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
+# Pillow's decoders of those, for bytes from elsewhere: others start programs or write files, as that of EPS does.
+FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
 
 
 def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
@@ -21,20 +25,34 @@ def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
 
     Raises: ImageError where the file is missing, truncated, not an image or of an absurd size.
     """
+    return _decoded(path, str(path), channels)
+
+
+def decode_image(data: bytes, name: str, channels: int = 3) -> NDArray[np.uint8]:
+    """Decode an image file's bytes as (H, W, channels) uint8, in memory; see `to_pixels`. name: what errors call it.
+
+    Raises: ImageError where it is truncated, not an image of the known types or of an absurd size.
+    """
+    return _decoded(io.BytesIO(data), name, channels, FORMATS)
+
+
+def _decoded(
+    source: Path | BinaryIO, name: str, channels: int, formats: tuple[str, ...] | None = None
+) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is ours
-            with Image.open(path) as image:
-                _check_size(path, image.size)
+            with Image.open(source, formats=formats) as image:
+                _check_size(name, image.size)
                 image.load()
                 return to_pixels(image, channels)
     except FileNotFoundError as exc:
-        raise ImageError(f"image {path}: no such file. Check the path.") from exc
+        raise ImageError(f"image {name}: no such file. Check the path.") from exc
     except Image.DecompressionBombError as exc:
-        raise ImageError(f"image {path}: has more than {MAX_PIXELS} pixels. Scale it down first.") from exc
+        raise ImageError(f"image {name}: has more than {MAX_PIXELS} pixels. Scale it down first.") from exc
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
         reason = "not an image" if isinstance(exc, UnidentifiedImageError) else str(exc).rstrip(".").replace("\n", " ")
-        raise ImageError(f"image {path}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
+        raise ImageError(f"image {name}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
 
 
 def to_pixels(image: Image.Image, channels: int = 3) -> NDArray[np.uint8]:
@@ -65,10 +83,10 @@ def find_images(folder: Path) -> list[Path]:
     return found
 
 
-def _check_size(path: Path, size: tuple[int, int]) -> None:
+def _check_size(name: str, size: tuple[int, int]) -> None:
     width, height = size
     if width * height > MAX_PIXELS:
-        raise ImageError(f"image {path}: {width}x{height} is more than {MAX_PIXELS} pixels. Scale it down first.")
+        raise ImageError(f"image {name}: {width}x{height} is more than {MAX_PIXELS} pixels. Scale it down first.")
 
 
 def _eight_bit(image: Image.Image) -> Image.Image:

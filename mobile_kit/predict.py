@@ -16,8 +16,20 @@ from mobile_kit.images import read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.target import Array
 
-__all__ = ["Prediction", "Predictor", "class_map", "predict"]
+__all__ = [
+    "NAMING",
+    "Prediction",
+    "Predictor",
+    "Reading",
+    "class_map",
+    "legend",
+    "painted",
+    "predict",
+    "read_outputs",
+]
 
+# The heads whose outputs name classes.
+NAMING = frozenset({"classification", "segmentation"})
 LEGEND_ROW_PX = 22
 # A class is named in the legend where it covers at least this part of the picture.
 LEAST_SHARE = 0.002
@@ -36,6 +48,27 @@ class Prediction:
     figure: str
     classes: tuple[tuple[str, float], ...]
     overlay: str | None = None
+
+
+@dataclass(frozen=True)
+class Reading:
+    """What outputs say of the classes.
+
+    scores: (K,), their probabilities, or their shares of the pixels of `classes`, (h, w), which a classifier hasn't.
+    """
+
+    scores: Array
+    classes: NDArray[np.int64] | None
+
+    @property
+    def figure(self) -> str:
+        """What the scores are."""
+        return "probability" if self.classes is None else "share"
+
+    def best(self, top: int) -> list[int]:
+        """Return the classes with the highest scores, the highest first; of a map, those that are in it."""
+        order = np.argsort(-self.scores, kind="stable")[:top]
+        return [int(index) for index in order if self.classes is None or self.scores[index] > 0]
 
 
 class Predictor:
@@ -59,8 +92,11 @@ class Predictor:
         further: values of the inputs beside the image, such as noise; of those that aren't given, the golden ones.
         Raises: UnsupportedError for an input that the file lacks, or of another shape.
         """
-        preprocess = self.manifest.preprocess
-        values = preprocess.entering(preprocess.geometry(image), self.manifest.in_graph)
+        return self.run(self.manifest.preprocess.geometry(image), further)
+
+    def run(self, seen: NDArray[np.uint8], further: Mapping[str, Array] | None = None) -> dict[str, Array]:
+        """(h, w, C) uint8 at the network's size to every output by name; see `outputs`."""
+        values = self.manifest.preprocess.entering(seen, self.manifest.in_graph)
         given = {name: self._fitting(name, value) for name, value in (further or {}).items()}
         return self.runtime.run({**self._further, **given, self.manifest.inputs[0].name: values})
 
@@ -88,7 +124,7 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
     """
     predictor = Predictor(folder)
     head = predictor.manifest.data["model"]["head"]
-    if head not in {"classification", "segmentation"}:
+    if head not in NAMING:
         raise UnsupportedError(f"artifact {folder}: its {head} head names no classes. Use verify, or another head.")
     if save is not None and save.suffix.lower() != ".png":
         raise UnsupportedError(f"--save {save}: isn't a PNG's name. Let it end in .png.")
@@ -96,26 +132,32 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
         raise UnsupportedError(f"--save {save}: a classifier has no map to draw. Leave it out.")
     pixels = read_image(image, predictor.manifest.preprocess.channels)
     outputs = predictor.outputs(pixels)
+    reading = read_outputs(predictor.manifest, outputs, str(image))
+    best = tuple((predictor.label(index), float(reading.scores[index])) for index in reading.best(top))
+    if save is not None:
+        _save_overlay(predictor, pixels, reading, save)
+    overlay = None if save is None else str(save)
+    return Prediction(str(folder), str(image), predictor.runtime.name, reading.figure, best, overlay)
+
+
+def read_outputs(manifest: Manifest, outputs: Mapping[str, Array], image: str) -> Reading:
+    """Return what the outputs of a head that names classes say of an image.
+
+    Raises: ArtifactError where they aren't finite numbers.
+    """
     for name, values in outputs.items():
         if not np.isfinite(values).all():
             raise ArtifactError(
-                f"artifact {folder}: its {name} aren't finite numbers for {image}. Verify it, or use fp32."
+                f"artifact {manifest.folder}: its {name} aren't finite numbers for {image}. Verify it, or use fp32."
             )
-    scores = _probabilities(outputs) if head == "classification" else None
-    classes = None if scores is not None else class_map(predictor.manifest, outputs)
-    if classes is not None:
-        scores = np.bincount(classes.ravel(), minlength=predictor.manifest.data["model"]["num_labels"]) / classes.size
-    assert scores is not None
-    order = np.argsort(-scores, kind="stable")[:top]
-    best = tuple((predictor.label(int(i)), float(scores[i])) for i in order if classes is None or scores[i] > 0)
-    if classes is not None and save is not None:
-        _save_overlay(predictor, pixels, classes, save)
-    figure = "probability" if classes is None else "share"
-    overlay = None if save is None else str(save)
-    return Prediction(str(folder), str(image), predictor.runtime.name, figure, best, overlay)
+    model = manifest.data["model"]
+    if model["head"] == "classification":
+        return Reading(_probabilities(outputs), None)
+    classes = class_map(manifest, outputs)
+    return Reading(np.bincount(classes.ravel(), minlength=model["num_labels"]) / classes.size, classes)
 
 
-def _probabilities(outputs: dict[str, Array]) -> Array:
+def _probabilities(outputs: Mapping[str, Array]) -> Array:
     if "probabilities" in outputs:
         return outputs["probabilities"][0]
     logits = outputs["logits"][0].astype(np.float64)
@@ -144,23 +186,32 @@ def _color(index: int) -> tuple[int, int, int]:
     return (round(red * 255), round(green * 255), round(blue * 255))
 
 
-def _save_overlay(predictor: Predictor, image: NDArray[np.uint8], classes: NDArray[np.int64], path: Path) -> None:
+def legend(predictor: Predictor, reading: Reading) -> list[tuple[str, float, tuple[int, int, int]]]:
+    """Return the label, share and colour of the classes that a legend names, the largest first."""
+    named = [index for index in reading.best(len(reading.scores)) if reading.scores[index] >= LEAST_SHARE]
+    return [(predictor.label(index), float(reading.scores[index]), _color(index)) for index in named]
+
+
+def painted(classes: NDArray[np.int64], size: tuple[int, int]) -> Image.Image:
+    """Return a map of classes in their colours. size: (width, height) in pixels."""
+    palette = np.array([_color(index) for index in range(int(classes.max()) + 1)], dtype=np.uint8)
+    return Image.fromarray(palette[classes]).resize(size, Image.Resampling.NEAREST)
+
+
+def _save_overlay(predictor: Predictor, image: NDArray[np.uint8], reading: Reading, path: Path) -> None:
     """Lay the classes over what the network saw, half transparent, with a legend below."""
+    assert reading.classes is not None
     preprocess = predictor.manifest.preprocess
     seen = Image.fromarray(np.broadcast_to(preprocess.geometry(image), (*preprocess.image_size, 3)).copy())
-    palette = np.array([_color(i) for i in range(int(classes.max()) + 1)], dtype=np.uint8)
-    colored = Image.fromarray(palette[classes]).resize(seen.size, Image.Resampling.NEAREST)
-    blended = Image.blend(seen, colored, 0.5)
-    shares = np.bincount(classes.ravel()) / classes.size
-    named = [int(i) for i in np.argsort(-shares, kind="stable") if shares[i] >= LEAST_SHARE]
+    blended = Image.blend(seen, painted(reading.classes, seen.size), 0.5)
+    named = legend(predictor, reading)
     sheet = Image.new("RGB", (max(blended.width, 240), blended.height + LEGEND_ROW_PX * len(named) + 6), "white")
     sheet.paste(blended, (0, 0))
     draw = ImageDraw.Draw(sheet)
-    for row, index in enumerate(named):
+    for row, (label, share, color) in enumerate(named):
         top = blended.height + 6 + row * LEGEND_ROW_PX
-        draw.rectangle((6, top, 6 + 14, top + 14), fill=_color(index), outline="gray")
-        text = f"{predictor.label(index)}  {shares[index]:.1%}"
-        draw.text((28, top), text, fill="black", font=ImageFont.load_default(14))
+        draw.rectangle((6, top, 6 + 14, top + 14), fill=color, outline="gray")
+        draw.text((28, top), f"{label}  {share:.1%}", fill="black", font=ImageFont.load_default(14))
     try:
         sheet.save(path)
     except (OSError, ValueError) as exc:

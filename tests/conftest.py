@@ -128,7 +128,7 @@ def odd(tmp_path_factory: pytest.TempPathFactory) -> Export:
 @pytest.fixture
 def paper_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Install the targets of paper_target.py for this process and its workers."""
-    _install_paper_targets(tmp_path, monkeypatch)
+    install_paper_targets(tmp_path, monkeypatch)
 
 
 @pytest.fixture(scope="session")
@@ -136,7 +136,7 @@ def paper_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped classifier as an artifact of the target paper. Not to be changed."""
     folder = tmp_path_factory.mktemp("paper")
     with pytest.MonkeyPatch.context() as patch:
-        _install_paper_targets(folder, patch)
+        install_paper_targets(folder, patch)
         (done,) = export_models(ExportOptions(str(DIGITS), folder / "out", ("paper",))).artifacts
     return done.manifest.folder
 
@@ -147,7 +147,8 @@ def paper_artifact(paper_export: Path, paper_targets: None, tmp_path: Path) -> P
     return Path(shutil.copytree(paper_export, tmp_path / "out" / paper_export.parent.name / paper_export.name))
 
 
-def _install_paper_targets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def install_paper_targets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Install the targets of paper_target.py for this process and its workers; a folder: of the test."""
     info = folder / "installed" / "paper_target-1.0.dist-info"
     info.mkdir(parents=True)
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-target\nVersion: 1.0\n")

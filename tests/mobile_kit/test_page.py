@@ -1,7 +1,6 @@
 """The page of a report: whole, escaped, quick to open. How it looks is for people to see."""
 
 import re
-import shutil
 import subprocess
 from dataclasses import replace
 from html.parser import HTMLParser
@@ -14,10 +13,9 @@ from mobile_kit.latency import Latency, latency
 from mobile_kit.page import page
 from mobile_kit.results import DeviceInfo, Op, RunInfo, Validity
 from mobile_kit.survey import Measured, Survey
+from tests.browser import BROWSER, browsing
 from tests.surveys import BOARD, HOST, PHONE, result, row, surveyed
 
-BROWSER = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
-browsing = pytest.mark.skipif(BROWSER is None, reason="no Chromium here")
 EVIL = "<script>alert('x')</script>"
 VOID = {"meta", "br", "line"}
 # Bounds, and what was measured of 1,008 results on two busy cores: 3.3 MB, and 1.0 to 1.4 s until it is laid out.

@@ -1,0 +1,113 @@
+"""An artifact on this machine's runtime, as the page of `serve` asks for it: an image's bytes in, JSON values out."""
+
+import base64
+import io
+import math
+import platform
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from PIL import Image
+
+from mobile_kit.images import decode_image
+from mobile_kit.predict import NAMING, Predictor, Reading, legend, painted, read_outputs
+from mobile_kit.target import Array
+
+__all__ = ["Preview"]
+
+TOP = 5
+# Steps of a call, in milliseconds each. What a photo's decoder takes is no part of them.
+STEPS = ("preprocess", "inference", "postprocess")
+
+
+class Preview:
+    """A loaded artifact, warmed up on its golden photo. One call at a time.
+
+    Raises: ArtifactError; UnsupportedError where the file runs on a device only; MissingToolError.
+    """
+
+    def __init__(self, folder: Path) -> None:
+        self.predictor = Predictor(folder)
+        self.golden_photo = (folder / "golden" / "photo.png").read_bytes()
+        # Runtimes lay out their memory in the first call, whose time says nothing of the next ones.
+        self.answer(self.golden_photo, "golden/photo.png")
+
+    def facts(self) -> dict[str, Any]:
+        """Return what the page says of the artifact."""
+        manifest, runtime = self.predictor.manifest, self.predictor.runtime
+        model, (height, width) = manifest.data["model"], manifest.preprocess.image_size
+        backend, folder = manifest.data["backend"], manifest.folder.resolve()
+        doubt = {"weights": "random: what it says means nothing"} if model["random_weights"] else {}
+        return {
+            "model": folder.parent.name or model["source"],
+            "head": model["head"],
+            "facts": {
+                "family": f"{model['family']}, {model['head']}",
+                "file": f"{manifest.data['target']}{f' ({backend})' if backend else ''}, "
+                f"{manifest.data['recipe']['name']}, {manifest.model_bytes / 1e6:.2f} MB",
+                "input": f"{height}x{width} px, {manifest.data['inputs'][0]['color'] or 'pixel_values'}",
+                "runtime": runtime.name,
+                **doubt,
+            },
+            "machine": f"{platform.system()} {platform.machine()}",
+            "native": runtime.native,
+        }
+
+    def answer(self, data: bytes, name: str) -> dict[str, Any]:
+        """Run the model on an image file's bytes. name: what errors call the image.
+
+        Returns: `classes`, the best of a classifier or all that a map's legend names, or null; `outputs` with their
+        norms, of heads that name none; `seen`, what the network saw, and a segmentation's `map`, as PNGs in base64;
+        `ms` a step.
+        Raises: ImageError; ArtifactError where what is computed aren't finite numbers.
+        """
+        predictor, preprocess = self.predictor, self.predictor.manifest.preprocess
+        pixels = decode_image(data, name, preprocess.channels)
+        times = [time.perf_counter()]
+        seen = preprocess.geometry(pixels)
+        times.append(time.perf_counter())
+        outputs = predictor.run(seen)
+        times.append(time.perf_counter())
+        naming = predictor.manifest.data["model"]["head"] in NAMING
+        reading = read_outputs(predictor.manifest, outputs, name) if naming else None
+        times.append(time.perf_counter())
+        spent = zip(STEPS, np.diff(times).tolist(), strict=True)
+        return {
+            "figure": None if reading is None else reading.figure,
+            "classes": None if reading is None else self._classes(reading),
+            "outputs": None if naming else [_summary(*each) for each in outputs.items()],
+            "seen": _png(Image.fromarray(np.broadcast_to(seen, (*preprocess.image_size, 3)).copy())),
+            "map": None if reading is None else _map(reading, preprocess.image_size),
+            "ms": {step: 1e3 * seconds for step, seconds in spent},
+        }
+
+    def _classes(self, reading: Reading) -> list[dict[str, Any]]:
+        if reading.classes is not None:
+            named = legend(self.predictor, reading)
+            return [{"label": label, "score": share, "color": _css(color)} for label, share, color in named]
+        best = ((self.predictor.label(index), float(reading.scores[index])) for index in reading.best(TOP))
+        return [{"label": label, "score": score, "color": None} for label, score in best]
+
+
+def _summary(name: str, values: Array) -> dict[str, Any]:
+    """Return an output's shape and L2 norm, null where it holds what is no finite number."""
+    norm = float(np.linalg.norm(values.astype(np.float64)))
+    return {"name": name, "shape": list(values.shape), "norm": norm if math.isfinite(norm) else None}
+
+
+def _map(reading: Reading, image_size: tuple[int, int]) -> str | None:
+    height, width = image_size
+    return None if reading.classes is None else _png(painted(reading.classes, (width, height)))
+
+
+def _png(image: Image.Image) -> str:
+    stream = io.BytesIO()
+    # The page is on this machine: less work is worth more than fewer bytes.
+    image.save(stream, "PNG", compress_level=1)
+    return base64.b64encode(stream.getvalue()).decode()
+
+
+def _css(color: tuple[int, int, int]) -> str:
+    return f"rgb({color[0]}, {color[1]}, {color[2]})"
