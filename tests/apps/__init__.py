@@ -1,0 +1,1 @@
+"""The apps' own code, compiled and run on this machine against what Pillow and the kit compute."""
