@@ -1,0 +1,86 @@
+package mobilekit.app
+
+import mobilekit.Answer
+import mobilekit.ClassMap
+import mobilekit.Feature
+import mobilekit.ModelRunner
+import mobilekit.Photo
+import mobilekit.Picture
+import mobilekit.PostProcessor
+import mobilekit.Preprocessor
+
+/** What a model says of a photo. */
+sealed interface Reading {
+    class Classes(val best: List<Answer>) : Reading
+
+    class Segments(val map: ClassMap, val shares: List<Answer>) : Reading
+
+    class Features(val features: List<Feature>) : Reading
+}
+
+/** Milliseconds of a photo's way: through the geometry, the file, and the reading of its outputs. */
+class Latency(val geometryMs: Double, val inferenceMs: Double, val readingMs: Double)
+
+/** The answer to a photo: [picture] is what the network saw of it, [runner] what computed it. */
+class Answered(val picture: Picture, val reading: Reading, val latency: Latency, val runner: String)
+
+/** Runs models, of which one at a time is loaded. Calls from several threads wait for each other. */
+class Engine(private val threads: Int) {
+    private class Loaded(val choice: Choice, val runner: ModelRunner, val golden: Map<String, ByteArray>)
+
+    private var loaded: Loaded? = null
+
+    /** Answers a photo, after loading the file where another was. Throws: MobileKitException. */
+    @Synchronized
+    fun answer(choice: Choice, photo: Photo): Answered {
+        val manifest = choice.model.manifest
+        val ready = loaded(choice)
+        val start = System.nanoTime()
+        val preprocessor = Preprocessor(manifest.preprocess)
+        val picture = preprocessor.geometry(photo)
+        // Inputs beside the image, such as noise, keep their golden values.
+        val inputs = ready.golden + (manifest.inputs.first().name to preprocessor.entering(picture))
+        val entered = System.nanoTime()
+        val outputs = ready.runner.run(inputs)
+        val computed = System.nanoTime()
+        val reading = reading(choice.model, outputs)
+        val latency = Latency(ms(start, entered), ms(entered, computed), ms(computed, System.nanoTime()))
+        return Answered(picture, reading, latency, ready.runner.name)
+    }
+
+    /** Does work that loads files itself, and is measured: nothing else is loaded or running meanwhile. */
+    @Synchronized
+    fun <T> alone(work: (open: (Choice) -> ModelRunner) -> T): T {
+        drop()
+        return work(::open)
+    }
+
+    /** Lets go of the loaded file. Returns: whether there was one. */
+    @Synchronized
+    fun drop(): Boolean {
+        val dropped = loaded ?: return false
+        loaded = null
+        dropped.runner.close()
+        return true
+    }
+
+    private fun loaded(choice: Choice): Loaded {
+        loaded?.takeIf { it.choice == choice }?.let { return it }
+        drop()
+        val golden = choice.model.manifest.goldenInputs()
+        return Loaded(choice, open(choice), golden).also { loaded = it }
+    }
+
+    private fun open(choice: Choice): ModelRunner = ModelRunner.open(choice.model.manifest, choice.unit, threads)
+
+    private fun reading(model: Model, outputs: Map<String, FloatArray>): Reading {
+        val reader = PostProcessor(model.manifest)
+        return when (model.kind) {
+            Kind.CLASSES -> Reading.Classes(reader.best(outputs))
+            Kind.MAP -> reader.classMap(outputs).let { Reading.Segments(it, reader.shares(it)) }
+            Kind.FEATURES -> Reading.Features(reader.features(outputs))
+        }
+    }
+
+    private fun ms(from: Long, until: Long): Double = (until - from) / 1e6
+}

@@ -1,0 +1,45 @@
+package mobilekit.app
+
+import androidx.activity.compose.rememberLauncherForActivityResult
+import androidx.activity.result.PickVisualMediaRequest
+import androidx.activity.result.contract.ActivityResultContracts.PickVisualMedia
+import androidx.compose.foundation.layout.Arrangement
+import androidx.compose.foundation.layout.Row
+import androidx.compose.material3.Button
+import androidx.compose.material3.Text
+import androidx.compose.runtime.Composable
+import androidx.compose.runtime.getValue
+import androidx.compose.runtime.mutableStateOf
+import androidx.compose.runtime.saveable.rememberSaveable
+import androidx.compose.runtime.setValue
+import androidx.compose.ui.res.stringResource
+import androidx.compose.ui.unit.dp
+
+/** A model of a kind on photos and on the camera's frames. */
+@Composable
+fun PhotoScreen(kind: Kind, state: AppState, viewModel: AppViewModel) {
+    val choice = state.choices[kind]
+    if (choice == null) {
+        if (state.task != Task.READING) Text(stringResource(R.string.no_models))
+        return
+    }
+    var camera by rememberSaveable { mutableStateOf(false) }
+    val picker = rememberLauncherForActivityResult(PickVisualMedia()) { uri ->
+        uri?.let { viewModel.pick(kind, it) } // null where the user went back
+    }
+    ChoicePicker(state.models.of(kind), choice, viewModel::choose)
+    Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
+        Button(
+            enabled = state.task == null,
+            onClick = {
+                camera = false
+                picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly))
+            },
+        ) { Text(stringResource(R.string.pick_photo)) }
+        Button(onClick = { camera = !camera }) {
+            Text(stringResource(if (camera) R.string.camera_stop else R.string.camera_start))
+        }
+    }
+    if (camera) AllowedCamera({ viewModel.answer(kind, it) }, viewModel::tell)
+    state.answers[kind]?.let { AnswerView(it) }
+}

@@ -1,0 +1,130 @@
+package mobilekit
+
+import java.nio.ByteBuffer
+import java.nio.ByteOrder
+import kotlin.math.abs
+import kotlin.math.log10
+
+/** An output held against the checkpoint's: [leastDb] and [passed] are null where it isn't judged. */
+class OutputCheck(val name: String, val sqnrDb: Double, val leastDb: Double?) {
+    val passed: Boolean? = leastDb?.let { sqnrDb >= it }
+}
+
+/** What the self-test of an artifact on one runner and unit found.
+ *
+ * greyLevels: how far the golden photo, through the app's geometry, is from the golden input. canary: whether the test
+ * fails with red and blue swapped, as it must; null where there are no colours. Loads in milliseconds: the first, and
+ * those after it.
+ */
+class GoldenResult(
+    val runner: String,
+    val greyLevels: Double,
+    val outputs: List<OutputCheck>,
+    val canary: Boolean?,
+    val coldMs: Double,
+    val warmMs: List<Double>,
+) {
+    val passed: Boolean = greyLevels <= MOST_GREY_LEVELS && held(outputs) && canary != false
+
+    companion object {
+        // In float32, one level of a normalised pixel isn't exactly one.
+        const val MOST_GREY_LEVELS = 1.001
+
+        /** Whether an output is judged, and none of them fails. */
+        internal fun held(outputs: List<OutputCheck>): Boolean =
+            outputs.any { it.passed == true } && outputs.none { it.passed == false }
+    }
+}
+
+/** Proves on the phone that a file computes what the checkpoint computes.
+ *
+ * leastSqnrDb: of the outputs that are judged, as models.json has them. decode: of the golden photo.
+ */
+class GoldenTest(
+    private val manifest: Manifest,
+    private val leastSqnrDb: Map<String, Double>,
+    private val decode: (ByteArray) -> Photo = Photo::decode,
+) {
+    private val image = manifest.inputs.first()
+    private val work = manifest.preprocess
+
+    init {
+        val unknown = leastSqnrDb.keys - manifest.outputs.map { it.name }.toSet()
+        if (unknown.isNotEmpty()) {
+            throw MobileKitException("${manifest.folder}: has no output $unknown to judge. Bundle the app again.")
+        }
+    }
+
+    /** Loads the file [WARM_LOADS] times more than once, and tests it. Throws: MobileKitException. */
+    fun run(open: () -> ModelRunner): GoldenResult {
+        val loads = ArrayList<Double>()
+        repeat(WARM_LOADS) { timed(loads, open).close() }
+        return timed(loads, open).use { runner ->
+            val inputs = manifest.goldenInputs()
+            val outputs = judged(runner.run(inputs))
+            val swapped = swapped(inputs.getValue(image.name))
+            val canary = swapped?.let { !GoldenResult.held(judged(runner.run(inputs + (image.name to it)))) }
+            GoldenResult(runner.name, greyLevels(), outputs, canary, loads.first(), loads.drop(1))
+        }
+    }
+
+    /** The largest difference between the golden photo through our geometry and the golden input, in grey levels. */
+    fun greyLevels(): Double {
+        val preprocessor = Preprocessor(work)
+        val ours = image.floats(preprocessor.entering(preprocessor.geometry(decode(manifest.read("golden/photo.png")))))
+        val golden = image.floats(manifest.read(image.golden))
+        val area = golden.size / work.channels
+        return golden.indices.maxOf { place ->
+            val level = if (work.inGraph) 1.0 else work.scale / work.std[place / area]
+            abs(ours[place] - golden[place]) / level
+        }
+    }
+
+    private fun judged(outputs: Map<String, FloatArray>): List<OutputCheck> = manifest.outputs.map { record ->
+        val golden = record.floats(manifest.read(record.golden))
+        val values = outputs.getValue(record.name)
+        if (values.size != golden.size) {
+            throw MobileKitException("${record.name}: gave ${values.size} values of ${golden.size}. Export it again.")
+        }
+        OutputCheck(record.name, sqnrDb(golden, values), leastSqnrDb[record.name])
+    }
+
+    /** The image input with red and blue swapped; null where there is nothing to swap. */
+    private fun swapped(bytes: ByteArray): ByteArray? {
+        if (work.channels != 3) return null
+        val result = bytes.copyOf()
+        if (work.inGraph) {
+            for (pixel in bytes.indices step 3) {
+                result[pixel] = bytes[pixel + 2]
+                result[pixel + 2] = bytes[pixel]
+            }
+        } else {
+            // Colours that change places are normalised as those whose place they take.
+            val golden = image.floats(bytes)
+            val area = golden.size / 3
+            val values = ByteBuffer.wrap(result).order(ByteOrder.LITTLE_ENDIAN)
+            for (place in golden.indices) {
+                val (to, from) = place / area to 2 - place / area
+                val level = golden[from * area + place % area] * work.std[from] + work.mean[from]
+                values.putFloat(((level - work.mean[to]) / work.std[to]).toFloat())
+            }
+        }
+        return if (result.contentEquals(bytes)) null else result
+    }
+
+    private fun timed(loads: MutableList<Double>, open: () -> ModelRunner): ModelRunner {
+        val start = System.nanoTime()
+        return open().also { loads += (System.nanoTime() - start) / 1e6 }
+    }
+
+    companion object {
+        const val WARM_LOADS = 2
+
+        /** Signal over noise in decibels; infinite where there is no noise, not a number where a value isn't one. */
+        fun sqnrDb(golden: FloatArray, values: FloatArray): Double {
+            val signal = golden.sumOf { it.toDouble() * it }
+            val noise = golden.indices.sumOf { (golden[it].toDouble() - values[it]).let { error -> error * error } }
+            return if (noise == 0.0) Double.POSITIVE_INFINITY else 10 * log10(signal / noise)
+        }
+    }
+}

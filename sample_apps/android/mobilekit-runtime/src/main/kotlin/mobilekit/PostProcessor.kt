@@ -1,0 +1,142 @@
+package mobilekit
+
+import kotlin.math.exp
+import kotlin.math.floor
+import kotlin.math.roundToInt
+import kotlin.math.sqrt
+
+/** A class with its probability, or its share of the pixels. */
+class Answer(val index: Int, val label: String, val score: Double)
+
+/** The class of each pixel, row by row. */
+class ClassMap(val width: Int, val height: Int, val classes: IntArray) {
+    /** An opaque pixel each, in the classes' colours. */
+    fun colors(): IntArray {
+        val palette = IntArray(classes.max() + 1, ::classColor)
+        return IntArray(classes.size) { palette[classes[it]] }
+    }
+}
+
+/** What is known of an output that names no classes: its L2 norm. */
+class Feature(val name: String, val shape: List<Int>, val norm: Double)
+
+/** Reads a file's outputs. All of it throws MobileKitException where they aren't finite numbers. */
+class PostProcessor(private val manifest: Manifest) {
+    private val imageSize = manifest.preprocess.imageSize
+
+    val classifies: Boolean get() = manifest.head == "classification"
+    val segments: Boolean get() = manifest.head == "segmentation"
+
+    /** The best classes of a classification, best first. */
+    fun best(outputs: Map<String, FloatArray>, count: Int = BEST): List<Answer> {
+        val given = meant(outputs, "probabilities")
+        val scores = if (given != null) DoubleArray(given.second.size) { given.second[it].toDouble() }
+        else softmax((meant(outputs, "logits") ?: throw strange()).second)
+        return ranked(scores, count)
+    }
+
+    /** The class of each pixel of a segmentation, in the size of the file's own map. */
+    fun classMap(outputs: Map<String, FloatArray>): ClassMap {
+        checked(outputs)
+        outputs["mask"]?.let { mask ->
+            val (height, width) = shape("mask").drop(1)
+            return ClassMap(width, height, IntArray(mask.size) { mask[it].toInt() })
+        }
+        outputs["segmenter"]?.let { scores ->
+            val (height, width, classes) = shape("segmenter").drop(1)
+            val found = greatest(height * width, classes) { place, k -> scores[place * classes + k] }
+            return ClassMap(width, height, found)
+        }
+        return fromPlanes(outputs["logits"] ?: throw strange(), shape("logits"))
+    }
+
+    /** The classes of a map by their share of the pixels, greatest first. */
+    fun shares(map: ClassMap, count: Int = BEST): List<Answer> {
+        val shares = DoubleArray(map.classes.max() + 1)
+        for (index in map.classes) shares[index] += 1.0 / map.classes.size
+        return ranked(shares, count).filter { it.score > 0 }
+    }
+
+    /** Shapes and norms of all outputs, for heads that name no classes. */
+    fun features(outputs: Map<String, FloatArray>): List<Feature> {
+        checked(outputs)
+        return manifest.outputs.map { record ->
+            val values = outputs.getValue(record.name)
+            Feature(record.name, record.shape, sqrt(values.sumOf { it.toDouble() * it }))
+        }
+    }
+
+    private fun fromPlanes(logits: FloatArray, shape: List<Int>): ClassMap {
+        val (classes, height, width) = shape.drop(1)
+        val (tall, wide) = imageSize
+        // Bilinear without aligned corners, as Hugging Face's post_process_semantic_segmentation resizes logits.
+        val across = Weights(Filter.BILINEAR, width, wide)
+        val down = Weights(Filter.BILINEAR, height, tall)
+        val planes = withMemory("map of $wide x $tall and $classes classes") {
+            List(classes) { k ->
+                val area = height * width
+                resizePlane(logits.copyOfRange(k * area, (k + 1) * area), width, across, down)
+            }
+        }
+        return ClassMap(wide, tall, greatest(tall * wide, classes) { place, k -> planes[k][place] })
+    }
+
+    private inline fun greatest(pixels: Int, classes: Int, score: (Int, Int) -> Float): IntArray = IntArray(pixels) {
+        var best = 0
+        for (k in 1 until classes) if (score(it, k) > score(it, best)) best = k
+        best
+    }
+
+    private fun ranked(scores: DoubleArray, count: Int): List<Answer> =
+        scores.indices.sortedByDescending { scores[it] }.take(count).map { Answer(it, manifest.label(it), scores[it]) }
+
+    private fun softmax(logits: FloatArray): DoubleArray {
+        val most = logits.max()
+        val weights = DoubleArray(logits.size) { exp(logits[it].toDouble() - most) }
+        val sum = weights.sum()
+        return DoubleArray(weights.size) { weights[it] / sum }
+    }
+
+    private fun meant(outputs: Map<String, FloatArray>, meaning: String): Pair<TensorRecord, FloatArray>? {
+        checked(outputs)
+        return manifest.outputs.find { it.meaning == meaning }?.let { it to outputs.getValue(it.name) }
+    }
+
+    private fun checked(outputs: Map<String, FloatArray>) {
+        for ((name, values) in outputs) {
+            if (!values.all { it.isFinite() }) {
+                throw MobileKitException("${manifest.folder}: its $name aren't finite numbers. Try fp32, or the CPU.")
+            }
+        }
+    }
+
+    private fun shape(name: String): List<Int> = manifest.outputs.first { it.name == name }.shape
+
+    private fun strange() =
+        MobileKitException("${manifest.folder}: has no output of a ${manifest.head}. Export the model again.")
+
+    companion object {
+        const val BEST = 5
+    }
+}
+
+/** A class's colour, far from its neighbours': golden-ratio steps of hue; class 0, the background, is black. */
+fun classColor(index: Int): Int {
+    if (index == 0) return 0xff shl 24
+    val hue = index * 0.618034 % 1 * 6
+    val sector = floor(hue)
+    val part = hue - sector
+    val (low, falling, rising) = listOf(1.0, part, 1 - part).map { LIGHT * (1 - STRENGTH * it) }
+    val (red, green, blue) = when (sector.toInt()) {
+        0 -> listOf(LIGHT, rising, low)
+        1 -> listOf(falling, LIGHT, low)
+        2 -> listOf(low, LIGHT, rising)
+        3 -> listOf(low, falling, LIGHT)
+        4 -> listOf(rising, low, LIGHT)
+        else -> listOf(LIGHT, low, falling)
+    }.map { (it * 255).roundToInt() }
+    return (0xff shl 24) or (red shl 16) or (green shl 8) or blue
+}
+
+private const val STRENGTH = 0.75
+private const val LIGHT = 0.95

@@ -1,0 +1,6 @@
+// The annotations of resource ids.
+package androidx.annotation
+
+annotation class StringRes
+
+annotation class DrawableRes

@@ -1,0 +1,70 @@
+// The part of CameraX that the app uses, with the same signatures and no work behind it.
+package androidx.camera.core
+
+import java.nio.ByteBuffer
+import java.util.concurrent.Executor
+
+interface ImageInfo {
+    val rotationDegrees: Int
+}
+
+interface ImageProxy : AutoCloseable {
+    interface PlaneProxy {
+        val rowStride: Int
+        val pixelStride: Int
+        val buffer: ByteBuffer
+    }
+
+    val width: Int
+    val height: Int
+    val planes: Array<PlaneProxy>
+    val imageInfo: ImageInfo
+}
+
+class CameraSelector {
+    companion object {
+        val DEFAULT_BACK_CAMERA = CameraSelector()
+        val DEFAULT_FRONT_CAMERA = CameraSelector()
+    }
+}
+
+class SurfaceRequest
+
+abstract class UseCase
+
+class Preview : UseCase() {
+    fun interface SurfaceProvider {
+        fun onSurfaceRequested(request: SurfaceRequest)
+    }
+
+    fun setSurfaceProvider(provider: SurfaceProvider?): Unit = stub(provider)
+
+    class Builder {
+        fun build() = Preview()
+    }
+}
+
+class ImageAnalysis : UseCase() {
+    fun interface Analyzer {
+        fun analyze(image: ImageProxy)
+    }
+
+    fun setAnalyzer(executor: Executor, analyzer: Analyzer): Unit = stub(executor, analyzer)
+
+    fun clearAnalyzer(): Unit = stub()
+
+    class Builder {
+        fun setBackpressureStrategy(strategy: Int): Builder = stub(strategy)
+
+        fun setOutputImageFormat(format: Int): Builder = stub(format)
+
+        fun build() = ImageAnalysis()
+    }
+
+    companion object {
+        const val STRATEGY_KEEP_ONLY_LATEST = 0
+        const val OUTPUT_IMAGE_FORMAT_RGBA_8888 = 2
+    }
+}
+
+private fun stub(vararg given: Any?): Nothing = throw UnsupportedOperationException("${given.asList()}")

@@ -1,0 +1,259 @@
+"""The Android app, as far as it can be judged without Gradle and AndroidX: its types, resources and bundles."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+from mobile_kit.app_templates import APP_ID, NAME
+from mobile_kit.bundle import BundleOptions, bundle
+from mobile_kit.manifest import read_manifest
+from tests.apps.android_app import APP, CODE, MAIN, RESOURCES, elements, resources, sources
+from tests.apps.kotlin_apk import Tools
+from tests.apps.kotlin_app import write_artifact
+from tests.apps.kotlin_toolchain import Toolchain, apk_tools, toolchain
+from tests.apps.packages import PackageError
+
+MOST_LINES = 200
+ANDROID = "{http://schemas.android.com/apk/res/android}"
+MANIFEST = MAIN / "AndroidManifest.xml"
+
+
+@pytest.fixture(scope="module")
+def tools() -> Toolchain:
+    try:
+        return toolchain()
+    except PackageError as exc:
+        pytest.skip(str(exc))
+
+
+@pytest.fixture(scope="module")
+def jar(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """All of the app with warnings as errors, every name of a resource among what is checked."""
+    folder = tmp_path_factory.mktemp("android-app")
+    ended = tools.compile(list(sources(folder)), folder / "app.jar")
+    assert ended.returncode == 0, ended.stderr
+    return folder / "app.jar"
+
+
+@pytest.fixture
+def models(tmp_path: Path) -> Path:
+    """A folder of models: three that can be run, a broken one, one that is missing, another platform's."""
+    outputs = [{"name": "logits", "shape": [1, 3], "dtype": "float32", "golden": "logits.bin", "meaning": "logits"}]
+    image = {"name": "image", "shape": [1, 32, 32, 3], "dtype": "uint8", "golden": "image.bin"}
+    common: dict[str, Any] = {"inputs": [image], "outputs": outputs}
+    (tmp_path / "model").mkdir()
+    write_artifact(tmp_path / "digits", **common)
+    (tmp_path / "digits/image.bin").write_bytes(bytes(32 * 32 * 3))
+    write_artifact(
+        tmp_path / "scenes", model={"head": "segmentation"}, target="executorch", backend="xnnpack", **common
+    )
+    write_artifact(tmp_path / "features", model={"head": "backbone"}, **common)
+    write_artifact(tmp_path / "apple", target="coreml", **common)
+    (tmp_path / "broken").mkdir()
+    (tmp_path / "broken/manifest.json").write_text("{")
+    names = ("broken", "digits", "gone", "scenes", "features", "apple")
+    entries = [{"folder": name, "title": f"the {name}", "least_sqnr_db": {"logits": 30}} for name in names]
+    (tmp_path / "models.json").write_text(json.dumps({"schema_version": 1, "models": entries}))
+    return tmp_path
+
+
+def ask(tools: Toolchain, jar: Path, command: str, folder: Path) -> Any:
+    return json.loads(tools.run(jar, "harness.AppHarnessKt", command, folder))
+
+
+def test_a_torn_source_is_found(tools: Toolchain, tmp_path: Path) -> None:
+    """Else all that compiles would prove nothing."""
+    whole = next(path for path in CODE if path.name == "MainActivity.kt").read_text(encoding="utf-8")
+    torn = tmp_path / "MainActivity.kt"
+    torn.write_text(whole.rstrip().removesuffix("}"), encoding="utf-8")
+    ended = tools.compile([torn], tmp_path / "torn.jar")
+    assert ended.returncode != 0
+    assert "MainActivity.kt" in ended.stderr
+    assert "syntax error" in ended.stderr
+
+
+def test_a_broken_model_is_one_line_and_the_others_stay(tools: Toolchain, jar: Path, models: Path) -> None:
+    said = ask(tools, jar, "models", models)
+    assert said["usable"] == [
+        ["the digits", "CLASSES", ["CPU", "GPU"]],
+        ["the scenes", "MAP", ["xnnpack"]],
+        ["the features", "FEATURES", ["CPU", "GPU"]],
+    ]
+    broken, gone, apple = said["faults"]
+    assert broken.startswith("broken/manifest.json: isn't as the kit writes it")
+    assert gone == "gone/manifest.json: is missing from the app or can't be read. Bundle the app again."
+    assert apple == "apple: coreml doesn't run on Android. Export tflite."
+    assert all("\n" not in line for line in said["faults"])
+
+
+def test_no_models_at_all_is_one_line(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
+    line = "models.json: is missing from the app or can't be read. Bundle the app again."
+    assert ask(tools, jar, "models", tmp_path) == {"usable": [], "faults": [line]}
+
+
+def test_a_model_that_can_not_run_is_told_for_every_unit(tools: Toolchain, jar: Path, models: Path) -> None:
+    said = ask(tools, jar, "failures", models)
+    assert len(said["tested"]) == 5
+    for line in (said["answer"], *said["tested"]):
+        assert line
+        assert "\n" not in line
+    assert said["dropped"] is False
+
+
+def test_an_answer_belongs_to_the_choice_it_was_made_for(tools: Toolchain, jar: Path, models: Path) -> None:
+    assert ask(tools, jar, "choices", models) == {
+        "units": ["CPU", "GPU"],
+        "answered": 1,
+        "cleared": True,
+        "failed": "why not",
+        "chosen_after": 0,
+        "chosen_before": 0,
+    }
+
+
+@pytest.mark.parametrize("degrees", [0, 90, 180, 270])
+def test_a_frame_is_turned_upright(tools: Toolchain, jar: Path, degrees: int, tmp_path: Path) -> None:
+    """Rows are padded, the last one not, as cameras give them."""
+    height, width, stride = 3, 5, 32
+    pixels = np.random.default_rng(degrees).integers(0, 256, (height, width, 4), np.uint8)
+    rows = np.zeros((height, stride), np.uint8)
+    rows[:, : width * 4] = pixels.reshape(height, -1)
+    (tmp_path / "frame.bin").write_bytes(rows.tobytes()[: stride * (height - 1) + width * 4])
+    write_frame(tmp_path, width=width, height=height, row_stride=stride, rotation=degrees)
+    said = ask(tools, jar, "frame", tmp_path)
+    upright = np.rot90(pixels, -degrees // 90).astype(np.int64)
+    packed = (255 << 24) | (upright[..., 0] << 16) | (upright[..., 1] << 8) | upright[..., 2]
+    assert tuple(said["size"]) == packed.shape
+    np.testing.assert_array_equal(np.array(said["argb"]) & 0xFFFFFFFF, packed.ravel())
+
+
+def test_a_frame_that_is_not_rgba_is_refused(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
+    (tmp_path / "frame.bin").write_bytes(bytes(12))
+    write_frame(tmp_path, width=2, height=2, row_stride=2, pixel_stride=1)
+    assert ask(tools, jar, "frame", tmp_path) == {"fault": "camera: gives no RGBA. Pick a photo instead."}
+
+
+def write_frame(folder: Path, **record: int) -> None:
+    (folder / "frame.json").write_text(json.dumps({"pixel_stride": 4, "rotation": 0, **record}))
+
+
+def test_sources_are_short_and_can_not_crash_by_choice() -> None:
+    assert len(CODE) > 15
+    for path in CODE:
+        lines = path.read_text(encoding="utf-8").splitlines()
+        assert len(lines) < MOST_LINES, path.name
+        assert max(map(len, lines)) <= 120, path.name
+        assert lines[0] == "package " + ".".join(path.parent.relative_to(MAIN / "kotlin").parts), path.name
+        code = "\n".join(line for line in lines if not line.lstrip().startswith(("//", "*", "/*")))
+        for word in ("!!", "lateinit", "runBlocking", "GlobalScope"):
+            assert word not in code, (path.name, word)
+
+
+def test_texts_stand_in_resources() -> None:
+    for path in CODE:
+        for call in re.findall(r'\b(?:Text|Picker)\(\s*"[^"]*"', path.read_text(encoding="utf-8")):
+            pytest.fail(f"{path.name}: {call}")
+
+
+def test_every_xml_is_well_formed() -> None:
+    assert len(RESOURCES) > 8
+    for path in (*RESOURCES, MANIFEST):
+        assert path.read_text(encoding="utf-8").startswith("<?xml"), path.name
+        assert elements(path).tag, path.name
+
+
+def test_androids_own_tool_takes_the_resources(tools: Toolchain, tmp_path: Path) -> None:
+    try:
+        android = Tools(apk_tools())
+    except PackageError as exc:
+        pytest.skip(str(exc))
+    # Gradle fills these in.
+    merged = MANIFEST.read_text(encoding="utf-8").replace("${applicationId}", APP_ID)
+    # This element is younger than the tool.
+    merged, left_out = re.subn(r"<uses-native-library[^>]*/>", "", merged)
+    assert left_out
+    (tmp_path / "AndroidManifest.xml").write_text(merged.replace("<manifest ", '<manifest package="mobilekit.app" '))
+    android.aapt2("compile", "--dir", MAIN / "res", "-o", tmp_path / "res.zip")
+    link = ("--manifest", tmp_path / "AndroidManifest.xml", "-I", tools.android, "--min-sdk-version", "26")
+    android.aapt2("link", *link, "-o", tmp_path / "app.apk", "--java", tmp_path, tmp_path / "res.zip")
+    constants = re.findall(r"int (\w+)=", (tmp_path / "mobilekit/app/R.java").read_text())
+    assert sorted(constants) == sorted(name.replace(".", "_") for names in resources().values() for name in names)
+
+
+def test_every_resource_is_there_and_every_one_is_used() -> None:
+    texts = [path.read_text(encoding="utf-8") for path in (*CODE, *RESOURCES, MANIFEST)]
+    used = {each for text in texts for each in re.findall(r"(?<![\w:])(?:R\.|@)(\w+)[./]([\w.]+)", text)}
+    known = {(kind, name) for kind, names in resources().items() for name in names}
+    used = {(kind, name) for kind, name in used if kind in resources()}
+    assert used == known
+
+
+def test_every_text_has_the_arguments_that_it_is_given() -> None:
+    texts = {e.attrib["name"]: e.text or "" for e in elements(MAIN / "res/values/strings.xml")}
+    code = "".join(path.read_text(encoding="utf-8") for path in CODE)
+    # Calls without calls among their arguments, of which there are enough.
+    calls = re.findall(r"[sS]tring(?:Resource)?\(\s*R\.string\.(\w+)((?:,[^,()]+)*)\)", code)
+    assert len(calls) > 20
+    for name, given in calls:
+        places = set(re.findall(r"%(\d)\$", texts[name]))
+        assert places == {str(n + 1) for n in range(len([each for each in given.split(",") if each.strip()]))}, name
+
+
+def test_the_manifest_names_what_is_there() -> None:
+    application = elements(MANIFEST).find("application")
+    assert application is not None
+    names = [element.attrib[f"{ANDROID}name"] for tag in ("activity", "provider") for element in application.iter(tag)]
+    (space,) = re.findall(r'namespace = "([\w.]+)"', (APP / "build.gradle.kts").read_text())
+    own = {f"{space}{name}" if name.startswith(".") else name for name in names}
+    declared = set()
+    for path in CODE:
+        text = path.read_text(encoding="utf-8")
+        (package,) = re.findall(r"^package ([\w.]+)$", text, re.M)
+        declared |= {f"{package}.{name}" for name in re.findall(r"^class (\w+)", text, re.M)}
+    assert own - declared == {"androidx.core.content.FileProvider"}
+    # Where results lie, and what may be read of them.
+    (shared,) = elements(MAIN / "res/xml/shared.xml")
+    assert shared.attrib["path"] == "results/"
+    code = (MAIN / "kotlin/mobilekit/app/Sharing.kt").read_text(encoding="utf-8")
+    assert 'RESULTS = "results"' in code
+    assert '"$packageName.results"' in code
+    assert application.findall("provider")[0].attrib[f"{ANDROID}authorities"] == "${applicationId}.results"
+
+
+def test_id_and_name_stand_once_each() -> None:
+    assert (APP / "build.gradle.kts").read_text().count(APP_ID) == 1
+    assert (MAIN / "res/values/strings.xml").read_text(encoding="utf-8").count(NAME) == 1
+
+
+def test_nothing_is_binary() -> None:
+    for path in APP.parent.rglob("*"):
+        if path.is_file():
+            assert "\0" not in path.read_text(encoding="utf-8"), path
+
+
+def test_a_bundle_has_its_names_and_models_and_comes_out_the_same(
+    paper_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # What is copied doesn't hang on the target, and an export for phones takes minutes.
+    monkeypatch.setattr("mobile_kit.bundle._check_fits", lambda manifest, app: None)
+    made = []
+    for place in (tmp_path / "one", tmp_path / "two"):
+        bundle([paper_artifact], BundleOptions("android", place, "com.example.digits", 'Ziffern & "mehr"'))
+        made.append({str(path.relative_to(place)): path.read_bytes() for path in place.rglob("*") if path.is_file()})
+    assert made[0] == made[1]
+    files = made[0]
+    assert b'applicationId = "com.example.digits"' in files["app/build.gradle.kts"]
+    strings = {e.attrib["name"]: e.text for e in elements(tmp_path / "two/app/src/main/res/values/strings.xml")}
+    assert strings["app_name"] == 'Ziffern & \\"mehr\\"'
+    models = "app/src/main/assets/models"
+    (entry,) = json.loads(files[f"{models}/models.json"])["models"]
+    model = read_manifest(paper_artifact).data["model_file"]
+    for name in ("manifest.json", "labels.txt", "golden/photo.png", model):
+        assert files[f"{models}/{entry['folder']}/{name}"] == (paper_artifact / name).read_bytes()
+    assert {str(path.relative_to(APP.parent)) for path in (*CODE, *RESOURCES, MANIFEST)} <= set(files)
+    # Where the app looks for them.
+    assert 'AssetFiles(app.assets, "models"' in files["app/src/main/kotlin/mobilekit/app/AppViewModel.kt"].decode()
