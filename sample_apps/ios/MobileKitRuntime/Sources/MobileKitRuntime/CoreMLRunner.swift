@@ -1,0 +1,68 @@
+#if canImport(CoreML)
+import CoreML
+import Foundation
+
+/// Runs a Core ML model that Xcode compiled into the app, or the artifact's package, which is compiled first.
+public final class CoreMLRunner: ModelRunner {
+    public let name: String
+    private let artifact: Artifact
+    private let model: MLModel
+
+    /// Throws: MobileKitError.model where the file is missing or broken.
+    public init(_ artifact: Artifact, units: ComputeUnits) throws {
+        self.artifact = artifact
+        name = "Core ML \(units.rawValue)"
+        let configuration = MLModelConfiguration()
+        let known: [ComputeUnits: MLComputeUnits] = [
+            .cpuAndNeuralEngine: .cpuAndNeuralEngine, .cpuAndGPU: .cpuAndGPU, .cpuOnly: .cpuOnly,
+        ]
+        configuration.computeUnits = known[units] ?? .all
+        let file = artifact.folder.appending(path: artifact.manifest.modelFile)
+        // Xcode puts what it compiles beside an app's resources, named as the package: as the artifact's folder.
+        let own = artifact.folder.lastPathComponent
+        let compiled = Bundle.main.url(forResource: own, withExtension: "mlmodelc")
+        model = try asking("\(artifact.title): Core ML can't load it", or: "Bundle the model again.") {
+            try MLModel(contentsOf: compiled ?? MLModel.compileModel(at: file), configuration: configuration)
+        }
+    }
+
+    public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
+        var features: [String: MLFeatureValue] = [:]
+        for (input, values) in try artifact.ordered(inputs) {
+            features[input.name] = try feature(values, for: input)
+        }
+        let found = try asking("\(artifact.title): Core ML can't run it", or: "Choose other compute units.") {
+            try model.prediction(from: MLDictionaryFeatureProvider(dictionary: features))
+        }
+        return try artifact.checked { output in
+            found.featureValue(for: output.name).flatMap { values(of: $0, for: output) }
+        }
+    }
+
+    private func feature(_ values: TensorData, for input: Manifest.Tensor) throws -> MLFeatureValue {
+        if input.color != nil { return MLFeatureValue(pixelBuffer: try pixelBuffer(values)) }
+        let whole = values.kind == .int32
+        let array = try asking("\(artifact.title): no memory for \(input.name)", or: "Close other apps.") {
+            try MLMultiArray(
+                shape: values.shape.map { NSNumber(value: $0) }, dataType: whole ? .int32 : .float32)
+        }
+        let bytes = whole ? values.bytes : values.doubles.map(Float.init).withUnsafeBytes { [UInt8]($0) }
+        array.withUnsafeMutableBytes { target, _ in target.copyBytes(from: bytes) }
+        return MLFeatureValue(multiArray: array)
+    }
+
+    /// A classifier's probabilities come by label: they are put into the order of labels.txt.
+    private func values(of value: MLFeatureValue, for output: Manifest.Tensor) -> TensorData? {
+        if value.type == .dictionary {
+            let found = value.dictionaryValue
+            return TensorData(shape: output.shape, floats: artifact.labels.compactMap { found[$0]?.floatValue })
+        }
+        guard let array = value.multiArrayValue else { return nil }
+        guard output.dtype == .int32 else {
+            return TensorData(shape: output.shape, floats: MLShapedArray<Float>(converting: array).scalars)
+        }
+        let numbers = MLShapedArray<Int32>(converting: array).scalars
+        return TensorData(kind: .int32, shape: output.shape, bytes: numbers.withUnsafeBytes { [UInt8]($0) })
+    }
+}
+#endif

@@ -1,0 +1,66 @@
+/// What Core ML may compute on, as coremltools names it. Whatever else ExecuTorch uses was chosen at export.
+public enum ComputeUnits: String, CaseIterable, Sendable {
+    case all = "ALL"
+    case cpuAndNeuralEngine = "CPU_AND_NE"
+    case cpuAndGPU = "CPU_AND_GPU"
+    case cpuOnly = "CPU_ONLY"
+}
+
+/// A loaded model file. It makes one call at a time: keep it in one actor.
+public protocol ModelRunner: AnyObject {
+    /// What computes, for a person to read and for results.
+    var name: String { get }
+
+    /// The file's outputs by name. inputs: all of the manifest's, by name, as they enter the file.
+    /// Throws: MobileKitError.model.
+    func run(_ inputs: [String: TensorData]) throws -> [String: TensorData]
+}
+
+extension Artifact {
+    /// The choices that a runner for this artifact offers.
+    public var computeUnits: [ComputeUnits] { manifest.target == "coreml" ? ComputeUnits.allCases : [.all] }
+
+    /// Load the model file. Throws: MobileKitError where it is missing, broken, or for another platform.
+    public func load(_ units: ComputeUnits = .all) throws -> any ModelRunner {
+        #if canImport(CoreML)
+        if manifest.target == "coreml" { return try CoreMLRunner(self, units: units) }
+        #endif
+        #if canImport(ExecuTorch)
+        if manifest.target == "executorch" { return try ExecuTorchRunner(self) }
+        #endif
+        throw MobileKitError.unsupported(
+            "\(title): this app can't run a file for \(manifest.target). Bundle one for Core ML or ExecuTorch.")
+    }
+
+    /// The golden inputs by name, as they enter the file. Throws: MobileKitError.artifact.
+    public func goldenInputs() throws -> [String: TensorData] {
+        try Dictionary(manifest.inputs.map { ($0.name, try golden($0)) }) { first, _ in first }
+    }
+
+    /// A photo, upright, as the file's inputs; further inputs get their golden values.
+    public func inputs(for photo: PixelImage) throws -> [String: TensorData] {
+        var inputs = try goldenInputs()
+        inputs[manifest.inputs[0].name] = try Preprocessor(manifest.preprocess).input(photo, for: manifest.inputs[0])
+        return inputs
+    }
+
+    /// All inputs in the file's order. Throws: MobileKitError.model where one is missing.
+    func ordered(_ inputs: [String: TensorData]) throws -> [(Manifest.Tensor, TensorData)] {
+        try manifest.inputs.map { input in
+            if let values = inputs[input.name] { return (input, values) }
+            throw MobileKitError.model("\(title): input \(input.name) is missing. Give it a value.")
+        }
+    }
+
+    /// All outputs by name. Throws: MobileKitError.model where one is missing, or of another shape or type.
+    func checked(_ found: (Manifest.Tensor) -> TensorData?) throws -> [String: TensorData] {
+        var outputs: [String: TensorData] = [:]
+        for output in manifest.outputs {
+            guard let values = found(output) else {
+                throw MobileKitError.model("\(title): \(output.name) isn't \(output.shape). Export the model again.")
+            }
+            outputs[output.name] = values
+        }
+        return outputs
+    }
+}
