@@ -181,6 +181,10 @@ class Target(Protocol):
         """Return the systems that a file can be made for, the default first; none where there is no choice."""
         ...
 
+    def apps(self, backend: str | None) -> tuple[str, ...]:
+        """Return the platforms whose sample app runs a backend's files: ios, android."""
+        ...
+
     def needs_device(self, backend: str | None) -> str | None:
         """Return why a backend's files can't be run on this machine, null where they can."""
         ...

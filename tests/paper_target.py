@@ -67,6 +67,10 @@ class PaperTarget:
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         return ()
 
+    def apps(self, backend: str | None) -> tuple[str, ...]:
+        """Return none."""
+        return ()
+
     def needs_device(self, backend: str | None) -> str | None:
         return None
 

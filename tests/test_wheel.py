@@ -19,6 +19,7 @@ HOLDS = (
     "mobile_kit/report.schema.json",
     "mobile_kit/result.schema.json",
     "mobile_kit/templates/report.html.j2",
+    "mobile_kit/templates/serve.html.j2",
     "sample_apps/checkpoints/cvt-digits/model.safetensors",
     "sample_apps/checkpoints/digits.npz",
     "sample_apps/checkpoints/hiera-digits/model.safetensors",
@@ -26,6 +27,12 @@ HOLDS = (
     "sample_apps/checkpoints/mobilevitv2-digits/model.safetensors",
     "sample_apps/checkpoints/mobilevitv2-digits/preprocessor_config.json",
     "sample_apps/checkpoints/vit_msn-digits/model.safetensors",
+    "sample_apps/ios/App/MobileKitApp.swift",
+    "sample_apps/ios/CoreML/README.md",
+    "sample_apps/ios/MobileKit.xcodeproj/project.pbxproj",
+    "sample_apps/ios/MobileKit.xcodeproj/xcshareddata/xcschemes/MobileKit.xcscheme",
+    "sample_apps/ios/MobileKitRuntime/Package.swift",
+    "sample_apps/ios/Models/README.md",
     "targets/coreml/mil/run.py",
     "targets/executorch/lower.py",
     "targets/tflite/metadata.py",
@@ -61,7 +68,7 @@ def test_tests_and_caches_are_not(wheel: zipfile.ZipFile) -> None:
         "sample_apps",
         "targets",
     }
-    assert not [name for name in wheel.namelist() if "__pycache__" in name]
+    assert not [name for name in wheel.namelist() if "__pycache__" in name or name.startswith("sample_apps/web/")]
 
 
 def test_the_wheel_installs_the_command_and_the_targets(wheel: zipfile.ZipFile) -> None:

@@ -47,6 +47,10 @@ class CoreMLTarget:
         """Return the systems whose mlprogram the lowering has been tested with."""
         return ("iOS17", "iOS16", "iOS18")
 
+    def apps(self, backend: str | None) -> tuple[str, ...]:
+        """Return iOS alone."""
+        return ("ios",)
+
     def needs_device(self, backend: str | None) -> str | None:
         """Return null: the interpreter runs its files where there is no Core ML."""
         return None

@@ -38,6 +38,10 @@ class ExecuTorchTarget:
         """Return the systems that the Core ML delegate can be made for; the others know none."""
         return ("iOS17", "iOS16", "iOS18") if backend == "coreml" else ()
 
+    def apps(self, backend: str | None) -> tuple[str, ...]:
+        """Return both, but for a backend that is one platform's own."""
+        return {"coreml": ("ios",), "vulkan": ("android",)}.get(backend or "", ("ios", "android"))
+
     def needs_device(self, backend: str | None) -> str | None:
         """Return why a backend's files can't be run on this machine, null where they can."""
         return None if backend in {None, "xnnpack"} else f"ExecuTorch's {backend} delegate runs on a device only"

@@ -47,6 +47,10 @@ class TFLiteTarget:
         """Return none: LiteRT's operators are the same on every system."""
         return ()
 
+    def apps(self, backend: str | None) -> tuple[str, ...]:
+        """Return Android: the iOS app has Core ML and ExecuTorch."""
+        return ("android",)
+
     def needs_device(self, backend: str | None) -> str | None:
         """Return null: LiteRT runs its files on any machine."""
         return None

@@ -27,6 +27,8 @@ COMMANDS = (
     "doctor",
     "demo",
 )
+# Those whose result is no JSON: a page.
+PAGES = ("serve",)
 HEAVY = ("coremltools", "executorch", "litert_torch", "numpy", "PIL", "torch", "transformers")
 # The bound is 0.5 s; measured 0.08 s, twice that where both cores are busy. The least of five counts.
 HELP_S = 0.5
@@ -67,7 +69,7 @@ def test_looking_at_it_imports_no_transformers(name: str) -> None:
 def test_help_names_every_command(command: Command) -> None:
     answer = command("--help")
     assert answer.code == 0
-    for name in COMMANDS:
+    for name in (*COMMANDS, *PAGES):
         assert name in answer.out
         assert command(name, "--help").code == 0
 

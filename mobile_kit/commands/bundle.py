@@ -1,0 +1,39 @@
+"""The command `bundle`."""
+
+import argparse
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from mobile_kit.app_templates import APP_ID, NAME
+from mobile_kit.commands import command, print_json, print_table
+
+__all__ = ["add", "run"]
+
+
+def add(commands: Any) -> None:
+    """Add the command to a parser."""
+    parser = command(commands, "bundle", run, "Make an app's project with artifacts in it, ready to be opened.")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument("--app", required=True, choices=("android", "ios"), help="which platform's")
+    parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that is made")
+    parser.add_argument("--app-id", default=APP_ID, metavar="ID", help="such as com.example.digits")
+    parser.add_argument("--name", default=NAME, help="what is written below the app's icon; default %(default)s")
+    parser.add_argument("--library-only", action="store_true", help="the module for an app of your own, and the models")
+    parser.add_argument("--force", action="store_true", help="replace a project that was made so before")
+
+
+def run(options: argparse.Namespace) -> int:
+    """Run it; return the exit code."""
+    from mobile_kit.bundle import BundleOptions, bundle
+
+    names = ("app", "out", "app_id", "name", "library_only", "force")
+    made = bundle(options.artifacts, BundleOptions(**{name: getattr(options, name) for name in names}))
+    if options.json:
+        print_json(asdict(made))
+        return 0
+    print_table(("model", "MB"), [(name, f"{size / 1e6:.1f}") for name, size in made.models.items()])
+    for warning in made.warnings:
+        print(f"warning: {warning}")
+    print(f"Open {made.opened}")
+    return 0
