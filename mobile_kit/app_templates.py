@@ -30,7 +30,8 @@ class Template:
     folder: its name there. opened: what is opened, in the app's folder. library: the module without user interface.
     models: the folder of the models, in an app. compiled: where the platform's compiler looks for packages, null where
     it has none. fills: how the name is written into each file that has it or the id. without: a file of the library,
-    and what is replaced in it, where no artifact is for a target. id_part: what each part of an id may be; reserved:
+    and what is replaced in it, where no artifact is for a target. references: what finds the paths that a file of the
+    project names, a group each. id_part: what each part of an id may be; reserved:
     and what not, between spaces. most_mb: megabytes of models that the store has doubts about, and which.
     """
 
@@ -41,6 +42,7 @@ class Template:
     compiled: str | None
     fills: Mapping[str, Callable[[str], str]]
     without: Mapping[str, tuple[str, Mapping[str, str]]]
+    references: Mapping[str, str]
     id_part: str
     id_example: str
     reserved: str
@@ -90,6 +92,7 @@ TEMPLATES = {
         compiled=None,
         fills={"app/build.gradle.kts": _kotlin, "app/src/main/res/values/strings.xml": _android_string},
         without={},
+        references={"settings.gradle.kts": r'":([\w-]+)"'},
         id_part="[A-Za-z][A-Za-z0-9_]*",
         id_example="com.example.digits",
         reserved=JAVA,
@@ -104,6 +107,10 @@ TEMPLATES = {
         compiled="CoreML",
         fills={"MobileKit.xcodeproj/project.pbxproj": _pbxproj},
         without={"executorch": ("Package.swift", {"let usesExecuTorch = true": "let usesExecuTorch = false"})},
+        references={
+            "MobileKit.xcodeproj/project.pbxproj": r'relativePath = "?([^";]+)"?;|'
+            r'\bpath = "?([^";]+)"?;\s*sourceTree = "<group>"'
+        },
         id_part="[A-Za-z0-9-]+",
         id_example="com.example.digits",
         reserved="",

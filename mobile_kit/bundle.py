@@ -2,15 +2,16 @@
 
 import json
 import shutil
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from mobile_kit.app_check import Check, check_app, check_references
 from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES, Template, check_name, template_root
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.manifest import MANIFEST, Manifest, read_manifest
-from mobile_kit.staging import staging_folder
+from mobile_kit.manifest import MANIFEST, Manifest, read_manifest, sha256_of
+from mobile_kit.staging import move_to_place, staging_folder
 from mobile_kit.target import find_target
 
 __all__ = ["Bundle", "BundleOptions", "bundle"]
@@ -28,7 +29,10 @@ MOST_ASKED_DB, MARGIN_DB, LEAST_ASKED_DB = 30.0, 10.0, 10.0
 
 @dataclass(frozen=True)
 class BundleOptions:
-    """What to make. app: a platform of `app_templates.TEMPLATES`. library_only: leave the screens out."""
+    """What to make.
+
+    app: a platform of `app_templates.TEMPLATES`. library_only: leave the screens out. check: see `app_check.check_app`.
+    """
 
     app: str
     out: Path
@@ -36,20 +40,26 @@ class BundleOptions:
     name: str = NAME
     library_only: bool = False
     force: bool = False
+    check: bool = False
 
 
 @dataclass(frozen=True)
 class Bundle:
-    """What was made. opened: what to open. models: bytes of each, by its folder. warnings: of the platform's store."""
+    """What was made.
+
+    opened: what to open. models: bytes of each, by its folder. warnings: of the platform's store. checks: what was
+    asked for; every file's hash and every reference of the project were checked before it took its place.
+    """
 
     folder: str
     opened: str
     models: Mapping[str, int]
     warnings: tuple[str, ...]
+    checks: tuple[Check, ...]
 
 
-def bundle(folders: Sequence[Path], options: BundleOptions) -> Bundle:
-    """Copy a template and the artifacts into a new folder, whole or not at all.
+def bundle(folders: Sequence[Path], options: BundleOptions, tell: Callable[[str], None] = lambda text: None) -> Bundle:
+    """Copy a template and the artifacts into a new folder, whole or not at all. tell: see `check_app`.
 
     Raises: ArtifactError for one that isn't as it was exported; UnsupportedError for one that the app can't run, a name
         or an id that the platform refuses, or a folder that exists.
@@ -65,12 +75,15 @@ def bundle(folders: Sequence[Path], options: BundleOptions) -> Bundle:
     with staging_folder(options.out.resolve().parent) as staging:
         place = staging / "app"
         _fill(place, template, options, chosen)
-        _move(place, options.out, staging)
+        if not options.library_only:
+            check_references(place, template)
+        move_to_place(place, options.out, staging)
     sizes = {name: manifest.model_bytes for name, manifest in chosen.items()}
     megabytes = sum(sizes.values()) / 1e6
     warnings = (f"the models have {megabytes:.0f} MB: {template.beyond}",) if megabytes > template.most_mb else ()
     opened = template.library if options.library_only else template.opened
-    return Bundle(str(options.out), str(options.out / opened), sizes, warnings)
+    checks = tuple(check_app(options.out, template, tell)) if options.check else ()
+    return Bundle(str(options.out), str(options.out / opened), sizes, warnings, checks)
 
 
 def _check_fits(manifest: Manifest, app: str) -> None:
@@ -153,6 +166,8 @@ def _carry(manifest: Manifest, folder: Path, package: Path) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(manifest.folder / file, target)
+        if file != MANIFEST and sha256_of(target) != manifest.data["files"][file]["sha256"]:
+            raise ArtifactError(f"artifact {manifest.folder}: {file} changed while it was copied. Bundle it again.")
 
 
 def _entry(name: str, manifest: Manifest) -> dict[str, Any]:
@@ -177,16 +192,3 @@ def _asked(manifest: Manifest) -> Iterator[tuple[str, float]]:
         raise ArtifactError(
             f"artifact {manifest.folder}: verify.json can't be read ({exc}). Run: mobile-kit verify {manifest.folder}"
         ) from exc
-
-
-def _move(place: Path, out: Path, staging: Path) -> None:
-    """Move the finished folder to its place, an older one out of the way first."""
-    old = staging / "old"
-    if out.exists():
-        out.rename(old)
-    try:
-        place.rename(out)
-    except BaseException:
-        if old.exists():
-            old.rename(out)
-        raise

@@ -29,9 +29,9 @@ __all__ = [
     "OracleError",
     "ResultError",
     "UnsupportedError",
-    "apple_reason",
     "malformed",
     "plain",
+    "tool_reason",
     "unknown",
     "unwritable",
 ]
@@ -98,8 +98,14 @@ def unwritable(path: Path, cause: OSError) -> ArtifactError:
     return ArtifactError(f"{what} can't be written ({why}). Copy the artifact to a folder of yours.")
 
 
-def apple_reason(said: str) -> str:
-    """Return the line that says why one of Xcode's tools failed: lines of details follow it."""
-    found = re.search(r"NSLocalizedFailureReason = (.+)", said) or re.search(r"(?i)error: (.+)", said)
+def tool_reason(said: str) -> str:
+    """Return the line that says why Xcode, a compiler or Gradle failed: lines of details stand around it."""
+    patterns = (
+        r"NSLocalizedFailureReason = (.+)",
+        r":\d+: error: (.+)",
+        r"(?i)error: (.+)",
+        r"What went wrong:\s*(.+)",
+    )
+    found = next(filter(None, (re.search(pattern, said) for pattern in patterns)), None)
     lines = [*filter(str.strip, said.splitlines())] or ["it said nothing"]
     return (found[1] if found else lines[-1]).strip().rstrip(".")

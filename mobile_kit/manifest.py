@@ -28,6 +28,7 @@ __all__ = [
     "preprocess_record",
     "read_manifest",
     "schema",
+    "sha256_of",
     "write_manifest",
 ]
 
@@ -187,7 +188,7 @@ def read_manifest(folder: Path) -> Manifest:
         path = folder / name
         if not path.is_file():
             raise ArtifactError(f"artifact {folder}: {name} is missing. Export the model again.")
-        if path.stat().st_size != record["bytes"] or _sha256(path) != record["sha256"]:
+        if path.stat().st_size != record["bytes"] or sha256_of(path) != record["sha256"]:
             raise ArtifactError(f"artifact {folder}: {name} has changed since the export. Export the model again.")
     named = [data["model_file"], *(record["golden"] for record in (*data["inputs"], *data["outputs"]))]
     for name in named:
@@ -242,11 +243,12 @@ def _validate(folder: Path, data: Mapping[str, Any]) -> None:
 def _files(folder: Path) -> dict[str, dict[str, Any]]:
     paths = sorted(path for path in folder.rglob("*") if path.is_file() and path.name not in UNLISTED)
     return {
-        path.relative_to(folder).as_posix(): {"sha256": _sha256(path), "bytes": path.stat().st_size} for path in paths
+        path.relative_to(folder).as_posix(): {"sha256": sha256_of(path), "bytes": path.stat().st_size} for path in paths
     }
 
 
-def _sha256(path: Path) -> str:
+def sha256_of(path: Path) -> str:
+    """Return a file's hash, as `files` has it."""
     with path.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 

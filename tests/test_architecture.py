@@ -45,6 +45,7 @@ LAYERS = (
     "pt2e",
     "randomize target",
     "layers parts preprocess",
+    "app_check",
     "app_templates instruments labelled",
     "comparison results",
     "documents environments images latency metrics progress quantization samples scenes svg timing",

@@ -11,6 +11,9 @@ from mobile_kit.commands import command, print_json, print_table
 __all__ = ["add", "run"]
 
 
+RESULTS = {True: "pass", False: "FAIL", None: "not checked"}
+
+
 def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "bundle", run, "Make an app's project with artifacts in it, ready to be opened.")
@@ -20,20 +23,26 @@ def add(commands: Any) -> None:
     parser.add_argument("--app-id", default=APP_ID, metavar="ID", help="such as com.example.digits")
     parser.add_argument("--name", default=NAME, help="what is written below the app's icon; default %(default)s")
     parser.add_argument("--library-only", action="store_true", help="the module for an app of your own, and the models")
+    parser.add_argument("--check", action="store_true", help="try it with the platform's tools that are installed")
     parser.add_argument("--force", action="store_true", help="replace a project that was made so before")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
     from mobile_kit.bundle import BundleOptions, bundle
+    from mobile_kit.progress import Progress
 
-    names = ("app", "out", "app_id", "name", "library_only", "force")
-    made = bundle(options.artifacts, BundleOptions(**{name: getattr(options, name) for name in names}))
+    names = ("app", "out", "app_id", "name", "library_only", "force", "check")
+    asked = BundleOptions(**{name: getattr(options, name) for name in names})
+    with Progress() as progress:
+        made = bundle(options.artifacts, asked, lambda text: progress.stage("check", text))
     if options.json:
         print_json(asdict(made))
-        return 0
-    print_table(("model", "MB"), [(name, f"{size / 1e6:.1f}") for name, size in made.models.items()])
-    for warning in made.warnings:
-        print(f"warning: {warning}")
-    print(f"Open {made.opened}")
-    return 0
+    else:
+        print_table(("model", "MB"), [(name, f"{size / 1e6:.1f}") for name, size in made.models.items()])
+        if made.checks:
+            print_table(("check", "", "what"), [(each.name, RESULTS[each.passed], each.said) for each in made.checks])
+        for warning in made.warnings:
+            print(f"warning: {warning}")
+        print(f"Open {made.opened}")
+    return int(any(each.passed is False for each in made.checks))

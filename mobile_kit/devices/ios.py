@@ -17,7 +17,7 @@ from typing import Any
 
 from mobile_kit.devices.host import HostDevice
 from mobile_kit.devices.state import DeviceState
-from mobile_kit.errors import DeviceError, UnsupportedError, apple_reason
+from mobile_kit.errors import DeviceError, UnsupportedError, tool_reason
 from mobile_kit.results import DeviceInfo
 
 __all__ = ["IosDevice"]
@@ -181,7 +181,7 @@ class IosDevice(HostDevice):
             ) from None
         if ended.returncode:
             raise DeviceError(
-                f"device {self.name}: {command[0]} failed ({apple_reason(ended.stderr)}). Look at it in Xcode."
+                f"device {self.name}: {command[0]} failed ({tool_reason(ended.stderr)}). Look at it in Xcode."
             )
         return ended.stdout
 

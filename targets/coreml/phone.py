@@ -19,7 +19,7 @@ import numpy as np
 from coremltools.models.ml_program.experimental import remote_device
 from coremltools.models.ml_program.experimental.async_wrapper import RemoteMLModelAsyncWrapper
 
-from mobile_kit.errors import apple_reason
+from mobile_kit.errors import tool_reason
 from targets.coreml.package import DTYPES, Package
 
 __all__ = ["UDID", "There", "end", "why"]
@@ -150,8 +150,8 @@ def end(words: str) -> NoReturn:
 def why(exc: Exception) -> str:
     """Return what an error says: of an app that has ended or a command that failed, its own words."""
     if _phone.cache_info().currsize and not _phone().session.is_alive:
-        return "the app on the phone has ended: " + apple_reason(Path(_console()).read_text(errors="replace"))
+        return "the app on the phone has ended: " + tool_reason(Path(_console()).read_text(errors="replace"))
     context = exc.__context__
     said = [getattr(context, "stderr", None), getattr(context, "stdout", None), str(exc)]
     texts = [each.decode(errors="replace") if isinstance(each, bytes) else each for each in said if each]
-    return apple_reason(texts[0]) if texts else type(exc).__name__
+    return tool_reason(texts[0]) if texts else type(exc).__name__

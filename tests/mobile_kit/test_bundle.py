@@ -15,6 +15,8 @@ from mobile_kit.manifest import read_manifest
 from tests.conftest import Answer
 from tests.exports import Export
 
+PROJECT = 'id = {}; name = "{}"; relativePath = MobileKitRuntime;\n'
+
 
 @pytest.fixture(autouse=True)
 def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
@@ -24,8 +26,9 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "android/app/build.gradle.kts": 'applicationId = "dev.mobilekit.sample"\nval label = "Mobile Kit"\n',
         "android/app/src/main/res/values/strings.xml": "<string name='app_name'>Mobile Kit</string>\n",
         "android/mobilekit-runtime/Runtime.kt": "package mobilekit\n",
+        "android/settings.gradle.kts": 'include(":app", ":mobilekit-runtime")\n',
         "android/app/build/left.txt": "left by a build",
-        "ios/MobileKit.xcodeproj/project.pbxproj": 'id = dev.mobilekit.sample; name = "Mobile Kit";\n',
+        "ios/MobileKit.xcodeproj/project.pbxproj": PROJECT.format("dev.mobilekit.sample", "Mobile Kit"),
         "ios/MobileKitRuntime/Package.swift": "let usesExecuTorch = true\n",
         "ios/.DS_Store": "left by a Mac",
     }
@@ -85,7 +88,7 @@ def test_an_ios_app_has_packages_where_the_compiler_takes_them(digits: Export, t
     assert "Models/mobilevitv2-digits-coreml-fp16/manifest.json" in files
     assert not any(path.startswith("Models/mobilevitv2-digits-coreml-fp16/model") for path in files)
     assert "Models/mobilevitv2-digits-executorch-xnnpack-fp32/model.pte" in files
-    assert files["MobileKit.xcodeproj/project.pbxproj"] == b'id = com.example.digits; name = "Digits";\n'
+    assert files["MobileKit.xcodeproj/project.pbxproj"] == PROJECT.format("com.example.digits", "Digits").encode()
     assert not any(Path(path).name.startswith(".") for path in files)
     assert files["MobileKitRuntime/Package.swift"] == b"let usesExecuTorch = true\n"
     assert found.opened == str(out / "MobileKit.xcodeproj")
