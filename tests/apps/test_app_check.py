@@ -96,14 +96,16 @@ def test_swifts_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, tool
         "syntax of the screens": True,
         "build for iOS": None,
     }, found
-    for file, name, said in (
-        ("Package.swift", "description of the package", "cannot find 'torn' in scope"),
-        ("Resampling.swift", "types of the package", "cannot find 'torn' in scope"),
-        ("SelfTestView.swift", "syntax of the screens", "expected"),
-    ):
+    wrong = {
+        "description of the package": ("Package.swift", "let wrong = torn", "cannot find 'torn' in scope"),
+        "types of the package": ("Resampling.swift", "let wrong = torn", "cannot find 'torn' in scope"),
+        "syntax of the screens": ("SelfTestView.swift", "let wrong = (", "expected"),
+    }
+    for file, text, _ in wrong.values():
         with next(folder.rglob(file)).open("a") as stream:
-            stream.write("\nlet wrong = torn" + ("(" if file == "SelfTestView.swift" else "") + "\n")
-        found = checked("ios", folder)
+            stream.write(f"\n{text}\n")
+    found = checked("ios", folder)
+    for name, (_, _, said) in wrong.items():
         assert found[name].passed is False
         assert said in found[name].said
 
