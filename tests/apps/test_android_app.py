@@ -102,6 +102,11 @@ def test_a_model_that_can_not_run_is_told_for_every_unit(tools: Toolchain, jar: 
         assert line
         assert "\n" not in line
     assert said["dropped"] is False
+    assert said["memory"] == "This phone has not enough memory for it. Close other apps."
+
+
+def test_a_self_test_that_ends_the_app_is_not_begun_at_each_start(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
+    assert ask(tools, jar, "first launch", tmp_path) == [True, True, False, True]
 
 
 def test_an_answer_belongs_to_the_choice_it_was_made_for(tools: Toolchain, jar: Path, models: Path) -> None:
@@ -180,6 +185,10 @@ def test_androids_own_tool_takes_the_resources(tools: Toolchain, tmp_path: Path)
     android.aapt2("compile", "--dir", MAIN / "res", "-o", tmp_path / "res.zip")
     link = ("--manifest", tmp_path / "AndroidManifest.xml", "-I", tools.android, "--min-sdk-version", "26")
     android.aapt2("link", *link, "-o", tmp_path / "app.apk", "--java", tmp_path, tmp_path / "res.zip")
+    badging = android.aapt2("dump", "badging", tmp_path / "app.apk")
+    # Phones and tablets without a back camera take the app too.
+    assert "uses-implied-feature: name='android.hardware.camera" not in badging
+    assert "uses-feature-not-required: name='android.hardware.camera'" in badging
     constants = re.findall(r"int (\w+)=", (tmp_path / "mobilekit/app/R.java").read_text())
     assert sorted(constants) == sorted(name.replace(".", "_") for names in resources().values() for name in names)
 
@@ -256,4 +265,4 @@ def test_a_bundle_has_its_names_and_models_and_comes_out_the_same(
         assert files[f"{models}/{entry['folder']}/{name}"] == (paper_artifact / name).read_bytes()
     assert {str(path.relative_to(APP.parent)) for path in (*CODE, *RESOURCES, MANIFEST)} <= set(files)
     # Where the app looks for them.
-    assert 'AssetFiles(app.assets, "models"' in files["app/src/main/kotlin/mobilekit/app/AppViewModel.kt"].decode()
+    assert 'app.assets.open("models/$it")' in files["app/src/main/kotlin/mobilekit/app/AppViewModel.kt"].decode()

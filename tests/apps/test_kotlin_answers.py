@@ -139,7 +139,11 @@ def test_a_runtime_or_a_file_that_fails_is_told_in_a_line(kotlin: App, tmp_path:
     assert kotlin.ask("open", tmp_path)["refused"] == torn
     (folder / "model.tflite").write_bytes(b"1")
     said = kotlin.ask("open", tmp_path)["refused"]
-    reason = "failed (no runtime here" if target == "tflite" else "its runtime isn't in this app or device"
+    reason = (
+        "failed (Failed to create model from file.)"
+        if target == "tflite"
+        else "its runtime isn't in this app or device"
+    )
     assert reason in said
     assert "\n" not in said
 

@@ -196,6 +196,7 @@ def test_pixel_values_are_swapped_as_a_swapped_photo_would_be(kotlin: App, tmp_p
         outputs=[tensor("logits", logits, folder, "logits")],
     )
     (folder / "golden/photo.png").touch()  # decoded here
+    (folder / "model.tflite").write_bytes(b"1")
     write_photo(photo, files)
     give(files / "given", {"logits": logits})
     give(files / "swapped", {"logits": -logits})

@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.target import targets
+from tests.apps.kotlin_app import MODULE
 from tests.exports import ROOT
 
 PROJECT = ROOT / "sample_apps/android"
@@ -28,6 +29,29 @@ def test_every_version_is_used() -> None:
     scripts = "".join(script.read_text() for script in SCRIPTS)
     for name in tomllib.loads(text)["versions"]:
         assert f'version.ref = "{name}"' in text or f"libs.versions.{name.replace('-', '.')}" in scripts, name
+
+
+def test_each_backend_that_is_bundled_has_its_runtime() -> None:
+    libraries = tomllib.loads((PROJECT / "gradle/libs.versions.toml").read_text())["libraries"]
+    assert "android" in targets()["executorch"].apps("vulkan")
+    assert libraries["executorch"]["module"] == "org.pytorch:executorch-android-vulkan"  # XNNPACK is in both
+
+
+def test_compose_and_kotlin_have_one_version() -> None:
+    plugins = tomllib.loads((PROJECT / "gradle/libs.versions.toml").read_text())["plugins"]
+    assert plugins["compose-compiler"]["version"] == plugins["kotlin-android"]["version"]
+    assert "alias(libs.plugins.kotlin.android) apply false" in (PROJECT / "build.gradle.kts").read_text()
+
+
+def test_what_native_code_looks_up_is_kept() -> None:
+    """An app of a user's may shrink its code."""
+    rules = (PROJECT / "mobilekit-runtime/consumer-rules.pro").read_text()
+    kept = re.findall(r"^-keep class ([\w.]+)\.\*\* \{ \*; \}$", rules, re.M)
+    module = "".join(path.read_text() for path in sorted(MODULE.glob("*.kt")))
+    used = set(re.findall(r"^import ((?:com\.google|org\.pytorch)[\w.]+)\.\w+$", module, re.M))
+    assert used
+    assert used <= set(kept)
+    assert 'consumerProguardFiles("consumer-rules.pro")' in (PROJECT / "mobilekit-runtime/build.gradle.kts").read_text()
 
 
 def test_modules_exist_and_models_are_not_compressed() -> None:

@@ -17,7 +17,10 @@ android {
         ndk { abiFilters += listOf("arm64-v8a", "x86_64") }
     }
 
-    // A compressed asset can't be mapped into memory.
+    // More than one library may bring it.
+    packaging { jniLibs { pickFirsts += "**/libc++_shared.so" } }
+
+    // Models hardly shrink, and are read faster as they are.
     androidResources {
         noCompress += listOf("tflite", "pte")
     }

@@ -8,6 +8,7 @@ android {
 
     defaultConfig {
         minSdk = libs.versions.min.sdk.get().toInt()
+        consumerProguardFiles("consumer-rules.pro")
     }
 
     compileOptions {
@@ -17,7 +18,7 @@ android {
 }
 
 dependencies {
-    implementation(libs.executorch)
+    implementation(libs.executorch) // with XNNPACK and Vulkan
     implementation(libs.litert)
     implementation(libs.litert.gpu)
 }

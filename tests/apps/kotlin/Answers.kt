@@ -1,6 +1,7 @@
 package harness
 
 import java.io.File
+import mobilekit.AssetFiles
 import mobilekit.Benchmark
 import mobilekit.BundledModel
 import mobilekit.ClassMap
@@ -77,6 +78,33 @@ fun open(folder: File): JSONObject {
     return ModelRunner.open(manifest, ModelRunner.units(manifest).first(), threads = 2).use {
         JSONObject().put("opened", it.name)
     }
+}
+
+/** The self-test of an artifact on each unit with its target's runtime: the runner's name, or why there is none. */
+fun runners(folder: File): JSONArray {
+    val manifest = Manifest.read(FolderFiles(folder), "artifact")
+    val record = JSONObject(File(folder, "photo.json").readText())
+    val test = GoldenTest(manifest, mapOf("logits" to 30.0)) { photo(record, folder) }
+    return JSONArray(ModelRunner.units(manifest).map { unit ->
+        refusing {
+            val found = test.run { ModelRunner.open(manifest, unit, threads = 2) }
+            val noise = found.outputs.map { if (it.sqnrDb.isFinite()) it.sqnrDb else "${it.sqnrDb}" }
+            JSONObject().put("runner", found.runner).put("passed", found.passed).put("noise", JSONArray(noise))
+        }
+    })
+}
+
+/** Brings the files of the artifacts named a and b to the disk, as an app does with its assets, then only b's. */
+fun copies(folder: File): JSONObject {
+    val cache = File(folder, "cache")
+    val files = AssetFiles(cache) { File(folder, it).inputStream() }
+    fun names() = JSONArray(cache.list().orEmpty().sorted())
+    val made = listOf("a", "b").map { Manifest.read(files, it).modelOnDisk() }
+    val again = Manifest.read(files, "a").modelOnDisk()
+    val said = JSONObject().put("texts", JSONArray(made.map { it.readText() })).put("both", names())
+    said.put("copied_once", again == made.first() && again.lastModified() == made.first().lastModified())
+    files.keepOnly(listOf(Manifest.read(files, "b")))
+    return said.put("kept", names())
 }
 
 /** The self-test of each bundled model with the outputs in the folder `stand-in/MODEL`. */

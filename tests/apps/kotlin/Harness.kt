@@ -22,6 +22,9 @@ fun main(arguments: Array<String>) {
         "golden" -> refusing { golden(folder) }
         "bench" -> bench(folder)
         "open" -> refusing { open(folder) }
+        "runners" -> runners(folder)
+        "copies" -> refusing { copies(folder) }
+        "large" -> refusing { large() }
         "heavy" -> refusing { heavy(folder) }
         "units" -> refusing { units(folder) }
         else -> throw IllegalArgumentException(arguments[0])
@@ -93,6 +96,13 @@ private fun speed(folder: File, calls: Int): JSONObject {
         (System.nanoTime() - start) / 1e6
     }
     return JSONObject().put("ms", JSONArray(times.drop(calls)))
+}
+
+/** A photo that no memory here can hold. */
+private fun large(): JSONObject {
+    Photo.checkFits(4000, 3000)
+    Photo.checkFits(100_000, 100_000)
+    return JSONObject()
 }
 
 /** Geometry for which there isn't enough memory. */

@@ -28,7 +28,7 @@ class SelfTestActivity : Activity() {
     }
 
     private fun found(): List<String> {
-        val files = AssetFiles(assets, "models", File(filesDir, "models"))
+        val files = AssetFiles(File(filesDir, "models")) { assets.open("models/$it") }
         return BundledModel.all(files).flatMap { model ->
             val manifest = Manifest.read(files, model.folder)
             ModelRunner.units(manifest).map { unit ->

@@ -1,9 +1,13 @@
 // Drives what the Android app does without a screen on a JVM: reads a request, and prints what came out as JSON.
 package harness
 
+import android.content.SharedPreferences
 import androidx.camera.core.ImageInfo
 import androidx.camera.core.ImageProxy
 import java.io.File
+import java.lang.reflect.InvocationHandler
+import java.lang.reflect.Method
+import java.lang.reflect.Proxy
 import java.nio.ByteBuffer
 import mobilekit.FolderFiles
 import mobilekit.Photo
@@ -12,6 +16,7 @@ import mobilekit.app.Answered
 import mobilekit.app.AppState
 import mobilekit.app.Choice
 import mobilekit.app.Engine
+import mobilekit.app.FirstLaunch
 import mobilekit.app.Kind
 import mobilekit.app.Latency
 import mobilekit.app.Models
@@ -30,6 +35,7 @@ fun main(arguments: Array<String>) {
         "frame" -> frame(folder)
         "choices" -> choices(folder)
         "failures" -> failures(folder)
+        "first launch" -> firstLaunch()
         else -> throw IllegalArgumentException(arguments[0])
     }
     println(said)
@@ -83,6 +89,30 @@ private fun choices(folder: File): JSONObject {
         .put("chosen_before", first.chosen(other).answered(choice, answer).answers.size)
 }
 
+/** Whether the self-test begins by itself: at first, after it was begun, and in another version of the app. */
+private fun firstLaunch(): JSONArray {
+    val remembered = Preferences().proxy
+    fun due(state: String) = FirstLaunch(remembered, state).isDue
+    return JSONArray(listOf(due("1"), FirstLaunch(remembered, "1").begin(), due("1"), due("2")))
+}
+
+/** What an app remembers, of which no more is there than is used. */
+private class Preferences : InvocationHandler {
+    private val texts = HashMap<Any?, Any?>()
+    private val committed = HashMap<Any?, Any?>()
+    val proxy = Proxy.newProxyInstance(
+        javaClass.classLoader, arrayOf(SharedPreferences::class.java, SharedPreferences.Editor::class.java), this,
+    ) as SharedPreferences
+
+    override fun invoke(self: Any, method: Method, given: Array<Any?>?): Any? = when (method.name) {
+        "edit" -> self
+        "getString" -> committed[given!![0]]
+        "putString" -> self.also { texts[given!![0]] = given[1] }
+        "commit" -> true.also { committed.putAll(texts) }
+        else -> throw UnsupportedOperationException(method.name)
+    }
+}
+
 /** What users read where no runtime is there to run a model. */
 private fun failures(folder: File): JSONObject {
     val engine = Engine(threads = 1)
@@ -94,4 +124,5 @@ private fun failures(folder: File): JSONObject {
         .put("answer", told { engine.answer(choice, Photo(1, 1, IntArray(1))) }.fault)
         .put("tested", JSONArray(tested))
         .put("dropped", engine.drop())
+        .put("memory", told { throw OutOfMemoryError("of a frame") }.fault)
 }

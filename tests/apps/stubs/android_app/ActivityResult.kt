@@ -3,6 +3,8 @@ package androidx.activity.result
 
 import androidx.activity.result.contract.ActivityResultContracts.PickVisualMedia
 
+class ActivityResult
+
 class PickVisualMediaRequest internal constructor()
 
 fun PickVisualMediaRequest(mediaType: PickVisualMedia.VisualMediaType): PickVisualMediaRequest =

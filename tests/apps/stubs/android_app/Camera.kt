@@ -1,6 +1,7 @@
 // The part of CameraX that the app uses, with the same signatures and no work behind it.
 package androidx.camera.core
 
+import androidx.lifecycle.LiveData
 import java.nio.ByteBuffer
 import java.util.concurrent.Executor
 
@@ -28,11 +29,29 @@ class CameraSelector {
     }
 }
 
+class CameraState {
+    class StateError(val code: Int)
+
+    val error: StateError? get() = stub()
+}
+
+interface CameraInfo {
+    val cameraState: LiveData<CameraState>
+}
+
+interface Camera {
+    val cameraInfo: CameraInfo
+}
+
 class SurfaceRequest
 
 abstract class UseCase
 
 class Preview : UseCase() {
+    var targetRotation: Int
+        get() = stub()
+        set(value) = stub(value)
+
     fun interface SurfaceProvider {
         fun onSurfaceRequested(request: SurfaceRequest)
     }
@@ -45,6 +64,10 @@ class Preview : UseCase() {
 }
 
 class ImageAnalysis : UseCase() {
+    var targetRotation: Int
+        get() = stub()
+        set(value) = stub(value)
+
     fun interface Analyzer {
         fun analyze(image: ImageProxy)
     }

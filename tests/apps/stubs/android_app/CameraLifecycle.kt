@@ -2,6 +2,7 @@
 package androidx.camera.lifecycle
 
 import android.content.Context
+import androidx.camera.core.Camera
 import androidx.camera.core.CameraSelector
 import androidx.camera.core.UseCase
 import androidx.lifecycle.LifecycleOwner
@@ -9,7 +10,7 @@ import androidx.lifecycle.LifecycleOwner
 class ProcessCameraProvider private constructor() {
     fun hasCamera(selector: CameraSelector): Boolean = stub(selector)
 
-    fun bindToLifecycle(owner: LifecycleOwner, selector: CameraSelector, vararg useCases: UseCase): Any =
+    fun bindToLifecycle(owner: LifecycleOwner, selector: CameraSelector, vararg useCases: UseCase): Camera =
         stub(owner, selector, useCases)
 
     fun unbind(vararg useCases: UseCase): Unit = stub(useCases)

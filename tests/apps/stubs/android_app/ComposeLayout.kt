@@ -8,6 +8,12 @@ import androidx.compose.ui.unit.Dp
 
 interface PaddingValues
 
+interface WindowInsets {
+    companion object
+}
+
+val WindowInsets.Companion.safeDrawing: WindowInsets @Composable get() = stub(this)
+
 interface BoxScope
 
 interface ColumnScope

@@ -5,6 +5,7 @@ import android.content.Context
 import androidx.compose.foundation.layout.ColumnScope
 import androidx.compose.foundation.layout.PaddingValues
 import androidx.compose.foundation.layout.RowScope
+import androidx.compose.foundation.layout.WindowInsets
 import androidx.compose.runtime.Composable
 import androidx.compose.ui.Modifier
 import androidx.compose.ui.graphics.Color
@@ -89,7 +90,10 @@ fun RowScope.NavigationBarItem(
 ): Unit = stub(this, selected, onClick, icon, label)
 
 @Composable
-fun Scaffold(bottomBar: @Composable () -> Unit = {}, content: @Composable (PaddingValues) -> Unit): Unit =
-    stub(bottomBar, content)
+fun Scaffold(
+    bottomBar: @Composable () -> Unit = {},
+    contentWindowInsets: WindowInsets,
+    content: @Composable (PaddingValues) -> Unit,
+): Unit = stub(bottomBar, contentWindowInsets, content)
 
 private fun stub(vararg given: Any?): Nothing = throw UnsupportedOperationException("${given.asList()}")

@@ -44,6 +44,9 @@ inline fun <T> key(vararg keys: Any?, block: @Composable () -> T): T = block().a
 fun LaunchedEffect(key1: Any?, block: suspend CoroutineScope.() -> Unit): Unit = stub(key1, block)
 
 @Composable
+fun SideEffect(effect: () -> Unit): Unit = stub(effect)
+
+@Composable
 fun <T> StateFlow<T>.collectAsState(): State<T> = stub(this)
 
 private fun stub(vararg given: Any?): Nothing = throw UnsupportedOperationException("${given.asList()}")

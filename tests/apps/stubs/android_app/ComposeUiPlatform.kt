@@ -3,7 +3,9 @@ package androidx.compose.ui.platform
 
 import android.content.Context
 import android.content.res.Resources
+import android.view.View
 import androidx.compose.runtime.CompositionLocal
 
 val LocalContext = CompositionLocal<Context>()
+val LocalView = CompositionLocal<View>()
 val LocalResources = CompositionLocal<Resources>()

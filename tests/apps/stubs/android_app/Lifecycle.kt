@@ -7,6 +7,17 @@ import kotlinx.coroutines.MainScope
 
 interface LifecycleOwner
 
+fun interface Observer<T> {
+    fun onChanged(value: T)
+}
+
+abstract class LiveData<T> {
+    fun observe(owner: LifecycleOwner, observer: Observer<in T>): Unit =
+        throw UnsupportedOperationException("$owner $observer")
+
+    fun removeObserver(observer: Observer<in T>): Unit = throw UnsupportedOperationException("$observer")
+}
+
 abstract class ViewModel {
     protected open fun onCleared() = Unit
 }

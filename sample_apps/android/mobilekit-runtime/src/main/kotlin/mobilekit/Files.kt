@@ -1,21 +1,22 @@
 package mobilekit
 
-import android.content.res.AssetManager
 import java.io.File
 import java.io.FileOutputStream
 import java.io.IOException
 import java.io.InputStream
+import java.security.DigestInputStream
+import java.security.MessageDigest
 
 /** Where artifacts lie: models.json and a folder each. Paths are relative, with "/". */
 interface Files {
     /** Opens a file. Throws: IOException where it can't be read. */
     fun open(path: String): InputStream
 
-    /** Returns a file on disk, as runtimes that map it into memory want it; [version]: changes with what is in it.
+    /** Returns a file on disk, as runtimes map it into memory; [sha256]: of what must be in it.
      *
-     * Throws: IOException where it can't be written there.
+     * Throws: IOException where it can't be read or written; MobileKitException where something else is in it.
      */
-    fun onDisk(path: String, version: String): File
+    fun onDisk(path: String, sha256: String): File
 
     /** Reads a whole file. Throws: MobileKitException where it can't be read. */
     fun read(path: String): ByteArray =
@@ -30,24 +31,36 @@ interface Files {
 class FolderFiles(private val folder: File) : Files {
     override fun open(path: String): InputStream = File(folder, path).inputStream()
 
-    override fun onDisk(path: String, version: String): File = File(folder, path)
+    override fun onDisk(path: String, sha256: String): File = File(folder, path)
 }
 
-/** Artifacts in the app's assets, below [root]. What a runtime needs on disk is copied into [cache], once. */
-class AssetFiles(val assets: AssetManager, private val root: String, private val cache: File) : Files {
-    fun asset(path: String): String = "$root/$path"
+/** Artifacts among an app's assets, which [asset] opens. What must be on disk is copied into [cache], once. */
+class AssetFiles(private val cache: File, private val asset: (String) -> InputStream) : Files {
+    override fun open(path: String): InputStream = asset(path)
 
-    override fun open(path: String): InputStream = assets.open(asset(path))
-
-    override fun onDisk(path: String, version: String): File {
-        val file = File(cache, "$version/${File(path).name}")
+    override fun onDisk(path: String, sha256: String): File {
+        val file = File(cache, "$sha256.${File(path).extension}")
         if (!file.isFile) {
-            file.parentFile?.mkdirs()
+            cache.mkdirs()
             // A copy that was broken off must not be taken for the file.
             val partial = File("$file.partial")
-            open(path).use { source -> FileOutputStream(partial).use { source.copyTo(it) } }
-            if (!partial.renameTo(file)) throw IOException("$file can't be written")
+            try {
+                val digest = MessageDigest.getInstance("SHA-256")
+                DigestInputStream(open(path), digest).use { from -> FileOutputStream(partial).use { from.copyTo(it) } }
+                if (digest.digest().joinToString("") { "%02x".format(it) } != sha256) {
+                    throw MobileKitException("$path: isn't what its manifest says. Bundle the app again.")
+                }
+                if (!partial.renameTo(file)) throw IOException("$file can't be written")
+            } finally {
+                partial.delete()
+            }
         }
         return file
+    }
+
+    /** Deletes the copies of all but these artifacts' files: those of former versions of the app. */
+    fun keepOnly(manifests: List<Manifest>) {
+        val kept = manifests.map { it.modelSha256 }
+        cache.listFiles()?.filter { it.nameWithoutExtension !in kept }?.forEach { it.delete() }
     }
 }

@@ -2,23 +2,31 @@ package mobilekit
 
 import com.google.ai.edge.litert.Accelerator
 import com.google.ai.edge.litert.CompiledModel
+import com.google.ai.edge.litert.Environment
+import com.google.ai.edge.litert.LiteRtException
 import com.google.ai.edge.litert.TensorBuffer
 
 /** Runs a .tflite with LiteRT, on the CPU (XNNPACK), or on the GPU with the CPU for what that refuses.
  *
- * An uncompressed asset is mapped into memory, not copied.
+ * The file is mapped into memory: of an asset, LiteRT would make a copy there. [name] tells whether the CPU helps.
  */
 class LiteRtRunner(private val manifest: Manifest, unit: String, threads: Int) : ModelRunner {
-    override val name = "LiteRT $unit"
+    override var name = "LiteRT $unit"
+        private set
+    private val opened = ArrayList<AutoCloseable>()
     private val model: CompiledModel
     private val inputs: Map<String, TensorBuffer>
     private val outputs: Map<String, TensorBuffer>
 
     init {
-        val opened = calling("${manifest.folder} on $name") { load(unit, threads) }
-        model = opened
-        inputs = buffers(manifest.inputs) { opened.createInputBuffer(it) }
-        outputs = buffers(manifest.outputs) { opened.createOutputBuffer(it) }
+        try {
+            model = calling("${manifest.folder} on $name") { compiled(unit, threads) }
+            inputs = buffers(manifest.inputs) { model.createInputBuffer(it) }
+            outputs = buffers(manifest.outputs) { model.createOutputBuffer(it) }
+        } catch (error: MobileKitException) {
+            close()
+            throw error
+        }
     }
 
     override fun run(inputs: Map<String, ByteArray>): Map<String, FloatArray> = calling(name) {
@@ -27,36 +35,43 @@ class LiteRtRunner(private val manifest: Manifest, unit: String, threads: Int) :
         manifest.outputs.associate { it.name to read(it, outputs.getValue(it.name)) }
     }
 
-    override fun close() {
-        (inputs.values + outputs.values).forEach { it.close() }
-        model.close()
-    }
+    override fun close() = opened.asReversed().forEach { it.close() }
 
-    private fun load(unit: String, threads: Int): CompiledModel {
-        val options = if (unit == ModelRunner.GPU) CompiledModel.Options(Accelerator.GPU, Accelerator.CPU)
-        else CompiledModel.Options(Accelerator.CPU)
-        options.cpuOptions = CompiledModel.CpuOptions(numThreads = threads)
-        val files = manifest.files
-        if (files !is AssetFiles) return CompiledModel.create(manifest.modelOnDisk().path, options)
-        return CompiledModel.create(files.assets, files.asset("${manifest.folder}/${manifest.modelFile}"), options)
+    private fun compiled(unit: String, threads: Int): CompiledModel {
+        val file = manifest.modelOnDisk().path
+        val environment = Environment.create().also { opened += it }
+        fun on(vararg accelerators: Accelerator): CompiledModel {
+            val options = CompiledModel.Options(*accelerators)
+            options.cpuOptions = CompiledModel.CpuOptions(numThreads = threads)
+            return CompiledModel.create(file, options, environment).also { opened += it }
+        }
+        if (unit != ModelRunner.GPU) return on(Accelerator.CPU)
+        return try {
+            on(Accelerator.GPU)
+        } catch (error: LiteRtException) {
+            // Where there is no GPU, LiteRT takes the CPU alone without a word, if it is given both.
+            if (Accelerator.GPU !in environment.getAvailableAccelerators()) {
+                throw MobileKitException("${manifest.folder}: this phone has no GPU for LiteRT. Choose the CPU.", error)
+            }
+            name += " and CPU"
+            on(Accelerator.GPU, Accelerator.CPU)
+        }
     }
 
     private fun buffers(records: List<TensorRecord>, create: (String) -> TensorBuffer): Map<String, TensorBuffer> =
-        try {
-            calling("${manifest.folder} on $name") { records.associate { it.name to create(it.name) } }
-        } catch (error: MobileKitException) {
-            model.close()
-            throw error
+        calling("${manifest.folder} on $name") {
+            records.associate { record -> record.name to create(record.name).also { opened += it } }
         }
 
-    private fun write(record: TensorRecord, bytes: ByteArray, buffer: TensorBuffer) {
-        if (record.dtype == "uint8") buffer.writeInt8(bytes)
-        else buffer.writeFloat(record.floats(bytes))
+    private fun write(record: TensorRecord, bytes: ByteArray, buffer: TensorBuffer) = when (record.dtype) {
+        "uint8" -> buffer.writeInt8(bytes) // which copies bytes as they are
+        "float32" -> buffer.writeFloat(record.floats(bytes))
+        else -> throw record.strange()
     }
 
     private fun read(record: TensorRecord, buffer: TensorBuffer): FloatArray = when (record.dtype) {
         "float32" -> buffer.readFloat()
         "int32" -> buffer.readInt().let { values -> FloatArray(values.size) { values[it].toFloat() } }
-        else -> throw MobileKitException("output ${record.name}: LiteRT has no ${record.dtype} for apps. Use float32.")
+        else -> throw record.strange()
     }
 }

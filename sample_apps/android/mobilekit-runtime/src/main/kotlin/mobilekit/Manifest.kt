@@ -1,22 +1,20 @@
 package mobilekit
 
 import java.io.File
+import java.io.IOException
 import java.nio.ByteBuffer
 import java.nio.ByteOrder
 import org.json.JSONArray
 import org.json.JSONException
 import org.json.JSONObject
 
-/** What a manifest says of an input or output; [meaning] is null of inputs, [color] of what is no image. */
-class TensorRecord(
-    val name: String,
-    val shape: List<Int>,
-    val dtype: String,
-    val layout: String?,
-    val color: String?,
-    val meaning: String?,
-    val golden: String,
-) {
+/** What a manifest says of an input or output; [meaning] is null of inputs. */
+class TensorRecord internal constructor(record: JSONObject) {
+    val name: String = record.getString("name")
+    val shape: List<Int> = record.getJSONArray("shape").let { List(it.length(), it::getInt) }
+    val dtype: String = record.getString("dtype")
+    val meaning: String? = record.textOrNull("meaning")
+    val golden: String = record.getString("golden")
     val size: Int get() = shape.fold(1, Int::times)
 
     /** Bytes that its values take. Throws: MobileKitException for a type that isn't known. */
@@ -25,7 +23,7 @@ class TensorRecord(
             "float32", "int32" -> 4
             "int64" -> 8
             "uint8" -> 1
-            else -> throw MobileKitException("$name: values of type $dtype aren't known here. Update the app.")
+            else -> throw strange()
         }
 
     /** Reads raw little-endian values as floats. Throws: MobileKitException where there are too few or many. */
@@ -43,22 +41,30 @@ class TensorRecord(
             }
         }
     }
+
+    internal fun strange() = MobileKitException("$name: values of type $dtype aren't known here. Update the app.")
 }
 
 /** The app's part of the work on a photo, and the arithmetic where the file doesn't do it. Sizes: (height, width). */
-class Preprocess(
-    val shortestEdge: Int?,
-    val size: Pair<Int, Int>?,
-    val crop: Pair<Int, Int>?,
-    val resample: String,
-    val channelOrder: String,
-    val scale: Double,
-    val mean: List<Double>,
-    val std: List<Double>,
-    val inGraph: Boolean,
-) {
+class Preprocess internal constructor(record: JSONObject) {
+    private val resize: JSONObject? = record.optJSONObject("resize")
+    private val crop: Pair<Int, Int>? = record.optJSONArray("crop")?.let { it.getInt(0) to it.getInt(1) }
+    val shortestEdge: Int? = resize?.takeIf { it.has("shortest_edge") }?.getInt("shortest_edge")
+    val size: Pair<Int, Int>? =
+        resize?.takeIf { shortestEdge == null }?.let { it.getInt("height") to it.getInt("width") }
+    val resample: String = record.getString("resample")
+    val channelOrder: String = record.getString("channel_order")
+    val scale: Double = record.getDouble("scale")
+    val mean: List<Double> = record.getJSONArray("mean").doubles()
+    val std: List<Double> = record.getJSONArray("std").doubles()
+    val inGraph: Boolean = record.getBoolean("in_graph")
     val channels: Int get() = mean.size
-    val resizes: Boolean get() = shortestEdge != null || size != null
+    val resizes: Boolean get() = resize != null
+
+    init {
+        val rounding = record.getString("rounding")
+        if (rounding != "truncate") throw JSONException("rounding $rounding is not known here")
+    }
 
     /** (height, width) of what the network takes. */
     val imageSize: Pair<Int, Int>
@@ -97,9 +103,12 @@ class Manifest private constructor(val files: Files, val folder: String, private
     val modelSha256: String? = modelRecord?.getString("sha256")
     val modelBytes: Long? = modelRecord?.getLong("bytes")
 
-    val inputs: List<TensorRecord> = data.getJSONArray("inputs").objects().map(::tensor)
-    val outputs: List<TensorRecord> = data.getJSONArray("outputs").objects().map(::tensor)
-    val preprocess: Preprocess = preprocess(data.getJSONObject("preprocess"))
+    val inputs: List<TensorRecord> = data.getJSONArray("inputs").objects().map(::TensorRecord)
+    val outputs: List<TensorRecord> = data.getJSONArray("outputs").objects().map(::TensorRecord)
+
+    /** The input that is made of a photo; others, such as noise, keep their golden values. */
+    val image: TensorRecord get() = inputs.first()
+    val preprocess: Preprocess = Preprocess(data.getJSONObject("preprocess"))
 
     /** The class names; null where the checkpoint has none. */
     val labels: List<String>? by lazy {
@@ -109,9 +118,14 @@ class Manifest private constructor(val files: Files, val folder: String, private
 
     fun read(name: String): ByteArray = files.read("$folder/$name")
 
-    /** The model's file on disk. Throws: MobileKitException where it isn't whole; IOException. */
+    /** The model's file on disk. Throws: MobileKitException where it isn't whole, or there is no room for it. */
     fun modelOnDisk(): File {
-        val file = modelSha256?.let { files.onDisk("$folder/$modelFile", it) }
+        val file = try {
+            modelSha256?.let { files.onDisk("$folder/$modelFile", it) }
+        } catch (error: IOException) {
+            val way = "Free some storage, or bundle the app again."
+            throw MobileKitException("$folder/$modelFile: can't be copied (${error.message}). $way", error)
+        }
         if (file == null || file.length() != modelBytes) {
             throw MobileKitException("$folder/$modelFile: is missing or torn. Bundle the app again.")
         }
@@ -166,38 +180,8 @@ private fun <T> parsed(path: String, bytes: ByteArray, read: (JSONObject) -> T):
         throw MobileKitException("$path: isn't as the kit writes it (${error.message}). Bundle the app again.", error)
     }
 
-private fun tensor(record: JSONObject) = TensorRecord(
-    record.getString("name"),
-    record.getJSONArray("shape").ints(),
-    record.getString("dtype"),
-    record.textOrNull("layout"),
-    record.textOrNull("color"),
-    record.textOrNull("meaning"),
-    record.getString("golden"),
-)
-
-private fun preprocess(record: JSONObject): Preprocess {
-    val rounding = record.getString("rounding")
-    if (rounding != "truncate") throw JSONException("rounding $rounding is not known here")
-    val resize = record.optJSONObject("resize")
-    val edge = resize?.has("shortest_edge") ?: false
-    return Preprocess(
-        shortestEdge = if (edge) resize.getInt("shortest_edge") else null,
-        size = if (edge || resize == null) null else resize.getInt("height") to resize.getInt("width"),
-        crop = record.optJSONArray("crop")?.let { it.getInt(0) to it.getInt(1) },
-        resample = record.getString("resample"),
-        channelOrder = record.getString("channel_order"),
-        scale = record.getDouble("scale"),
-        mean = record.getJSONArray("mean").doubles(),
-        std = record.getJSONArray("std").doubles(),
-        inGraph = record.getBoolean("in_graph"),
-    )
-}
-
 private fun JSONObject.textOrNull(key: String): String? = if (isNull(key)) null else getString(key)
 
 private fun JSONArray.objects(): List<JSONObject> = List(length(), ::getJSONObject)
-
-private fun JSONArray.ints(): List<Int> = List(length(), ::getInt)
 
 private fun JSONArray.doubles(): List<Double> = List(length(), ::getDouble)

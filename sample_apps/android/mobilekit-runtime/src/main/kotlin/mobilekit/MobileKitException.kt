@@ -8,5 +8,8 @@ internal inline fun <T> withMemory(what: String, work: () -> T): T =
     try {
         work()
     } catch (error: OutOfMemoryError) {
-        throw MobileKitException("$what: not enough memory. Close other apps, or take something smaller.", error)
+        throw noMemory(what, error)
     }
+
+internal fun noMemory(what: String, cause: Throwable? = null) =
+    MobileKitException("$what: not enough memory. Close other apps, or take something smaller.", cause)

@@ -66,6 +66,9 @@ class Photo(val width: Int, val height: Int, val argb: IntArray) {
             } catch (_: java.io.IOException) {
                 null // not a kind of file that has an orientation
             }
+            val size = plain().apply { inJustDecodeBounds = true }
+            BitmapFactory.decodeFile(file.path, size)
+            checkFits(size.outWidth, size.outHeight)
             val photo = from(withMemory("photo") { BitmapFactory.decodeFile(file.path, plain()) })
             return photo.upright(exif?.getAttributeInt(android.media.ExifInterface.TAG_ORIENTATION, 1) ?: 1)
         }
@@ -77,13 +80,20 @@ class Photo(val width: Int, val height: Int, val argb: IntArray) {
         /** Takes the pixels out of a bitmap, and lets go of it. */
         fun from(bitmap: Bitmap?): Photo {
             bitmap ?: throw MobileKitException("photo: can't be decoded. Choose a JPEG or PNG.")
-            return withMemory("photo of ${bitmap.width} x ${bitmap.height}") {
-                val photo = Photo(bitmap.width, bitmap.height, IntArray(bitmap.width * bitmap.height))
-                bitmap.getPixels(photo.argb, 0, photo.width, 0, 0, photo.width, photo.height)
-                val transparent = bitmap.hasAlpha()
+            try {
+                return withMemory("photo of ${bitmap.width} x ${bitmap.height}") {
+                    val photo = Photo(bitmap.width, bitmap.height, IntArray(bitmap.width * bitmap.height))
+                    bitmap.getPixels(photo.argb, 0, photo.width, 0, 0, photo.width, photo.height)
+                    if (bitmap.hasAlpha()) photo.overWhite() else photo
+                }
+            } finally {
                 bitmap.recycle()
-                if (transparent) photo.overWhite() else photo
             }
+        }
+
+        /** Refuses what can't fit, before it is decoded: a system short of memory ends apps instead of telling them. */
+        internal fun checkFits(width: Int, height: Int) {
+            if (4L * width * height > Runtime.getRuntime().maxMemory()) throw noMemory("photo of $width x $height")
         }
 
         // No scaling by the screen's density, and pixels as getPixels gives them exactly.

@@ -8,6 +8,7 @@ import android.net.Uri
 import android.provider.Settings
 import androidx.activity.compose.rememberLauncherForActivityResult
 import androidx.activity.result.contract.ActivityResultContracts.RequestPermission
+import androidx.activity.result.contract.ActivityResultContracts.StartActivityForResult
 import androidx.camera.core.ImageProxy
 import androidx.compose.material3.Button
 import androidx.compose.material3.MaterialTheme
@@ -17,6 +18,7 @@ import androidx.compose.runtime.LaunchedEffect
 import androidx.compose.runtime.getValue
 import androidx.compose.runtime.mutableStateOf
 import androidx.compose.runtime.remember
+import androidx.compose.runtime.saveable.rememberSaveable
 import androidx.compose.runtime.setValue
 import androidx.compose.ui.platform.LocalContext
 import androidx.compose.ui.res.stringResource
@@ -26,25 +28,30 @@ import androidx.compose.ui.res.stringResource
 fun AllowedCamera(onFrame: (ImageProxy) -> Unit, onFault: (String) -> Unit) {
     val context = LocalContext.current
     var allowed by remember { mutableStateOf(context.mayUseCamera()) }
-    var denied by remember { mutableStateOf(false) }
+    var denied by rememberSaveable { mutableStateOf(false) }
     val request = rememberLauncherForActivityResult(RequestPermission()) { granted ->
         allowed = granted
         denied = !granted
     }
+    // What the user chose there is known once they are back.
+    val settings = rememberLauncherForActivityResult(StartActivityForResult()) {
+        allowed = context.mayUseCamera()
+        denied = !allowed
+    }
     LaunchedEffect(Unit) {
-        if (!allowed) request.launch(Manifest.permission.CAMERA)
+        if (!allowed && !denied) request.launch(Manifest.permission.CAMERA)
     }
     if (allowed) CameraView(onFrame, onFault)
     if (denied) {
         Text(stringResource(R.string.camera_denied), color = MaterialTheme.colorScheme.error)
-        Button(onClick = { context.openSettings() }) { Text(stringResource(R.string.camera_settings)) }
+        Button(onClick = { told { settings.launch(context.settings()) }.orElse(onFault) }) {
+            Text(stringResource(R.string.camera_settings))
+        }
     }
 }
 
 private fun Context.mayUseCamera(): Boolean =
     checkSelfPermission(Manifest.permission.CAMERA) == PackageManager.PERMISSION_GRANTED
 
-private fun Context.openSettings() {
-    val settings = Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null))
-    startActivity(settings)
-}
+private fun Context.settings() =
+    Intent(Settings.ACTION_APPLICATION_DETAILS_SETTINGS, Uri.fromParts("package", packageName, null))

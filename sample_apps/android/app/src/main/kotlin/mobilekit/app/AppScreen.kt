@@ -4,9 +4,11 @@ import androidx.annotation.DrawableRes
 import androidx.annotation.StringRes
 import androidx.compose.foundation.layout.Arrangement
 import androidx.compose.foundation.layout.Column
+import androidx.compose.foundation.layout.WindowInsets
 import androidx.compose.foundation.layout.fillMaxSize
 import androidx.compose.foundation.layout.fillMaxWidth
 import androidx.compose.foundation.layout.padding
+import androidx.compose.foundation.layout.safeDrawing
 import androidx.compose.foundation.rememberScrollState
 import androidx.compose.foundation.verticalScroll
 import androidx.compose.material3.Icon
@@ -17,6 +19,7 @@ import androidx.compose.material3.NavigationBarItem
 import androidx.compose.material3.Scaffold
 import androidx.compose.material3.Text
 import androidx.compose.runtime.Composable
+import androidx.compose.runtime.SideEffect
 import androidx.compose.runtime.collectAsState
 import androidx.compose.runtime.getValue
 import androidx.compose.runtime.key
@@ -24,6 +27,7 @@ import androidx.compose.runtime.mutableStateOf
 import androidx.compose.runtime.saveable.rememberSaveable
 import androidx.compose.runtime.setValue
 import androidx.compose.ui.Modifier
+import androidx.compose.ui.platform.LocalView
 import androidx.compose.ui.res.painterResource
 import androidx.compose.ui.res.stringResource
 import androidx.compose.ui.unit.dp
@@ -41,8 +45,12 @@ enum class Tab(@param:StringRes val label: Int, @param:DrawableRes val icon: Int
 @Composable
 fun AppScreen(viewModel: AppViewModel) {
     val state by viewModel.state.collectAsState()
-    var tab by rememberSaveable { mutableStateOf(Tab.CLASSIFY) }
-    Scaffold(bottomBar = { Tabs(tab) { tab = it } }) { bars ->
+    var tab by rememberSaveable { mutableStateOf(if (viewModel.testsFirst) Tab.SELF_TEST else Tab.CLASSIFY) }
+    val view = LocalView.current
+    // A phone whose screen goes dark slows down.
+    SideEffect { view.keepScreenOn = state.task?.measures == true }
+    // Clear of a camera's hole in the screen too.
+    Scaffold(bottomBar = { Tabs(tab) { tab = it } }, contentWindowInsets = WindowInsets.safeDrawing) { bars ->
         key(tab) {
             val column = Modifier.padding(bars).fillMaxSize().verticalScroll(rememberScrollState()).padding(16.dp)
             Column(column, verticalArrangement = Arrangement.spacedBy(12.dp)) {

@@ -1,7 +1,7 @@
 package mobilekit.app
 
-/** What the app is at beside the camera. */
-enum class Task { READING, ANSWERING, TESTING, BENCHMARKING }
+/** What the app is at beside the camera. [measures]: nothing else is to run, and the screen stays on. */
+enum class Task(val measures: Boolean = false) { READING, ANSWERING, TESTING(true), BENCHMARKING(true) }
 
 /** All that the screens show. [notices]: failures, a line each. [dropped]: the model was unloaded to free memory. */
 data class AppState(

@@ -25,14 +25,20 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
     private val engine = Engine(threads)
     private val busy = AtomicBoolean(true) // until the models are read
     private val now = MutableStateFlow(AppState())
+    private val firstLaunch = FirstLaunch(app)
     val state: StateFlow<AppState> = now.asStateFlow()
+
+    /** Whether the self-test begins by itself. */
+    val testsFirst: Boolean get() = firstLaunch.isDue
 
     init {
         viewModelScope.launch(Dispatchers.Default) {
-            val models = Models.read(AssetFiles(app.assets, "models", File(app.filesDir, "models")))
+            val files = AssetFiles(File(app.noBackupFilesDir, "models")) { app.assets.open("models/$it") }
+            val models = Models.read(files)
+            files.keepOnly(models.usable.map { it.manifest })
             now.update { it.opened(models) }
             busy.set(false)
-            if (FirstLaunch(app).isDue) selfTest()
+            if (firstLaunch.isDue && firstLaunch.begin()) selfTest()
         }
     }
 
@@ -54,7 +60,6 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
     fun selfTest() = launch(Task.TESTING) {
         now.update { it.copy(tested = emptyList()) }
         engine.selfTest(now.value.models.usable) { result -> now.update { it.copy(tested = it.tested + result) } }
-        FirstLaunch(app).done()
     }
 
     /** Benchmarks the chosen model on everything that it can be computed on. */
@@ -71,7 +76,7 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
     fun writeResults(share: (File) -> Unit) {
         viewModelScope.launch {
             val written = withContext(Dispatchers.IO) { told { app.writeResults(now.value.benched) } }
-            written.orElse(::tell)?.let(share)
+            written.orElse(::tell)?.let { file -> told { share(file) }.orElse(::tell) }
         }
     }
 
@@ -101,7 +106,7 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
         viewModelScope.launch(Dispatchers.Default) {
             now.update { it.copy(task = task, notices = emptyList()) }
             try {
-                work()
+                told(work).orElse(::tell)
             } finally {
                 now.update { it.copy(task = null) }
                 busy.set(false)

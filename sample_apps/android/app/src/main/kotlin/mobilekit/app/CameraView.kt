@@ -1,9 +1,12 @@
 package mobilekit.app
 
 import android.content.Context
+import android.hardware.display.DisplayManager
+import android.view.Display
 import androidx.activity.compose.LocalActivity
 import androidx.camera.compose.CameraXViewfinder
 import androidx.camera.core.CameraSelector
+import androidx.camera.core.CameraState
 import androidx.camera.core.ImageAnalysis
 import androidx.camera.core.ImageProxy
 import androidx.camera.core.Preview
@@ -24,11 +27,13 @@ import androidx.compose.ui.platform.LocalContext
 import androidx.compose.ui.platform.LocalResources
 import androidx.compose.ui.unit.dp
 import androidx.lifecycle.LifecycleOwner
-import java.util.concurrent.Executors
+import androidx.lifecycle.Observer
 import kotlinx.coroutines.CancellationException
+import kotlinx.coroutines.Dispatchers
+import kotlinx.coroutines.asExecutor
 import kotlinx.coroutines.awaitCancellation
 
-/** Shows the camera, and gives its frames to [onFrame] on a thread of its own, one after the other. */
+/** Shows the camera, and gives its frames to [onFrame] on a thread in the background, one after the other. */
 @Composable
 fun CameraView(onFrame: (ImageProxy) -> Unit, onFault: (String) -> Unit) {
     val context = LocalContext.current
@@ -38,42 +43,66 @@ fun CameraView(onFrame: (ImageProxy) -> Unit, onFault: (String) -> Unit) {
     val fault by rememberUpdatedState(onFault)
     var surface by remember { mutableStateOf<SurfaceRequest?>(null) }
     LaunchedEffect(owner) {
+        val tell = { reason: String -> fault(resources.getString(R.string.camera_failed, reason)) }
         try {
-            runCamera(context, owner, { surface = it }, { frame(it) })
+            val provider = ProcessCameraProvider.awaitInstance(context)
+            val camera = BoundCamera(provider, context) { frame(it) }
+            camera.run(owner, { surface = it }, tell)
         } catch (error: CancellationException) {
             throw error
-        } catch (error: Exception) { // phones without a camera, or with one that another app holds
-            fault(resources.getString(R.string.camera_failed, error.message ?: error.javaClass.simpleName))
+        } catch (error: Exception) { // phones without a camera
+            tell(error.message ?: error.javaClass.simpleName)
         }
     }
     surface?.let { CameraXViewfinder(it, modifier = Modifier.fillMaxWidth().height(240.dp)) }
 }
 
-/** Runs the camera until it is cancelled. Frames that come while [onFrame] is busy are left out, all but the newest. */
-private suspend fun runCamera(
+/** The phone's back camera, or the front one. Frames that come while [onFrame] is busy are left out but the newest. */
+private class BoundCamera(
+    private val provider: ProcessCameraProvider,
     context: Context,
-    owner: LifecycleOwner,
-    onSurface: (SurfaceRequest) -> Unit,
     onFrame: (ImageProxy) -> Unit,
-) {
-    val provider = ProcessCameraProvider.awaitInstance(context)
-    val back = CameraSelector.DEFAULT_BACK_CAMERA
-    val camera = if (provider.hasCamera(back)) back else CameraSelector.DEFAULT_FRONT_CAMERA
-    val preview = Preview.Builder().build()
-    preview.setSurfaceProvider(onSurface)
-    val analysis = ImageAnalysis.Builder()
+) : DisplayManager.DisplayListener {
+    private val displays = context.getSystemService(Context.DISPLAY_SERVICE) as DisplayManager
+    private val preview = Preview.Builder().build()
+    private val analysis = ImageAnalysis.Builder()
         .setBackpressureStrategy(ImageAnalysis.STRATEGY_KEEP_ONLY_LATEST)
         .setOutputImageFormat(ImageAnalysis.OUTPUT_IMAGE_FORMAT_RGBA_8888)
         .build()
-    val executor = Executors.newSingleThreadExecutor()
-    // A frame that is closed makes way for the next, so it is kept until its answer is there.
-    analysis.setAnalyzer(executor) { frame -> frame.use(onFrame) }
-    try {
-        provider.bindToLifecycle(owner, camera, preview, analysis)
-        awaitCancellation()
-    } finally {
-        provider.unbind(preview, analysis)
-        analysis.clearAnalyzer()
-        executor.shutdown()
+
+    init {
+        // A frame that is closed makes way for the next, so it is kept until its answer is there.
+        analysis.setAnalyzer(Dispatchers.Default.asExecutor()) { frame -> frame.use(onFrame) }
     }
+
+    /** Runs until it is cancelled, on the screen's thread. */
+    suspend fun run(owner: LifecycleOwner, onSurface: (SurfaceRequest) -> Unit, onFault: (String) -> Unit) {
+        preview.setSurfaceProvider(onSurface)
+        val back = CameraSelector.DEFAULT_BACK_CAMERA
+        val chosen = if (provider.hasCamera(back)) back else CameraSelector.DEFAULT_FRONT_CAMERA
+        val state = provider.bindToLifecycle(owner, chosen, preview, analysis).cameraInfo.cameraState
+        // A camera that another app holds, or that is switched off, is told here alone.
+        val watch = Observer<CameraState> { now -> now.error?.let { onFault("error ${it.code}") } }
+        try {
+            state.observe(owner, watch)
+            displays.registerDisplayListener(this, null)
+            awaitCancellation()
+        } finally {
+            displays.unregisterDisplayListener(this)
+            state.removeObserver(watch)
+            analysis.clearAnalyzer()
+            provider.unbind(preview, analysis)
+        }
+    }
+
+    // Half a turn makes no new activity, so the camera isn't bound anew after it.
+    override fun onDisplayChanged(displayId: Int) {
+        val rotation = displays.getDisplay(Display.DEFAULT_DISPLAY).rotation
+        preview.targetRotation = rotation
+        analysis.targetRotation = rotation
+    }
+
+    override fun onDisplayAdded(displayId: Int) = Unit
+
+    override fun onDisplayRemoved(displayId: Int) = Unit
 }

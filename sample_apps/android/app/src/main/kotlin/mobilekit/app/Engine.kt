@@ -39,7 +39,7 @@ class Engine(private val threads: Int) {
         val preprocessor = Preprocessor(manifest.preprocess)
         val picture = preprocessor.geometry(photo)
         // Inputs beside the image, such as noise, keep their golden values.
-        val inputs = ready.golden + (manifest.inputs.first().name to preprocessor.entering(picture))
+        val inputs = ready.golden + (manifest.image.name to preprocessor.entering(picture))
         val entered = System.nanoTime()
         val outputs = ready.runner.run(inputs)
         val computed = System.nanoTime()

@@ -23,6 +23,8 @@ fun PhotoScreen(kind: Kind, state: AppState, viewModel: AppViewModel) {
         if (state.task != Task.READING) Text(stringResource(R.string.no_models))
         return
     }
+    // A measurement has the phone for itself.
+    val measured = state.task?.measures == true
     var camera by rememberSaveable { mutableStateOf(false) }
     val picker = rememberLauncherForActivityResult(PickVisualMedia()) { uri ->
         uri?.let { viewModel.pick(kind, it) } // null where the user went back
@@ -33,13 +35,14 @@ fun PhotoScreen(kind: Kind, state: AppState, viewModel: AppViewModel) {
             enabled = state.task == null,
             onClick = {
                 camera = false
-                picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly))
+                // Some phones have nothing that picks photos.
+                told { picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly)) }.orElse(viewModel::tell)
             },
         ) { Text(stringResource(R.string.pick_photo)) }
-        Button(onClick = { camera = !camera }) {
+        Button(enabled = !measured, onClick = { camera = !camera }) {
             Text(stringResource(if (camera) R.string.camera_stop else R.string.camera_start))
         }
     }
-    if (camera) AllowedCamera({ viewModel.answer(kind, it) }, viewModel::tell)
+    if (camera && !measured) AllowedCamera({ viewModel.answer(kind, it) }, viewModel::tell)
     state.answers[kind]?.let { AnswerView(it) }
 }

@@ -13,6 +13,8 @@ class Told<T : Any>(val value: T?, val fault: String?) {
 inline fun <T : Any> told(work: () -> T): Told<T> =
     try {
         Told(work(), null)
+    } catch (_: OutOfMemoryError) {
+        Told(null, "This phone has not enough memory for it. Close other apps.")
     } catch (error: Exception) {
         // The runtime module words its own; others come from files that are broken beyond what it checks.
         Told(null, error.message.orEmpty().lineSequence().first().ifBlank { error.javaClass.simpleName })
