@@ -9,7 +9,7 @@ from xml.sax.saxutils import escape
 
 from mobile_kit.errors import UnsupportedError
 
-__all__ = ["APP_ID", "NAME", "TEMPLATES", "Template", "check_name", "template_root"]
+__all__ = ["APP_ID", "NAME", "TEMPLATES", "Template", "template_root"]
 
 # What stands in the templates, which are whole projects themselves, for the app's id and name.
 APP_ID, NAME = "dev.mobilekit.sample", "Mobile Kit"
@@ -31,8 +31,9 @@ class Template:
     models: the folder of the models, in an app. compiled: where the platform's compiler looks for packages, null where
     it has none. fills: how the name is written into each file that has it or the id. without: a file of the library,
     and what is replaced in it, where no artifact is for a target. references: what finds the paths that a file of the
-    project names, a group each. id_part: what each part of an id may be; reserved:
-    and what not, between spaces. most_mb: megabytes of models that the store has doubts about, and which.
+    project names, a group each. id_part: what each part of an id may be; reserved: and what not, between spaces.
+    expanded: characters of a name that the platform's tools take for something else. most_mb: megabytes of models that
+    the store has doubts about, and which.
     """
 
     folder: str
@@ -46,6 +47,7 @@ class Template:
     id_part: str
     id_example: str
     reserved: str
+    expanded: str
     most_mb: int
     beyond: str
 
@@ -58,15 +60,17 @@ class Template:
                 f"--app-id {app_id!r}: {self.folder} takes none such. Give one like {self.id_example}."
             )
 
-
-def check_name(name: str) -> None:
-    """Raise UnsupportedError for a name that no app can have; any script is fine."""
-    strange = [char for char in name if unicodedata.category(char)[0] == "C" and char != "\u200d"]
-    if not name.strip() or name != name.strip() or len(name) > MOST_NAME or strange:
-        raise UnsupportedError(
-            f"--name {name!r}: is empty, longer than {MOST_NAME} characters, or has some that can't be seen. "
-            "Give another."
-        )
+    def check_name(self, name: str) -> None:
+        """Raise UnsupportedError for a name that no app can have; any script is fine."""
+        strange = [char for char in name if unicodedata.category(char)[0] == "C" and char != "\u200d"]
+        if not name.strip() or name != name.strip() or len(name) > MOST_NAME or strange:
+            raise UnsupportedError(
+                f"--name {name!r}: is empty, longer than {MOST_NAME} characters, or has some that can't be seen. "
+                "Give another."
+            )
+        found = " ".join(char for char in self.expanded if char in name)
+        if found:
+            raise UnsupportedError(f"--name {name!r}: {self.folder} takes {found} for a setting. Give another.")
 
 
 def _kotlin(text: str) -> str:
@@ -96,6 +100,7 @@ TEMPLATES = {
         id_part="[A-Za-z][A-Za-z0-9_]*",
         id_example="com.example.digits",
         reserved=JAVA,
+        expanded="",
         most_mb=200,
         beyond="Google Play takes at most 200 MB for an app's base; deliver larger models as an asset pack",
     ),
@@ -114,6 +119,8 @@ TEMPLATES = {
         id_part="[A-Za-z0-9-]+",
         id_example="com.example.digits",
         reserved="",
+        # Xcode replaces $(..), ${..} and $.. in settings, and what it found once more in the app's Info.plist.
+        expanded="$",
         most_mb=200,
         beyond="the App Store asks before it loads more than 200 MB over a mobile network",
     ),

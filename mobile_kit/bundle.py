@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.app_check import Check, check_app, check_references
-from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES, Template, check_name, template_root
+from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES, Template, template_root
 from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.manifest import MANIFEST, Manifest, read_manifest, sha256_of
 from mobile_kit.staging import move_to_place, staging_folder
@@ -66,7 +66,7 @@ def bundle(folders: Sequence[Path], options: BundleOptions, tell: Callable[[str]
     """
     template = TEMPLATES[options.app]
     template.check_id(options.app_id)
-    check_name(options.name)
+    template.check_name(options.name)
     manifests = [read_manifest(folder) for folder in folders]
     for manifest in manifests:
         _check_fits(manifest, options.app)

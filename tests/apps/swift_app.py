@@ -103,6 +103,7 @@ def write_bundle(folder: Path, artifacts: dict[str, Path], least_db: float = LEA
         golden = manifest.golden(image)
         for kind, values in (("right", golden), ("swapped", np.ascontiguousarray(golden[..., ::-1]))):
             (own / "given" / kind).mkdir(parents=True)
+            (own / "given" / kind / f"{image['name']}.bin").write_bytes(values.tobytes())
             for output, found in runtime.run({**others, image["name"]: values}).items():
                 (own / "given" / kind / f"{output}.bin").write_bytes(found.tobytes())
     (folder / "models.json").write_text(json.dumps({"schema_version": 1, "models": models}))

@@ -1,11 +1,14 @@
 """The iOS app in a bundle: its project and sources, as far as they can be checked without a Mac."""
 
+import json
+import plistlib
 import re
 import shutil
 from pathlib import Path
 from typing import Any
 
 import pytest
+from PIL import Image
 
 from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES
 from mobile_kit.bundle import BundleOptions, bundle
@@ -82,7 +85,14 @@ def test_the_settings_have_the_apps_id_and_name(app: Path, objects: dict[str, An
     for name, wanted in (
         (
             target,
-            {"PRODUCT_BUNDLE_IDENTIFIER": OWN_ID, "COREML_CODEGEN_LANGUAGE": "None", "OTHER_LDFLAGS": "-all_load"},
+            {
+                "PRODUCT_BUNDLE_IDENTIFIER": OWN_ID,
+                "COREML_CODEGEN_LANGUAGE": "None",
+                "OTHER_LDFLAGS": "-all_load",
+                "ASSETCATALOG_COMPILER_APPICON_NAME": "AppIcon",
+                # ExecuTorch has libraries for devices and Apple silicon.
+                "EXCLUDED_ARCHS[sdk=iphonesimulator*]": "x86_64",
+            },
         ),
         (project, {"SWIFT_VERSION": "6.0", "IPHONEOS_DEPLOYMENT_TARGET": "17.0"}),
     ):
@@ -97,6 +107,32 @@ def test_the_settings_have_the_apps_id_and_name(app: Path, objects: dict[str, An
         text = file.read_text(encoding="utf-8")
         assert APP_ID not in text, file
         assert NAME not in text, file
+
+
+def test_the_icon_is_what_the_catalogue_names(app: Path) -> None:
+    catalogue = app / "App" / "Assets.xcassets"
+    assert json.loads((catalogue / "Contents.json").read_text())["info"]["version"] == 1
+    (image,) = json.loads((catalogue / "AppIcon.appiconset" / "Contents.json").read_text())["images"]
+    assert (image["idiom"], image["platform"], image["size"]) == ("universal", "ios", "1024x1024")
+    file = catalogue / "AppIcon.appiconset" / image["filename"]
+    with Image.open(file) as icon:
+        # The App Store refuses an alpha channel.
+        assert (icon.format, icon.size, icon.mode) == ("PNG", (1024, 1024), "RGB")
+    assert file.stat().st_size < 10_000
+
+
+def test_the_privacy_manifest_gives_the_reasons_that_apple_asks_for(app: Path) -> None:
+    record = plistlib.loads((app / "App" / "PrivacyInfo.xcprivacy").read_bytes())
+    assert (record["NSPrivacyTracking"], record["NSPrivacyCollectedDataTypes"]) == (False, [])
+    reasons = {
+        each["NSPrivacyAccessedAPIType"]: each["NSPrivacyAccessedAPITypeReasons"]
+        for each in record["NSPrivacyAccessedAPITypes"]
+    }
+    assert reasons == {"NSPrivacyAccessedAPICategoryUserDefaults": ["CA92.1"]}
+    sources = "\n".join(path.read_text(encoding="utf-8") for path in app.rglob("*.swift"))
+    assert "UserDefaults" in sources
+    # Other interfaces that need a reason: files' dates, the disk's space, the time since the start, keyboards.
+    assert not re.findall(r"contentModificationDate|creationDate|volumeAvailable|systemUptime|mach_absolute", sources)
 
 
 def test_the_scheme_runs_the_target(app: Path, objects: dict[str, Any]) -> None:
@@ -149,7 +185,7 @@ def test_the_app_type_checks_where_linux_has_the_interfaces(tmp_path_factory: py
     inside = {name: str(JOB / "App" / name) for name in files}
     assert not swift.swiftc("-frontend", "-parse", "-swift-version", "6", *inside.values())
     checked = [inside[name] for name, text in files.items() if not any(each in text for each in APPLES)]
-    assert len(checked) == 5
+    assert len(checked) == 6
     command = ("-typecheck", "-parse-as-library", *STRICT, "-I", modules, *checked)
     assert not swift.swiftc(*command)
     # Data races are errors.

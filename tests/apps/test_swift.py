@@ -23,6 +23,7 @@ from mobile_kit.prepare import ExportOptions
 from mobile_kit.preprocess import Preprocess
 from tests.apps.swift_app import (
     JOB,
+    LEAST_DB,
     OWN,
     PACKAGE,
     SOURCES,
@@ -231,7 +232,7 @@ def test_classes_have_the_kits_colors(swift: App) -> None:
 
 
 def test_the_self_test_passes_for_files_that_are_right(swift: App, bundle: Path) -> None:
-    said = swift.ask("tested", bundle, "right")
+    said = swift.ask("tested", bundle, "strict")
     assert [each["title"] for each in said] == [f"{family} tested" for family in FAMILIES]
     for family, report in zip(FAMILIES, said, strict=True):
         assert (report["passed"], report["reasons"]) == (True, [])
@@ -240,6 +241,42 @@ def test_the_self_test_passes_for_files_that_are_right(swift: App, bundle: Path)
         for (name, sqnr), record in zip(report["sqnr"], manifest.data["outputs"], strict=True):
             given = np.fromfile(bundle / family / "given" / "right" / f"{name}.bin", np.float32)
             assert sqnr == pytest.approx(min(sqnr_db(given, manifest.golden(record).ravel()), 999))
+
+
+def test_pixel_values_and_further_inputs_are_tested_too(swift: App, bundle: Path) -> None:
+    """A file that leaves the arithmetic to the app, takes noise beside the photo, and has names of several words."""
+    folder = swift.place("further")
+    own = Path(shutil.copytree(bundle / "cvt", folder / "cvt"))
+    data = json.loads((own / "manifest.json").read_text(encoding="utf-8"))
+    (image,), (judged, other) = data["inputs"], data["outputs"]
+    mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
+    pixels = read_manifest(own).golden(image)
+    for place, colors in (("golden/inputs", pixels), ("given/swapped", pixels[..., ::-1])):
+        values = ((colors * (1 / 255) - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
+        (own / place / "pixel_values.bin").write_bytes(values.tobytes())
+    noise = np.random.default_rng(0).random((1, 16), np.float32)
+    (own / "golden/inputs/order_of_mask.bin").write_bytes(noise.tobytes())
+    record = {"dtype": "float32", "layout": None, "color": None, "range": None}
+    data["inputs"] = [
+        {**record, "name": name, "shape": shape, "golden": f"golden/inputs/{name}.bin"}
+        for name, shape in (("pixel_values", values.shape), ("order_of_mask", noise.shape))
+    ]
+    data["preprocess"] |= {"in_graph": False, "scale": 1 / 255, "mean": mean.tolist(), "std": std.tolist()}
+    for kind in ("right", "swapped"):
+        (own / "given" / kind / f"{judged['name']}.bin").rename(own / "given" / kind / "class_scores.bin")
+    judged["name"] = "class_scores"
+    (own / "manifest.json").write_text(json.dumps(data), encoding="utf-8")
+    entry = {"folder": "cvt", "title": "cvt", "least_sqnr_db": {"class_scores": LEAST_DB}}
+    (folder / "models.json").write_text(json.dumps({"schema_version": 1, "models": [entry]}))
+    (report,) = swift.ask("tested", folder, "strict")
+    assert (report["passed"], report["reasons"], report["canary"]) == (True, [], True)
+    assert report["geometry"] == pytest.approx(0, abs=1e-4)
+    assert [name for name, _ in report["sqnr"]] == ["class_scores", other["name"]]
+    (report,) = swift.ask("tested", folder, "blind")
+    assert report["reasons"] == ["Swapped red and blue go unnoticed."]
+    (own / "golden/inputs/order_of_mask.bin").unlink()
+    (report,) = swift.ask("tested", folder, "right")
+    assert "golden/inputs/order_of_mask.bin isn't [1, 16]" in report["error"]
 
 
 @pytest.mark.parametrize(

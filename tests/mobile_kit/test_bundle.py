@@ -94,6 +94,16 @@ def test_an_ios_app_has_packages_where_the_compiler_takes_them(digits: Export, t
     assert found.opened == str(out / "MobileKit.xcodeproj")
 
 
+def test_names_with_dots_are_kept_in_packages_too(digits: Export, tmp_path: Path) -> None:
+    own = Path(shutil.copytree(digits["coreml-fp32"], tmp_path / "mobilevitv2-0.5.v2" / "coreml.mlmodelc"))
+    bundle([own], options(tmp_path / "app", "ios"))
+    files = made(tmp_path / "app")
+    name = "mobilevitv2-0.5.v2-coreml.mlmodelc"
+    assert f"Models/{name}/manifest.json" in files
+    # The app asks for what the compiler makes of it, which replaces the last suffix alone.
+    assert f"CoreML/{name}.mlpackage/Manifest.json" in files
+
+
 @pytest.mark.parametrize("app", ["android", "ios"])
 def test_the_same_input_gives_the_same_bytes(app: str, digits: Export, tmp_path: Path) -> None:
     artifacts = [digits["executorch-xnnpack-fp32"]]
@@ -142,6 +152,13 @@ def test_an_id_with_a_dash_is_one_of_ios(digits: Export, tmp_path: Path) -> None
     bundle([digits["coreml-fp32"]], found)
     with pytest.raises(UnsupportedError, match="ios takes none such"):
         bundle([digits["coreml-fp32"]], replace(found, out=tmp_path / "other", app_id="com.my_firm.x"))
+
+
+@pytest.mark.parametrize("name", ["$(SRCROOT)", "${HOME}", "5 $", "a$b"])
+def test_a_name_that_xcode_would_replace_is_refused(name: str, digits: Export, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match=r"--name .* ios takes \$ for a setting. Give another."):
+        bundle([digits["coreml-fp32"]], replace(options(tmp_path / "app", "ios"), name=name))
+    assert not (tmp_path / "app").exists()
 
 
 @pytest.mark.parametrize("name", ["", "  ", " x", "a\nb", "x" * 31, "a\u202eb"])

@@ -27,6 +27,10 @@ struct Problem: View {
     let line: String
 
     var body: some View {
-        Label(line, systemImage: "exclamationmark.triangle").foregroundStyle(.orange)
+        Label {
+            Text(line)
+        } icon: {
+            Image(systemName: "exclamationmark.triangle").foregroundStyle(.orange)
+        }
     }
 }

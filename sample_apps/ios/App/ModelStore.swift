@@ -13,7 +13,7 @@ final class ModelStore {
     var folder: URL?
     var units = ComputeUnits.all
     let engine = Engine()
-    private static let testedKey = "testedModels"
+    private static let (testedKey, underTestKey) = ("testedModels", "modelUnderTest")
 
     /// folder: where models.json is; nil where the app has no resources.
     init(folder: URL?) {
@@ -55,6 +55,12 @@ final class ModelStore {
     var wasTested: Bool {
         get { artifacts.isEmpty || UserDefaults.standard.string(forKey: Self.testedKey) == fingerprint }
         set { UserDefaults.standard.set(newValue ? fingerprint : nil, forKey: Self.testedKey) }
+    }
+
+    /// The choice whose test goes on, or went on when the app ended; nil where none does.
+    var underTest: String? {
+        get { UserDefaults.standard.string(forKey: Self.underTestKey) }
+        set { UserDefaults.standard.set(newValue, forKey: Self.underTestKey) }
     }
 
     /// Drop the loaded model, as iOS ends an app that keeps too much.

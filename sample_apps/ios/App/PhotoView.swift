@@ -61,6 +61,8 @@ struct PhotoView: View {
                 throw MobileKitError.image("The photo can't be read. Choose another.")
             }
             let image = try await Task.detached { try PixelImage(decoding: data) }.value
+            // A later choice may have been faster.
+            guard item == self.item else { return }
             photo = (UUID(), image)
         } catch { fail(error) }
     }
@@ -68,7 +70,7 @@ struct PhotoView: View {
     private func work() async {
         do {
             if isLive {
-                for await frame in try await camera.frames() { try await show(frame) }
+                for try await frame in try await camera.frames() { try await show(frame) }
             } else if let photo {
                 try await show(photo.image)
             } else if let artifact = store.choice?.artifact {

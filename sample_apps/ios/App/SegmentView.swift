@@ -24,7 +24,10 @@ struct SegmentView: View {
                     Label {
                         Text(each.label)
                     } icon: {
-                        Image(systemName: "square.fill").foregroundStyle(color(each.index))
+                        Image(systemName: "square.fill")
+                            .foregroundStyle(color(each.index))
+                            // Black shows in dark mode too.
+                            .overlay { Image(systemName: "square").foregroundStyle(.secondary) }
                     }
                 }
             }

@@ -25,11 +25,17 @@ final class SelfTest {
         (rows, store.notice) = ([], nil)
         for choice in store.choices {
             running = choice.title
-            let outcome: Outcome
-            do { outcome = .tested(try await store.engine.test(choice)) } catch {
-                outcome = .failed(error.localizedDescription)
-            }
-            rows.append(Row(id: choice.id, title: choice.title, outcome: outcome))
+            rows.append(Row(id: choice.id, title: choice.title, outcome: await outcome(of: choice, in: store)))
         }
+    }
+
+    /// A model that ended the app in its test isn't tested at once again: every launch would end so.
+    private func outcome(of choice: Choice, in store: ModelStore) async -> Outcome {
+        defer { store.underTest = nil }
+        guard store.underTest != choice.id else {
+            return .failed("The app ended in this test: iOS may have needed its memory. Run it again.")
+        }
+        store.underTest = choice.id
+        do { return .tested(try await store.engine.test(choice)) } catch { return .failed(error.localizedDescription) }
     }
 }

@@ -32,6 +32,8 @@ struct SelfTestView: View {
 }
 
 private struct ReportView: View {
+    private static let number = FloatingPointFormatStyle<Double>.number.precision(.fractionLength(1))
+
     let report: GoldenTest.Report
 
     var body: some View {
@@ -40,7 +42,7 @@ private struct ReportView: View {
         ForEach(report.distances, id: \.name) { each in
             LabeledContent("\(each.name), SQNR", value: decibels(each))
         }
-        LabeledContent("Photo to input", value: report.geometryError.map { "\($0) grey levels off" } ?? "not judged")
+        LabeledContent("Photo to input", value: "\(report.geometryError.formatted(Self.number)) grey levels off")
         LabeledContent("Swapped red and blue", value: canary)
         LabeledContent("Load, cold", value: milliseconds(report.coldMs))
         LabeledContent("Load, warm", value: milliseconds(report.warmMs))
@@ -52,9 +54,8 @@ private struct ReportView: View {
     }
 
     private func decibels(_ distance: GoldenTest.Distance) -> String {
-        let number = FloatingPointFormatStyle<Double>.number.precision(.fractionLength(1))
-        let found = distance.sqnr == .infinity ? "equal" : "\(distance.sqnr.formatted(number)) dB"
-        return "\(found), \(distance.least.map { "at least \($0.formatted(number)) dB" } ?? "not judged")"
+        let found = distance.sqnr == .infinity ? "equal" : "\(distance.sqnr.formatted(Self.number)) dB"
+        return "\(found), \(distance.least.map { "at least \($0.formatted(Self.number)) dB" } ?? "not judged")"
     }
 }
 

@@ -1,7 +1,8 @@
 // swift-tools-version: 6.0
 import PackageDescription
 
-// ExecuTorch's libraries are a large download, which an app without a .pte file does without.
+// ExecuTorch's libraries are a large download, which an app without a .pte file does without. An app with one links
+// with -all_load ("Other Linker Flags"), as backends and kernels register themselves, and nothing calls them by name.
 let usesExecuTorch = true
 let execuTorch = "swiftpm-1.4.1"
 let products = ["executorch", "backend_coreml", "backend_xnnpack", "kernels_optimized", "kernels_quantized"]

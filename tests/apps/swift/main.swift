@@ -30,6 +30,13 @@ final class StandIn: ModelRunner {
         if manner == "broken" { throw MobileKitError.model("The file is broken. Bundle it again.") }
         let image = artifact.manifest.inputs[0]
         let golden = try artifact.golden(image) == inputs[image.name]
+        if manner == "strict", !golden {
+            let swapped = try bytes("given/swapped/\(image.name).bin", in: artifact.folder)
+            guard inputs[image.name]?.bytes == swapped else { throw MobileKitError.model("Another image.") }
+        }
+        for (further, values) in try artifact.ordered(inputs).dropFirst() where try artifact.golden(further) != values {
+            throw MobileKitError.model("Another \(further.name).")
+        }
         var outputs: [String: TensorData] = [:]
         for output in artifact.manifest.outputs {
             let folder = golden || manner == "blind" ? "right" : "swapped"

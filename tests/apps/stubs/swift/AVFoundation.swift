@@ -3,7 +3,8 @@
 @_exported import CoreVideo
 @_exported import Foundation
 
-public final class DispatchSerialQueue: SerialExecutor {
+public class DispatchQueue {}
+public final class DispatchSerialQueue: DispatchQueue, SerialExecutor, @unchecked Sendable {
     public init(label: String) {}
     public func enqueue(_ job: consuming ExecutorJob) {}
     public func asUnownedSerialExecutor() -> UnownedSerialExecutor { UnownedSerialExecutor(ordinary: self) }
@@ -42,11 +43,15 @@ public class AVCaptureVideoDataOutput: AVCaptureOutput {
     public var videoSettings: [String: Any] = [:]
     public var alwaysDiscardsLateVideoFrames = true
     public func setSampleBufferDelegate(
-        _ delegate: (any AVCaptureVideoDataOutputSampleBufferDelegate)?, queue: DispatchSerialQueue?
+        _ delegate: (any AVCaptureVideoDataOutputSampleBufferDelegate)?, queue: DispatchQueue?
     ) {}
 }
 
+public let AVCaptureSessionInterruptionReasonKey = "reason"
 public class AVCaptureSession: NSObject {
+    public static let runtimeErrorNotification = Notification.Name("error")
+    public static let wasInterruptedNotification = Notification.Name("interrupted")
+    public enum InterruptionReason: Int, Sendable { case videoDeviceNotAvailableInBackground = 1 }
     public struct Preset: Sendable { public static let vga640x480 = Preset() }
     public var inputs: [AVCaptureInput] { [] }
     public var sessionPreset = Preset()
@@ -75,7 +80,7 @@ public class AVCaptureDevice: NSObject {
         public init(device: AVCaptureDevice, previewLayer: AnyObject?) {}
         public func observe<Value>(
             _ path: KeyPath<RotationCoordinator, Value>, options: NSKeyValueObservingOptions,
-            changeHandler: @escaping @Sendable (RotationCoordinator, NSKeyValueObservedChange<Value>) -> Void
+            changeHandler: @escaping (RotationCoordinator, NSKeyValueObservedChange<Value>) -> Void
         ) -> NSKeyValueObservation { NSKeyValueObservation() }
     }
 }

@@ -6,7 +6,14 @@ public typealias CFDictionary = AnyObject
 public typealias CFString = String
 
 public enum CGColorSpaceModel: Int32, Sendable { case unknown = -1, monochrome, rgb, cmyk }
-public enum CGImageAlphaInfo: UInt32, Sendable { case none, premultipliedLast, noneSkipLast = 5 }
+public enum CGImageAlphaInfo: UInt32, Sendable { case none, noneSkipLast = 5, noneSkipFirst }
+public enum CGColorRenderingIntent: Int32, Sendable { case defaultIntent }
+public struct CGBitmapInfo: OptionSet, Sendable {
+    public let rawValue: UInt32
+    public init(rawValue: UInt32) { self.rawValue = rawValue }
+    public static let byteOrder32Little = CGBitmapInfo(rawValue: 2 << 12)
+    public static let byteOrder32Big = CGBitmapInfo(rawValue: 4 << 12)
+}
 
 public final class CGColorSpace {
     public init?(name: CFString) {}
@@ -15,7 +22,15 @@ public final class CGColorSpace {
     public static let sRGB: CFString = ""
 }
 
+public final class CGDataProvider {
+    public init?(data: CFData) {}
+}
+
 public final class CGImage {
+    public init?(
+        width: Int, height: Int, bitsPerComponent: Int, bitsPerPixel: Int, bytesPerRow: Int, space: CGColorSpace,
+        bitmapInfo: CGBitmapInfo, provider: CGDataProvider, decode: UnsafePointer<CGFloat>?, shouldInterpolate: Bool,
+        intent: CGColorRenderingIntent) {}
     public var height: Int { 0 }
     public var width: Int { 0 }
     public var colorSpace: CGColorSpace? { nil }

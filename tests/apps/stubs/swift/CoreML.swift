@@ -4,28 +4,26 @@ import Foundation
 
 public enum MLComputeUnits: Int, Sendable { case cpuOnly, cpuAndGPU, all, cpuAndNeuralEngine }
 public enum MLFeatureType: Int, Sendable { case invalid, int64, double, string, image, multiArray, dictionary }
-public enum MLMultiArrayDataType: Int, Sendable { case double, float32, float16, int32 }
 
 public final class MLModelConfiguration {
     public init() {}
     public var computeUnits = MLComputeUnits.all
 }
 
-public final class MLMultiArray {
-    public init(shape: [NSNumber], dataType: MLMultiArrayDataType) throws {}
-    public func withUnsafeMutableBytes<R>(
-        _ body: (UnsafeMutableRawBufferPointer, [Int]) throws -> R
-    ) rethrows -> R { try body(UnsafeMutableRawBufferPointer(start: nil, count: 0), []) }
-}
+public final class MLMultiArray {}
 
-public struct MLShapedArray<Scalar> {
+public protocol MLShapedArrayScalar {}
+extension Float: MLShapedArrayScalar {}
+extension Int32: MLShapedArrayScalar {}
+public struct MLShapedArray<Scalar: MLShapedArrayScalar> {
+    public init<S: Sequence>(scalars: S, shape: [Int]) where S.Element == Scalar { self.scalars = Array(scalars) }
     public init(converting array: MLMultiArray) { scalars = [] }
     public var scalars: [Scalar]
 }
 
 public final class MLFeatureValue {
     public init(pixelBuffer: CVPixelBuffer) {}
-    public init(multiArray: MLMultiArray) {}
+    public init<Scalar: MLShapedArrayScalar>(shapedArray: MLShapedArray<Scalar>) {}
     public var type: MLFeatureType { .invalid }
     public var dictionaryValue: [AnyHashable: NSNumber] { [:] }
     public var multiArrayValue: MLMultiArray? { nil }

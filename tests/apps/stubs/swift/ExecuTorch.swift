@@ -1,4 +1,4 @@
-// What the runtime uses of ExecuTorch 1.x, as its interface declares it.
+// What the runtime uses of ExecuTorch 1.x, as its interface declares it; with all of `forward`, which the type chooses.
 import Foundation
 
 public enum DataType: Int8, Sendable {
@@ -8,6 +8,21 @@ public enum ShapeDynamism: Int, Sendable { case `static`, dynamicBound, dynamicU
 
 public protocol ValueConvertible {
     func asValue() -> Value
+}
+public protocol ValueConstructible {
+    static func from(_ value: Value) throws -> Self
+}
+public protocol ValueSequenceConstructible {
+    static func from(_ values: [Value]) throws -> Self
+}
+extension Array: ValueSequenceConstructible where Element: ValueConstructible {
+    public static func from(_ values: [Value]) throws -> [Element] { try values.map { try Element.from($0) } }
+}
+extension AnyTensor: ValueConstructible {
+    public static func from(_ value: Value) throws -> AnyTensor { AnyTensor(data: Data(), shape: [], dataType: .byte) }
+}
+extension Value: ValueConstructible {
+    public static func from(_ value: Value) throws -> Value { value }
 }
 
 public final class AnyTensor: ValueConvertible {
@@ -27,4 +42,14 @@ public final class Module {
     public init(filePath: String) {}
     public func load(_ method: String) throws {}
     public func forward(_ inputs: [any ValueConvertible]) throws -> [Value] { [] }
+    public func forward(_ inputs: any ValueConvertible...) throws -> [Value] { [] }
+    public func forward<Output: ValueSequenceConstructible>(_ inputs: [any ValueConvertible]) throws -> Output {
+        try Output.from([])
+    }
+    public func forward<Output: ValueSequenceConstructible>(_ inputs: any ValueConvertible...) throws -> Output {
+        try Output.from([])
+    }
+    public func forward<Output: ValueSequenceConstructible>(_ input: any ValueConvertible) throws -> Output {
+        try Output.from([])
+    }
 }

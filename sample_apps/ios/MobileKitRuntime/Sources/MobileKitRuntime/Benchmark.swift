@@ -38,13 +38,13 @@ public struct Benchmark: Sendable {
         for _ in 0..<plan.warmupRuns { _ = try runner.run(inputs) }
         var calls: [Double] = []
         var total = 0.0
-        while calls.count < plan.runs || total < plan.leastS, total <= plan.mostS {
+        repeat {
             try Task.checkCancellation()
             let seconds = try timed { try runner.run(inputs) }.1
             calls.append(seconds * 1e6)
             total += seconds
             tell(calls.count)
-        }
+        } while (calls.count < plan.runs || total < plan.leastS) && total <= plan.mostS
         var record = described(runner.name, device, test)
         record["latency"] = latency(calls, first: first * 1e6)
         record["run"] = nullable([
@@ -108,8 +108,8 @@ private func unknown(_ keys: String...) -> [String: Any] {
 
 private func thermalState() -> String? {
     #if canImport(Darwin)
-    let (names, state) = (["nominal", "fair", "serious", "critical"], ProcessInfo.processInfo.thermalState.rawValue)
-    return names.indices.contains(state) ? names[state] : nil
+    let state = ProcessInfo.processInfo.thermalState.rawValue
+    return ["nominal", "fair", "serious", "critical"].dropFirst(state).first
     #else
     return nil
     #endif

@@ -2,7 +2,8 @@
 import CoreML
 import Foundation
 
-/// Runs a Core ML model that Xcode compiled into the app, or the artifact's package, which is compiled first.
+/// Runs a Core ML model that Xcode compiled into the app. A package, in the artifact or beside it as a bundle without
+/// screens has it, is compiled at each load.
 public final class CoreMLRunner: ModelRunner {
     public let name: String
     private let artifact: Artifact
@@ -17,12 +18,12 @@ public final class CoreMLRunner: ModelRunner {
             .cpuAndNeuralEngine: .cpuAndNeuralEngine, .cpuAndGPU: .cpuAndGPU, .cpuOnly: .cpuOnly,
         ]
         configuration.computeUnits = known[units] ?? .all
-        let file = artifact.folder.appending(path: artifact.manifest.modelFile)
         // Xcode puts what it compiles beside an app's resources, named as the package: as the artifact's folder.
-        let own = artifact.folder.lastPathComponent
-        let compiled = Bundle.main.url(forResource: own, withExtension: "mlmodelc")
+        let compiled = Bundle.main.url(forResource: artifact.folder.lastPathComponent, withExtension: "mlmodelc")
+        let (own, beside) = (artifact.modelURL, artifact.folder.appendingPathExtension("mlpackage"))
+        let package = FileManager.default.fileExists(atPath: own.path) ? own : beside
         model = try asking("\(artifact.title): Core ML can't load it", or: "Bundle the model again.") {
-            try MLModel(contentsOf: compiled ?? MLModel.compileModel(at: file), configuration: configuration)
+            try MLModel(contentsOf: compiled ?? MLModel.compileModel(at: package), configuration: configuration)
         }
     }
 
@@ -34,21 +35,17 @@ public final class CoreMLRunner: ModelRunner {
         let found = try asking("\(artifact.title): Core ML can't run it", or: "Choose other compute units.") {
             try model.prediction(from: MLDictionaryFeatureProvider(dictionary: features))
         }
-        return try artifact.checked { output in
+        return try artifact.checked { _, output in
             found.featureValue(for: output.name).flatMap { values(of: $0, for: output) }
         }
     }
 
     private func feature(_ values: TensorData, for input: Manifest.Tensor) throws -> MLFeatureValue {
         if input.color != nil { return MLFeatureValue(pixelBuffer: try pixelBuffer(values)) }
-        let whole = values.kind == .int32
-        let array = try asking("\(artifact.title): no memory for \(input.name)", or: "Close other apps.") {
-            try MLMultiArray(
-                shape: values.shape.map { NSNumber(value: $0) }, dataType: whole ? .int32 : .float32)
-        }
-        let bytes = whole ? values.bytes : values.doubles.map(Float.init).withUnsafeBytes { [UInt8]($0) }
-        array.withUnsafeMutableBytes { target, _ in target.copyBytes(from: bytes) }
-        return MLFeatureValue(multiArray: array)
+        let (numbers, shape) = (values.doubles, values.shape)
+        return values.kind == .int32
+            ? MLFeatureValue(shapedArray: MLShapedArray<Int32>(scalars: numbers.map { Int32($0) }, shape: shape))
+            : MLFeatureValue(shapedArray: MLShapedArray<Float>(scalars: numbers.map { Float($0) }, shape: shape))
     }
 
     /// A classifier's probabilities come by label: they are put into the order of labels.txt.

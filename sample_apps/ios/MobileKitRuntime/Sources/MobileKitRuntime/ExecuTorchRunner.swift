@@ -1,4 +1,5 @@
-#if canImport(ExecuTorch)
+// ExecuTorch has no libraries for the simulator of an Intel Mac.
+#if canImport(ExecuTorch) && !(targetEnvironment(simulator) && arch(x86_64))
 import ExecuTorch
 import Foundation
 
@@ -12,26 +13,23 @@ public final class ExecuTorchRunner: ModelRunner {
     public init(_ artifact: Artifact) throws {
         self.artifact = artifact
         name = "ExecuTorch \(artifact.manifest.backend ?? "portable")"
-        let module = Module(filePath: artifact.folder.appending(path: artifact.manifest.modelFile).path)
+        module = Module(filePath: artifact.modelURL.path)
         try asking("\(artifact.title): ExecuTorch can't load it", or: "Bundle the model again.") {
             try module.load("forward")
         }
-        self.module = module
     }
 
     public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
         let tensors = try artifact.ordered(inputs).map { _, values in
-            AnyTensor(data: Data(values.bytes), shape: values.shape, dataType: values.kind.execuTorch)
+            AnyTensor(data: Data(values.bytes), shape: values.shape, dataType: types[values.kind] ?? .undefined)
         }
         let found = try asking("\(artifact.title): ExecuTorch can't run it", or: "Verify the artifact.") {
             () throws -> [Value] in try module.forward(tensors)
         }
-        let values = Dictionary(
-            zip(artifact.manifest.outputs.map(\.name), found), uniquingKeysWith: { first, _ in first })
-        return try artifact.checked { output in
+        return try artifact.checked { place, output in
             var result: TensorData?
-            values[output.name]?.anyTensor?.bytes { pointer, count, type in
-                guard type == output.dtype.execuTorch else { return }
+            found.dropFirst(place).first?.anyTensor?.bytes { pointer, count, type in
+                guard type == types[output.dtype] else { return }
                 let bytes = UnsafeRawBufferPointer(start: pointer, count: count * output.dtype.bytes)
                 result = TensorData(kind: output.dtype, shape: output.shape, bytes: [UInt8](bytes))
             }
@@ -40,15 +38,8 @@ public final class ExecuTorchRunner: ModelRunner {
     }
 }
 
-extension TensorData.Kind {
-    fileprivate var execuTorch: DataType {
-        switch self {
-        case .float32: .float
-        case .uint8: .byte
-        case .int32: .int
-        case .int64: .long
-        case .bool: .bool
-        }
-    }
-}
+/// ExecuTorch's names of what enters and leaves a file.
+private let types: [TensorData.Kind: DataType] = [
+    .float32: .float, .uint8: .byte, .int32: .int, .int64: .long, .bool: .bool,
+]
 #endif

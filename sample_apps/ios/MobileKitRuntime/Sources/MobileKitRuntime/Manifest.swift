@@ -93,7 +93,8 @@ public struct Artifact: Sendable {
             throw MobileKitError.artifact("\(title): its manifest names no input or output. Export the model again.")
         }
         let text = (try? String(contentsOf: folder.appending(path: "labels.txt"), encoding: .utf8)) ?? ""
-        let lines = text.split(omittingEmptySubsequences: false, whereSeparator: \.isNewline).map(String.init)
+        // A label may hold what Unicode calls a newline too.
+        let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
         labels = lines.last == "" ? lines.dropLast() : lines
     }
 
@@ -105,6 +106,8 @@ public struct Artifact: Sendable {
             return Result { try Artifact(folder: own, title: entry.title, leastSqnrDb: entry.leastSqnrDb) }
         }
     }
+
+    var modelURL: URL { folder.appending(path: manifest.modelFile) }
 
     /// Read the golden values of an input or output. Throws: MobileKitError.artifact where they don't fit its shape.
     public func golden(_ tensor: Manifest.Tensor) throws -> TensorData {

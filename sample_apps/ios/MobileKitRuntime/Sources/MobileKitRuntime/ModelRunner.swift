@@ -25,7 +25,7 @@ extension Artifact {
         #if canImport(CoreML)
         if manifest.target == "coreml" { return try CoreMLRunner(self, units: units) }
         #endif
-        #if canImport(ExecuTorch)
+        #if canImport(ExecuTorch) && !(targetEnvironment(simulator) && arch(x86_64))
         if manifest.target == "executorch" { return try ExecuTorchRunner(self) }
         #endif
         throw MobileKitError.unsupported(
@@ -53,10 +53,11 @@ extension Artifact {
     }
 
     /// All outputs by name. Throws: MobileKitError.model where one is missing, or of another shape or type.
-    func checked(_ found: (Manifest.Tensor) -> TensorData?) throws -> [String: TensorData] {
+    /// found: an output's values, by its place in the file and its record.
+    func checked(_ found: (Int, Manifest.Tensor) -> TensorData?) throws -> [String: TensorData] {
         var outputs: [String: TensorData] = [:]
-        for output in manifest.outputs {
-            guard let values = found(output) else {
+        for (place, output) in manifest.outputs.enumerated() {
+            guard let values = found(place, output) else {
                 throw MobileKitError.model("\(title): \(output.name) isn't \(output.shape). Export the model again.")
             }
             outputs[output.name] = values

@@ -17,22 +17,19 @@ func pixelBuffer(_ values: TensorData) throws -> CVPixelBuffer {
     defer { CVPixelBufferUnlockBaseAddress(buffer, []) }
     let pitch = CVPixelBufferGetBytesPerRow(buffer)
     values.bytes.withUnsafeBytes { source in
-        for row in 0..<height {
-            let line = UnsafeMutableRawBufferPointer(start: target + row * pitch, count: pitch)
-            for column in 0..<width {
-                let place = (row * width + column) * channels
-                guard channels == 3 else { line[column] = source[place]; continue }
-                let pixel = SIMD4(source[place + 2], source[place + 1], source[place], 255)
-                line.storeBytes(of: pixel, toByteOffset: column * 4, as: SIMD4<UInt8>.self)
-            }
+        for pixel in 0..<height * width {
+            let (line, from) = (target + pixel / width * pitch, pixel * channels)
+            guard channels == 3 else { (line + pixel % width).storeBytes(of: source[from], as: UInt8.self); continue }
+            let colors = SIMD4(source[from + 2], source[from + 1], source[from], 255)
+            line.storeBytes(of: colors, toByteOffset: pixel % width * 4, as: SIMD4<UInt8>.self)
         }
     }
     return buffer
 }
 
 extension PixelImage {
-    /// Copy a camera's frame. orientation: as EXIF counts it. Throws: MobileKitError.image for other than 32BGRA.
-    public init(_ buffer: CVPixelBuffer, orientation: Int = 1) throws {
+    /// Copy a camera's frame, which is upright. Throws: MobileKitError.image for other than 32BGRA.
+    public init(_ buffer: CVPixelBuffer) throws {
         CVPixelBufferLockBaseAddress(buffer, .readOnly)
         defer { CVPixelBufferUnlockBaseAddress(buffer, .readOnly) }
         guard CVPixelBufferGetPixelFormatType(buffer) == kCVPixelFormatType_32BGRA,
@@ -41,8 +38,7 @@ extension PixelImage {
         let (height, width) = (CVPixelBufferGetHeight(buffer), CVPixelBufferGetWidth(buffer))
         let pitch = CVPixelBufferGetBytesPerRow(buffer)
         let bytes = (0..<height).flatMap { UnsafeRawBufferPointer(start: source + $0 * pitch, count: width * 4) }
-        let frame = try PixelImage(height: height, width: width, blueFirst: true, bytes: bytes)
-        self = try frame.upright(orientation: orientation)
+        try self.init(height: height, width: width, blueFirst: true, bytes: bytes)
     }
 }
 #endif

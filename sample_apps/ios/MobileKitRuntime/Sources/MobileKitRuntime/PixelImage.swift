@@ -55,12 +55,16 @@ public struct PixelImage: Equatable, Sendable {
     /// The brightness of colours (ITU-R 601) as Pillow computes it, in each of them.
     public func gray() throws -> PixelImage {
         let (red, blue) = blueFirst ? (2, 0) : (0, 2)
-        let values = stride(from: 0, to: bytes.count, by: Self.step).flatMap { place -> [UInt8] in
+        let values = stride(from: 0, to: bytes.count, by: Self.step).map { place in
             let sum = 19595 * UInt32(bytes[place + red]) + 38470 * UInt32(bytes[place + 1])
-            let value = UInt8((sum + 7471 * UInt32(bytes[place + blue]) + 0x8000) >> 16)
-            return [value, value, value, value]
+            return UInt8((sum + 7471 * UInt32(bytes[place + blue]) + 0x8000) >> 16)
         }
-        return try PixelImage(height: height, width: width, bytes: values)
+        return try PixelImage(height: height, width: width, bytes: Self.spread(values))
+    }
+
+    /// Each value four times.
+    static func spread(_ values: [UInt8]) -> [UInt8] {
+        values.map { UInt32($0) * 0x0101_0101 }.withUnsafeBytes { [UInt8]($0) }
     }
 
     /// Red, green and blue, or the first colour alone, without gaps. channels: 3 or 1.

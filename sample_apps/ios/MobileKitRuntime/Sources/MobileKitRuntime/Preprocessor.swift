@@ -44,6 +44,16 @@ public struct Preprocessor: Sendable {
         return tensor
     }
 
+    /// The grey levels, 0...255, of what enters the file's image input.
+    func greyLevels(_ input: TensorData) -> [Double] {
+        let (values, channels) = (input.doubles, work.mean.count)
+        guard !work.inGraph else { return values }
+        return values.indices.map { place in
+            let channel = place * channels / values.count
+            return (values[place] * work.std[channel] + work.mean[channel]) / work.scale
+        }
+    }
+
     private var broken: MobileKitError {
         .artifact("The manifest's preprocess: isn't a resize and crop to a size. Export the model again.")
     }
