@@ -28,8 +28,8 @@ class Template:
     """A template under sample_apps.
 
     folder: its name there. opened: what is opened, in the app's folder. library: the module without user interface.
-    models: the folder of the models, in an app. compiled: where the platform's compiler looks for packages, null where
-    it has none. fills: how the name is written into each file that has it or the id. without: a file of the library,
+    alone: files that come with it where it comes alone. models: the folder of the models, in an app. compiled: where
+    the platform's compiler looks for packages, null where it has none. fills: how the name is written into each file that has it or the id. without: a file of the library,
     and what is replaced in it, where no artifact is for a target. references: what finds the paths that a file of the
     project names, a group each. id_part: what each part of an id may be; reserved: and what not, between spaces.
     expanded: characters of a name that the platform's tools take for something else. most_mb: megabytes of models that
@@ -39,6 +39,7 @@ class Template:
     folder: str
     opened: str
     library: str
+    alone: tuple[str, ...]
     models: str
     compiled: str | None
     fills: Mapping[str, Callable[[str], str]]
@@ -92,6 +93,7 @@ TEMPLATES = {
         folder="android",
         opened=".",
         library="mobilekit-runtime",
+        alone=("gradle/libs.versions.toml",),
         models="app/src/main/assets/models",
         compiled=None,
         fills={"app/build.gradle.kts": _kotlin, "app/src/main/res/values/strings.xml": _android_string},
@@ -108,6 +110,7 @@ TEMPLATES = {
         folder="ios",
         opened="MobileKit.xcodeproj",
         library="MobileKitRuntime",
+        alone=(),
         models="Models",
         compiled="CoreML",
         fills={"MobileKit.xcodeproj/project.pbxproj": _pbxproj},

@@ -131,6 +131,9 @@ def _fill(place: Path, template: Template, options: BundleOptions, chosen: Mappi
     source = template_root() / template.folder
     if options.library_only:
         shutil.copytree(source / template.library, place / template.library, ignore=LEFT)
+        for file in template.alone:
+            (place / file).parent.mkdir(parents=True)
+            shutil.copyfile(source / file, place / file)
         models, compiled = place / "models", "models"
     else:
         shutil.copytree(source, place, ignore=LEFT)

@@ -11,9 +11,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.apps.kotlin_toolchain import Toolchain
+from tests.apps.vectors import shown
 from tests.exports import ROOT
 
 MODULE = ROOT / "sample_apps/android/mobilekit-runtime/src/main/kotlin/mobilekit"
+README = ROOT / "sample_apps/android/mobilekit-runtime/README.md"
 HERE = Path(__file__).parent
 # What a manifest has that the app reads; the rest is told by each test.
 MANIFEST: dict[str, Any] = {
@@ -52,9 +54,12 @@ class App:
         return json.loads(self.tools.run(self.jar, "harness.HarnessKt", command, folder, *arguments))
 
 
-def sources() -> list[Path]:
-    """The module, stubs of what it stands on, and the harness."""
-    return [path for folder in (MODULE, HERE / "stubs", HERE / "kotlin") for path in sorted(folder.glob("*.kt"))]
+def sources(folder: Path) -> list[Path]:
+    """The module, stubs of what it stands on, the harness, and what the README shows, which is written to a folder."""
+    usage = folder / "Usage.kt"
+    usage.write_text(shown(README, "kotlin"), encoding="utf-8")
+    code = (path for place in (MODULE, HERE / "stubs", HERE / "kotlin") for path in sorted(place.glob("*.kt")))
+    return [*code, usage]
 
 
 def write_artifact(folder: Path, **changes: Mapping[str, Any] | Sequence[Any] | str) -> None:

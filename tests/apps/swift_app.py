@@ -13,6 +13,7 @@ from mobile_kit.manifest import open_runtime, read_manifest, write_manifest
 from tests.apps.swift_toolchain import Toolchain
 from tests.exports import ROOT
 
+README = ROOT / "sample_apps" / "ios" / "MobileKitRuntime" / "README.md"
 PACKAGE = ROOT / "sample_apps" / "ios" / "MobileKitRuntime"
 SOURCES = PACKAGE / "Sources" / "MobileKitRuntime"
 OWN = Path(__file__).parent

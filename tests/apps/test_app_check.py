@@ -99,7 +99,7 @@ def test_swifts_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, tool
     wrong = {
         "description of the package": ("Package.swift", "let wrong = torn", "cannot find 'torn' in scope"),
         "types of the package": ("Resampling.swift", "let wrong = torn", "cannot find 'torn' in scope"),
-        "syntax of the screens": ("SelfTestView.swift", "let wrong = (", "expected"),
+        "syntax of the screens": ("SelfTestView.swift", "let wrong = )\nlet right = 1", "expected"),
     }
     for file, text, _ in wrong.values():
         with next(folder.rglob(file)).open("a") as stream:

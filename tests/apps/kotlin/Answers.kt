@@ -20,7 +20,7 @@ private class StandIn(private val manifest: Manifest, private val folder: File) 
     override val name = "stand-in"
 
     override fun run(inputs: Map<String, ByteArray>): Map<String, FloatArray> {
-        val golden = manifest.goldenInputs()
+        val golden = manifest.golden(manifest.inputs)
         val image = manifest.inputs.first()
         for (record in manifest.inputs.drop(1)) check(inputs.getValue(record.name).contentEquals(golden[record.name]))
         val from = if (inputs.getValue(image.name).contentEquals(golden[image.name])) "given" else "swapped"

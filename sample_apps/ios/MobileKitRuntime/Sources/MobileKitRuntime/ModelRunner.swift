@@ -33,13 +33,15 @@ extension Artifact {
     }
 
     /// The golden inputs by name, as they enter the file. Throws: MobileKitError.artifact.
-    public func goldenInputs() throws -> [String: TensorData] {
-        try Dictionary(manifest.inputs.map { ($0.name, try golden($0)) }) { first, _ in first }
+    public func goldenInputs() throws -> [String: TensorData] { try golden(manifest.inputs) }
+
+    private func golden(_ inputs: [Manifest.Tensor]) throws -> [String: TensorData] {
+        try Dictionary(inputs.map { ($0.name, try golden($0)) }) { first, _ in first }
     }
 
     /// A photo, upright, as the file's inputs; further inputs get their golden values.
     public func inputs(for photo: PixelImage) throws -> [String: TensorData] {
-        var inputs = try goldenInputs()
+        var inputs = try golden(Array(manifest.inputs.dropFirst()))
         inputs[manifest.inputs[0].name] = try Preprocessor(manifest.preprocess).input(photo, for: manifest.inputs[0])
         return inputs
     }

@@ -18,7 +18,7 @@ class Benchmark(private val manifest: Manifest, private val threads: Int) {
      */
     fun run(golden: GoldenResult, unit: String, device: JSONObject, open: () -> ModelRunner): JSONObject {
         val started = utc()
-        val inputs = manifest.goldenInputs()
+        val inputs = manifest.golden(manifest.inputs)
         val samples = ArrayList<Double>()
         val first = open().use { runner ->
             val first = microseconds { runner.run(inputs) }

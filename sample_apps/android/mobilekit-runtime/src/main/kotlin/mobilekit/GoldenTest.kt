@@ -61,7 +61,7 @@ class GoldenTest(
         val loads = ArrayList<Double>()
         repeat(WARM_LOADS) { timed(loads, open).close() }
         return timed(loads, open).use { runner ->
-            val inputs = manifest.goldenInputs()
+            val inputs = manifest.golden(manifest.inputs)
             val outputs = judged(runner.run(inputs))
             val swapped = swapped(inputs.getValue(image.name))
             val canary = swapped?.let { !GoldenResult.held(judged(runner.run(inputs + (image.name to it)))) }

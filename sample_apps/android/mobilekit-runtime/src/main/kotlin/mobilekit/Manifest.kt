@@ -106,8 +106,9 @@ class Manifest private constructor(val files: Files, val folder: String, private
     val inputs: List<TensorRecord> = data.getJSONArray("inputs").objects().map(::TensorRecord)
     val outputs: List<TensorRecord> = data.getJSONArray("outputs").objects().map(::TensorRecord)
 
-    /** The input that is made of a photo; others, such as noise, keep their golden values. */
+    /** The input that is made of a photo; [further] ones, such as noise, keep their golden values. */
     val image: TensorRecord get() = inputs.first()
+    val further: List<TensorRecord> get() = inputs.drop(1)
     val preprocess: Preprocess = Preprocess(data.getJSONObject("preprocess"))
 
     /** The class names; null where the checkpoint has none. */
@@ -134,8 +135,8 @@ class Manifest private constructor(val files: Files, val folder: String, private
 
     fun label(index: Int): String = labels?.getOrNull(index) ?: "class $index"
 
-    /** The golden value of each input, as it enters the file. */
-    fun goldenInputs(): Map<String, ByteArray> = inputs.associate { it.name to read(it.golden) }
+    /** The golden values of inputs, as they enter the file. */
+    fun golden(inputs: List<TensorRecord>): Map<String, ByteArray> = inputs.associate { it.name to read(it.golden) }
 
     companion object {
         private const val LABELS = "labels.txt"

@@ -26,7 +26,7 @@ class Answered(val picture: Picture, val reading: Reading, val latency: Latency,
 
 /** Runs models, of which one at a time is loaded. Calls from several threads wait for each other. */
 class Engine(private val threads: Int) {
-    private class Loaded(val choice: Choice, val runner: ModelRunner, val golden: Map<String, ByteArray>)
+    private class Loaded(val choice: Choice, val runner: ModelRunner, val further: Map<String, ByteArray>)
 
     private var loaded: Loaded? = null
 
@@ -39,7 +39,7 @@ class Engine(private val threads: Int) {
         val preprocessor = Preprocessor(manifest.preprocess)
         val picture = preprocessor.geometry(photo)
         // Inputs beside the image, such as noise, keep their golden values.
-        val inputs = ready.golden + (manifest.image.name to preprocessor.entering(picture))
+        val inputs = ready.further + (manifest.image.name to preprocessor.entering(picture))
         val entered = System.nanoTime()
         val outputs = ready.runner.run(inputs)
         val computed = System.nanoTime()
@@ -67,8 +67,8 @@ class Engine(private val threads: Int) {
     private fun loaded(choice: Choice): Loaded {
         loaded?.takeIf { it.choice == choice }?.let { return it }
         drop()
-        val golden = choice.model.manifest.goldenInputs()
-        return Loaded(choice, open(choice), golden).also { loaded = it }
+        val manifest = choice.model.manifest
+        return Loaded(choice, open(choice), manifest.golden(manifest.further)).also { loaded = it }
     }
 
     private fun open(choice: Choice): ModelRunner = ModelRunner.open(choice.model.manifest, choice.unit, threads)
