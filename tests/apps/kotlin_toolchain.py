@@ -4,17 +4,13 @@ Kotlin's compiler and ExecuTorch's Java classes come from npm, Android's interfa
 be on the machine.
 """
 
-import hashlib
 import re
-import shutil
 import subprocess
-import tempfile
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_kit.environments import cache_folder
-from tests.apps.packages import PackageError, debian, npm
+from tests.packages import PackageError, debian, kept, npm, require
 
 JAVA = 17
 KOTLIN = "kotlin-compiler@2.4.20"
@@ -91,18 +87,16 @@ class Toolchain:
 def toolchain() -> Toolchain:
     """Return the compiler with what it compiles against. Raises: PackageError where it can't be had here."""
     _check_java()
-    return Toolchain(_kept("kotlin", (KOTLIN, KOTLIN_PARTS, EXECUTORCH, SUITE, INTERFACES), _fetch))
+    return Toolchain(kept("apps/kotlin", (KOTLIN, KOTLIN_PARTS, EXECUTORCH, SUITE, INTERFACES), _fetch))
 
 
 def apk_tools() -> Path:
     """Return the folder with Debian's tools that make an APK. Raises: PackageError where they can't be had here."""
-    return _kept("apk-tools", (SUITE, APK_TOOLS, APK_LIBRARIES), _fetch_apk_tools)
+    return kept("apps/apk-tools", (SUITE, APK_TOOLS, APK_LIBRARIES), _fetch_apk_tools)
 
 
 def _check_java() -> None:
-    missing = [tool for tool in ("java", "keytool") if shutil.which(tool) is None]
-    if missing:
-        raise PackageError(f"Kotlin's compiler needs {', '.join(missing)}")
+    require("Kotlin's compiler", "java", "keytool")
     said = subprocess.run(["java", "-version"], capture_output=True, text=True, check=False).stderr
     found = re.search(r'version "(\d+)', said)
     if found is None or int(found[1]) < JAVA:
@@ -119,20 +113,3 @@ def _fetch_apk_tools(folder: Path) -> None:
     debian(folder, SUITE, (*APK_TOOLS, *APK_LIBRARIES))
     # Debian's link to it is for an installed system.
     (folder / "usr/lib/lib7z.so").symlink_to("p7zip/7z.so")
-
-
-def _kept(name: str, wanted: object, fetch: Callable[[Path], None]) -> Path:
-    """Return a folder that is filled on first use, whole or not there; what is wanted else is another one."""
-    folder = cache_folder() / "apps" / f"{name}-{hashlib.sha256(repr(wanted).encode()).hexdigest()[:16]}"
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
-            draft = Path(partial, name)
-            draft.mkdir()
-            fetch(draft)
-            try:
-                draft.rename(folder)
-            except OSError:
-                if not folder.is_dir():  # else another process was faster, and its folder is as good
-                    raise
-    return folder

@@ -15,7 +15,7 @@ from tests.apps.android_app import APP, CODE, MAIN, RESOURCES, elements, resourc
 from tests.apps.kotlin_apk import Tools
 from tests.apps.kotlin_app import write_artifact
 from tests.apps.kotlin_toolchain import Toolchain, apk_tools, toolchain
-from tests.apps.packages import PackageError
+from tests.packages import PackageError
 
 MOST_LINES = 200
 ANDROID = "{http://schemas.android.com/apk/res/android}"

@@ -13,8 +13,9 @@ from PIL import Image
 from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES
 from mobile_kit.bundle import BundleOptions, bundle
 from tests.apps.swift_app import JOB, STRICT, App, build_stubs, sources
-from tests.apps.swift_toolchain import SwiftError, toolchain
+from tests.apps.swift_toolchain import toolchain
 from tests.exports import ROOT, Export
+from tests.packages import PackageError
 
 TEMPLATE = ROOT / "sample_apps" / "ios"
 PROJECT, SCHEME = "MobileKit.xcodeproj/project.pbxproj", "MobileKit.xcodeproj/xcshareddata/xcschemes/MobileKit.xcscheme"
@@ -175,7 +176,7 @@ def test_no_constant_of_a_model_is_in_the_app() -> None:
 def test_the_app_type_checks_where_linux_has_the_interfaces(tmp_path_factory: pytest.TempPathFactory) -> None:
     try:
         swift = App(toolchain(), tmp_path_factory.mktemp("screens"))
-    except SwiftError as exc:
+    except PackageError as exc:
         pytest.skip(str(exc))
     modules = build_stubs(swift)
     library = ("-emit-module", "-parse-as-library", "-wmo", "-module-name", "MobileKitRuntime", "-I", modules)

@@ -12,8 +12,8 @@ import pytest
 from tests.apps.kotlin_apk import ACTIVITY, LEAST_SDK, PACKAGE, Tools, assemble
 from tests.apps.kotlin_app import App
 from tests.apps.kotlin_toolchain import apk_tools
-from tests.apps.packages import PackageError
 from tests.exports import DIGITS, export
+from tests.packages import PackageError
 
 ARM64 = 183  # e_machine of an ELF file
 

@@ -6,14 +6,14 @@ import pytest
 
 from mobile_kit.environments import cache_folder
 from tests.apps.kotlin_toolchain import apk_tools, toolchain
-from tests.apps.packages import PackageError, debian, npm
+from tests.packages import PackageError, debian, npm
 
 
 def test_missing_tools_are_named(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.setenv("PATH", "")
-    with pytest.raises(PackageError, match="need npm"):
+    with pytest.raises(PackageError, match="needs npm"):
         npm(tmp_path / "npm", "kotlin-compiler@2.4.20", ("package.json",))
-    with pytest.raises(PackageError, match="need apt-get, dpkg-deb"):
+    with pytest.raises(PackageError, match="needs apt-get, dpkg-deb"):
         debian(tmp_path, "bullseye", ("zipalign",))
     with pytest.raises(PackageError, match="needs java, keytool"):
         toolchain()

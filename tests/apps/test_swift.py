@@ -12,15 +12,14 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mobile_kit.export import export
 from mobile_kit.images import read_image
 from mobile_kit.importing import import_results
 from mobile_kit.latency import latency
 from mobile_kit.manifest import read_manifest
 from mobile_kit.metrics import sqnr_db
 from mobile_kit.predict import _color
-from mobile_kit.prepare import ExportOptions
 from mobile_kit.preprocess import Preprocess
+from tests.apps.conftest import FAMILIES
 from tests.apps.swift_app import (
     JOB,
     LEAST_DB,
@@ -36,12 +35,12 @@ from tests.apps.swift_app import (
     write_bundle,
     write_photo,
 )
-from tests.apps.swift_toolchain import SwiftError, toolchain
+from tests.apps.swift_toolchain import toolchain
 from tests.apps.vectors import write_answers, write_geometry, write_large_photo
 from tests.conftest import install_paper_targets
-from tests.exports import CHECKPOINTS, ROOT
+from tests.exports import ROOT
+from tests.packages import PackageError
 
-FAMILIES = ("cvt", "hiera", "mobilevitv2", "vit_msn")
 # Grey levels. Measured: 0, as the arithmetic is Pillow's own.
 MOST_LEVELS = 1
 # Of code, comments and empty lines apart.
@@ -54,31 +53,17 @@ LARGE_MS, LARGE_OF_PILLOW = 60, 0.6
 def swift(tmp_path_factory: pytest.TempPathFactory) -> App:
     try:
         tools = toolchain()
-    except SwiftError as exc:
+    except PackageError as exc:
         pytest.skip(str(exc))
     return build(tools, tmp_path_factory.mktemp("swift"))
 
 
 @pytest.fixture(scope="module")
-def artifacts(tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
-    """An artifact of each family's shipped classifier, of a target that needs no converter. Not to be changed."""
-    folder = tmp_path_factory.mktemp("families")
-    found = {}
-    with pytest.MonkeyPatch.context() as patch:
-        install_paper_targets(folder, patch)
-        for family in FAMILIES:
-            options = ExportOptions(str(CHECKPOINTS / f"{family}-digits"), folder / "out", ("paper",))
-            (done,) = export(options).artifacts
-            found[family] = done.manifest.folder
-    return found
-
-
-@pytest.fixture(scope="module")
-def bundle(swift: App, artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
+def bundle(swift: App, family_artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = swift.place("bundle")
     with pytest.MonkeyPatch.context() as patch:
         install_paper_targets(tmp_path_factory.mktemp("bundle"), patch)
-        write_bundle(folder, artifacts)
+        write_bundle(folder, family_artifacts)
     for family in FAMILIES:
         write_photo(read_image(folder / family / "golden/photo.png"), folder / family / "given")
     return folder
@@ -167,7 +152,7 @@ def test_a_photo_is_turned_as_its_orientation_says(swift: App, channels: int) ->
 
 @pytest.mark.parametrize("order", ["RGB", "BGR", "GRAY"])
 @pytest.mark.parametrize("in_graph", [True, False])
-def test_what_enters_is_the_kits(swift: App, artifacts: dict[str, Path], order: Any, in_graph: bool) -> None:
+def test_what_enters_is_the_kits(swift: App, family_artifacts: dict[str, Path], order: Any, in_graph: bool) -> None:
     count = 1 if order == "GRAY" else 3
     mean, std = (0.485, 0.456, 0.406)[:count], (0.229, 0.224, 0.225)[:count]
     work = Preprocess({"shortest_edge": 40}, (32, 48), "bicubic", order, 1 / 255, mean, std)
@@ -179,13 +164,13 @@ def test_what_enters_is_the_kits(swift: App, artifacts: dict[str, Path], order: 
     record |= {"scale": work.scale, "mean": mean, "std": std, "in_graph": in_graph}
     entry = {"name": "image", "shape": expected.shape, "dtype": str(expected.dtype), "layout": None}
     entry |= {"color": None, "range": None, "golden": "none.bin"}
-    write_artifact(folder, artifacts["cvt"], preprocess=record, inputs=[entry])
+    write_artifact(folder, family_artifacts["cvt"], preprocess=record, inputs=[entry])
     write_photo(image, folder)
     assert swift.ask("entering", folder) == list(expected.shape)
     assert (np.fromfile(folder / "entering.bin", expected.dtype).reshape(expected.shape) == expected).all()
 
 
-def test_answers_are_read_as_the_kit_reads_them(swift: App, artifacts: dict[str, Path]) -> None:
+def test_answers_are_read_as_the_kit_reads_them(swift: App, family_artifacts: dict[str, Path]) -> None:
     folder = swift.place("answers")
     for number, case in enumerate(write_answers(folder)):
         place = folder / str(number)
@@ -196,7 +181,7 @@ def test_answers_are_read_as_the_kit_reads_them(swift: App, artifacts: dict[str,
         record |= {"meaning": "logits", "golden": "values.bin"}
         head = {"head": "segmentation" if map_size else "classification", "num_labels": 21 if map_size else shape[1]}
         write_artifact(
-            place, artifacts["cvt"], model=head, outputs=[record], preprocess={"resize": None, "crop": map_size}
+            place, family_artifacts["cvt"], model=head, outputs=[record], preprocess={"resize": None, "crop": map_size}
         )
         shutil.copy(folder / case["values"], place / "values.bin")
         said = swift.ask("predicted", place)
@@ -213,12 +198,12 @@ def test_answers_are_read_as_the_kit_reads_them(swift: App, artifacts: dict[str,
         assert (np.fromfile(place / "overlay.bin", np.uint8).reshape(-1, 3) == palette[expected]).all()
 
 
-def test_other_heads_show_shapes_and_norms(swift: App, artifacts: dict[str, Path]) -> None:
+def test_other_heads_show_shapes_and_norms(swift: App, family_artifacts: dict[str, Path]) -> None:
     folder = swift.place("features")
     values = np.random.default_rng(0).normal(size=(1, 4, 8)).astype(np.float32)
     record = {"name": "last_hidden_state", "shape": values.shape, "dtype": "float32", "layout": None}
     record |= {"meaning": "features", "golden": "values.bin"}
-    write_artifact(folder, artifacts["cvt"], model={"head": "base"}, outputs=[record])
+    write_artifact(folder, family_artifacts["cvt"], model={"head": "base"}, outputs=[record])
     (folder / "values.bin").write_bytes(values.tobytes())
     ((name, shape, norm),) = swift.ask("predicted", folder)["features"]
     assert (name, shape) == ("last_hidden_state", [1, 4, 8])
@@ -354,14 +339,17 @@ def _figures(of: Any) -> dict[str, Any]:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
-def test_a_large_photo_is_quick(swift: App, artifacts: dict[str, Path], resample: str) -> None:
+def test_a_large_photo_is_quick(swift: App, family_artifacts: dict[str, Path], resample: str) -> None:
     folder = swift.place(f"large-{resample}")
     pixels: NDArray[np.uint8] = np.fromfile(write_large_photo(folder), np.uint8).reshape(3000, 4000, 3)
     write_photo(pixels, folder)
     work = Preprocess({"shortest_edge": 292}, (256, 256), resample, "RGB", 1.0, (0.0,) * 3, (1.0,) * 3)
     record = {"resize": work.resize, "crop": work.crop, "resample": resample}
-    entry = {**json.loads((artifacts["cvt"] / "manifest.json").read_text())["inputs"][0], "shape": [1, 256, 256, 3]}
-    write_artifact(folder, artifacts["cvt"], preprocess=record, inputs=[entry])
+    entry = {
+        **json.loads((family_artifacts["cvt"] / "manifest.json").read_text())["inputs"][0],
+        "shape": [1, 256, 256, 3],
+    }
+    write_artifact(folder, family_artifacts["cvt"], preprocess=record, inputs=[entry])
     pillows = []
     for _ in range(8):
         start = perf_counter()

@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from tests.device_lab.machine import Emulator, Machine
-from tests.device_lab.userland import LITERT, LabError, userland
+from tests.device_lab.machine import Emulator, LabError, Machine
+from tests.device_lab.userland import LITERT, userland
+from tests.packages import PackageError
 
 SSHD = """Port 22
 HostKey /run/keys/host
@@ -111,7 +112,7 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
     try:
         place = userland()
         emulator = Emulator(place)
-    except LabError as exc:
+    except (LabError, PackageError) as exc:
         pytest.skip(str(exc))
     try:
         yield from _furnished(place, tmp_path_factory.mktemp("keys"))

@@ -9,8 +9,6 @@ import time
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from tests.device_lab.userland import LabError
-
 # A network of its own for each machine, of the range that is kept for tests (RFC 5737).
 NUMBERS = itertools.count(1)
 NETWORK = "198.51.100"
@@ -40,6 +38,10 @@ mkdir -p run/sshd
 cp -r {keys} run/keys
 exec chroot . {command}
 """
+
+
+class LabError(Exception):
+    """This machine can't have a machine of the lab; the message says why."""
 
 
 class Emulator:

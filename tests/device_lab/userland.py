@@ -1,21 +1,13 @@
-"""An arm64 userland of Debian packages and wheels, unpacked into a cache folder: about half a gigabyte, once.
+"""An arm64 userland of Debian packages and wheels, unpacked into a cache folder: about half a gigabyte, once."""
 
-No package is installed on this machine: apt works with lists, a status and a cache of its own.
-"""
-
-import hashlib
 import os
-import platform
-import shutil
-import subprocess
 import sys
-import tempfile
 from pathlib import Path
 
-from mobile_kit.environments import cache_folder
+from tests.packages import archives, kept, require, require_root, run, unpack
 
+NAME = "the device lab"
 SUITES = ("bookworm", "trixie")  # python3.11 is in the first, adbd in the second
-KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 PACKAGES = (
     "adbd",
     "coreutils",
@@ -34,7 +26,8 @@ EMULATOR = "qemu-user-static"
 LITERT, OLD = "litert", "tflite-runtime"
 WHEELS = {LITERT: ("ai-edge-litert==2.3.0", "pip==25.3"), OLD: ("tflite-runtime==2.14.0", "numpy<2")}
 PLATFORMS = ("manylinux_2_34", "manylinux_2_28", "manylinux_2_27", "manylinux_2_17", "manylinux2014")
-TOOLS = ["apt-get", "chroot", "dpkg-deb", "ip", "mount", "nsenter", "setpriv", "ssh", "ssh-keygen", "tar", "unshare"]
+TOOLS = ("chroot", "ip", "mount", "nsenter", "setpriv", "ssh", "ssh-keygen", "unshare")
+ARCHITECTURES = ("arm64", "amd64")
 # An x86's /proc/cpuinfo makes arm64 libraries stumble: this is what a Cortex-A76 says of itself.
 CPU = """processor\t: {number}
 BogoMIPS\t: 50.00
@@ -46,105 +39,32 @@ CPU part\t: 0xd0b
 CPU revision\t: 1
 
 """
-CONFIGURATION = """APT::Architecture "arm64";
-APT::Architectures {{ "arm64"; "amd64"; }};
-APT::Install-Recommends "false";
-Acquire::Languages "none";
-Dir::Etc::sourcelist "{folder}/sources.list";
-Dir::Etc::sourceparts "/dev/null";
-Dir::Etc::preferences "/dev/null";
-Dir::Etc::preferencesparts "/dev/null";
-Dir::State "{folder}";
-Dir::State::lists "{folder}/lists";
-Dir::State::status "{folder}/status";
-Dir::Cache "{folder}/cache";
-"""
-
-
-class LabError(Exception):
-    """This machine can't have the lab; the message says why."""
 
 
 def userland() -> Path:
     """Return the folder with `root`, `emulator` and a folder of wheels each for `LITERT` and `OLD`.
 
-    Raises: LabError where a tool, a right or a package is missing.
+    Raises: PackageError where a tool, a right or a package is missing.
     """
-    if sys.platform != "linux" or platform.machine() != "x86_64":
-        raise LabError("the device lab is for Linux on x86-64")
-    if os.geteuid() != 0:
-        raise LabError("the device lab needs root")
-    missing = [tool for tool in TOOLS if shutil.which(tool) is None]
-    if missing or not KEYRING.is_file():
-        raise LabError(f"the device lab needs {', '.join(missing) or KEYRING}")
-    said = repr((SUITES, PACKAGES, WHEELS, CPU, Path(__file__).read_text(encoding="utf-8")))
-    folder = cache_folder() / "device-lab" / hashlib.sha256(said.encode()).hexdigest()[:16]
-    if not folder.is_dir():
-        folder.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.TemporaryDirectory(dir=folder.parent, prefix=".partial-") as partial:
-            _build(Path(partial, "lab"))
-            Path(partial, "lab").rename(folder)
-    return folder
+    require_root(NAME)
+    require(NAME, *TOOLS)
+    return kept("device-lab/userland", Path(__file__).read_text(encoding="utf-8"), _build)
 
 
 def _build(folder: Path) -> None:
-    folder.mkdir()
-    archives = _download(folder / "apt")
     root = folder / "root"
     for name in ("bin", "sbin", "lib"):
         (root / "usr" / name).mkdir(parents=True)
         (root / name).symlink_to(f"usr/{name}")
-    for archive in archives:
-        _unpack(archive, root if archive.name.endswith(("_arm64.deb", "_all.deb")) else folder / "emulator")
-    shutil.rmtree(folder / "apt")
+    wanted = [*PACKAGES, f"{EMULATOR}:amd64/{SUITES[0]}"]
+    with archives(folder.parent, SUITES, wanted, dependencies=True, architectures=ARCHITECTURES) as found:
+        for archive in found:
+            unpack(archive, root if archive.name.endswith(("_arm64.deb", "_all.deb")) else folder / "emulator")
     for name, wheels in WHEELS.items():
         platforms = [part for each in PLATFORMS for part in ("--platform", f"{each}_aarch64")]
-        _run(
-            *(sys.executable, "-m", "pip", "install", "-q", "--target", str(folder / name), "--no-compile"),
-            *("--python-version", "3.11", "--only-binary=:all:", *platforms, *wheels),
-        )
+        pip = [sys.executable, "-m", "pip", "install", "-q", "--target", str(folder / name), "--no-compile"]
+        run([*pip, "--python-version", "3.11", "--only-binary=:all:", *platforms, *wheels], folder)
     _furnish(root)
-
-
-def _download(folder: Path) -> list[Path]:
-    for name in ("lists/partial", "cache/archives/partial"):
-        (folder / name).mkdir(parents=True)
-    (folder / "status").touch()
-    mirror = _mirror()
-    sources = [f"deb [signed-by={KEYRING}] {mirror} {suite} main\n" for suite in SUITES]
-    (folder / "sources.list").write_text("".join(sources))
-    (folder / "apt.conf").write_text(CONFIGURATION.format(folder=folder))
-    environment = {**os.environ, "APT_CONFIG": str(folder / "apt.conf")}
-    _run("apt-get", "update", "-q", environment=environment)
-    wanted = [*PACKAGES, f"{EMULATOR}:amd64/{SUITES[0]}"]
-    _run("apt-get", "install", "-y", "-q", "--download-only", *wanted, environment=environment)
-    return sorted((folder / "cache/archives").glob("*.deb"))
-
-
-def _mirror() -> str:
-    """Return the mirror that this machine's own apt asks."""
-    command = ["apt-get", "indextargets", "--format", "$(REPO_URI) $(LABEL)"]
-    said = subprocess.run(command, capture_output=True, text=True, check=False).stdout
-    found = [line.split()[0] for line in said.splitlines() if line.endswith(" Debian")]
-    if not found:
-        raise LabError("the device lab needs a Debian mirror, and apt knows none: apt-get update")
-    return found[0]
-
-
-def _unpack(archive: Path, folder: Path) -> None:
-    folder.mkdir(exist_ok=True)
-    with subprocess.Popen(["dpkg-deb", "--fsys-tarfile", archive], stdout=subprocess.PIPE) as packed:
-        command = ["tar", "-x", "--keep-directory-symlink", "-C", folder]
-        ended = subprocess.run(command, stdin=packed.stdout, capture_output=True, check=False)
-    if packed.returncode or ended.returncode:
-        raise LabError(f"{archive.name} can't be unpacked")
-
-
-def _run(*command: str, environment: dict[str, str] | None = None) -> None:
-    ended = subprocess.run(command, capture_output=True, text=True, env=environment, check=False)
-    if ended.returncode:
-        last = (ended.stderr.strip().splitlines() or ["no reason given"])[-1]
-        raise LabError(f"{command[0]} failed: {last}")
 
 
 def _furnish(root: Path) -> None:
