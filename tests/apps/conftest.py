@@ -22,8 +22,9 @@ def kotlin(tmp_path_factory: pytest.TempPathFactory) -> App:
         tools = toolchain()
     except PackageError as exc:
         pytest.skip(str(exc))
-    jar = tmp_path_factory.mktemp("kotlin") / "app.jar"
-    ended = tools.compile(sources(), jar)
+    folder = tmp_path_factory.mktemp("kotlin")
+    jar = folder / "app.jar"
+    ended = tools.compile(sources(folder), jar)
     assert ended.returncode == 0, ended.stderr
     return App(tools, jar)
 

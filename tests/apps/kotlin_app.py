@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from tests.apps.kotlin_toolchain import Toolchain
-from tests.apps.vectors import shown
+from tests.apps.usage import shown
 from tests.exports import ROOT
 
 MODULE = ROOT / "sample_apps/android/mobilekit-runtime/src/main/kotlin/mobilekit"

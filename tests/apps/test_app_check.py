@@ -12,10 +12,9 @@ from mobile_kit.bundle import BundleOptions, bundle
 from mobile_kit.errors import ArtifactError
 from tests.apps.kotlin_toolchain import KOTLIN_PARTS
 from tests.apps.kotlin_toolchain import toolchain as kotlin_toolchain
-from tests.apps.packages import PackageError
-from tests.apps.swift_toolchain import SwiftError
 from tests.apps.swift_toolchain import toolchain as swift_toolchain
 from tests.exports import Export
+from tests.packages import PackageError
 
 # A private view of the file system in which the compiler's root has the folders of the test, at their places.
 SWIFT = """#!/bin/sh
@@ -84,7 +83,7 @@ def test_kotlins_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, too
 def test_swifts_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, tools: Path) -> None:
     try:
         root = swift_toolchain().root
-    except SwiftError as exc:
+    except PackageError as exc:
         pytest.skip(str(exc))
     for name in ("swift", "swiftc"):
         tool(tools, name, SWIFT.format(root=root, name=name))
