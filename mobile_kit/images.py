@@ -51,7 +51,9 @@ def _decoded(
     except Image.DecompressionBombError as exc:
         raise ImageError(f"image {name}: has more than {MAX_PIXELS} pixels. Scale it down first.") from exc
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
-        reason = "not an image" if isinstance(exc, UnidentifiedImageError) else str(exc).rstrip(".").replace("\n", " ")
+        known = f", or none of {', '.join(formats)}" if formats else ""
+        unknown = isinstance(exc, UnidentifiedImageError)
+        reason = f"not an image{known}" if unknown else str(exc).rstrip(".").replace("\n", " ")
         raise ImageError(f"image {name}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
 
 

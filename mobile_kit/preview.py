@@ -23,7 +23,7 @@ STEPS = ("preprocess", "inference", "postprocess")
 
 
 class Preview:
-    """A loaded artifact, warmed up on its golden photo. One call at a time.
+    """A loaded artifact. One call at a time, all in one thread.
 
     Raises: ArtifactError; UnsupportedError where the file runs on a device only; MissingToolError.
     """
@@ -31,17 +31,19 @@ class Preview:
     def __init__(self, folder: Path) -> None:
         self.predictor = Predictor(folder)
         self.golden_photo = (folder / "golden" / "photo.png").read_bytes()
-        # Runtimes lay out their memory in the first call, whose time says nothing of the next ones.
+
+    def warm_up(self) -> None:
+        """Run the golden photo: runtimes lay out memory and start threads in a first call, whose time says nothing."""
         self.answer(self.golden_photo, "golden/photo.png")
 
     def facts(self) -> dict[str, Any]:
         """Return what the page says of the artifact."""
         manifest, runtime = self.predictor.manifest, self.predictor.runtime
         model, (height, width) = manifest.data["model"], manifest.preprocess.image_size
-        backend, folder = manifest.data["backend"], manifest.folder.resolve()
+        backend = manifest.data["backend"]
         doubt = {"weights": "random: what it says means nothing"} if model["random_weights"] else {}
         return {
-            "model": folder.parent.name or model["source"],
+            "model": model["source"],
             "head": model["head"],
             "facts": {
                 "family": f"{model['family']}, {model['head']}",

@@ -5,14 +5,16 @@ point here (its Host is another), and not a form on one (its Origin is another).
 """
 
 import asyncio
+import logging
 import os
 import secrets
 import socket
 import sys
+import threading
 import webbrowser
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from importlib.util import find_spec
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -42,7 +44,7 @@ HEADERS = {
     "Cross-Origin-Opener-Policy": "same-origin",
     "Cross-Origin-Resource-Policy": "same-origin",
     "Permissions-Policy": "camera=(self), geolocation=(), microphone=()",
-    "Referrer-Policy": "no-referrer",
+    "Referrer-Policy": "same-origin",
     "X-Content-Type-Options": "nosniff",
 }
 POLICY = (
@@ -66,11 +68,12 @@ def serve(folder: Path, port: int = 0, browse: bool = True) -> None:
     with _listening(port) as listening:
         running = server(Preview(folder))
         address = f"http://{HOST}:{listening.getsockname()[1]}/"
-        print(address, flush=True)
+        print(f"{address}\nCtrl+C ends it.", flush=True)
         if browse and _has_screen():
-            webbrowser.open(address)
+            # Some browsers are waited for, seconds or until they end, and they wait for the page.
+            threading.Thread(target=webbrowser.open, args=(address,), daemon=True).start()
         # It is how people end it.
-        with suppress(KeyboardInterrupt):
+        with suppress(KeyboardInterrupt), _ending_quietly(running):
             running.run(sockets=[listening])
 
 
@@ -100,8 +103,9 @@ def _application(preview: Preview) -> "Starlette":
     from starlette.responses import HTMLResponse, JSONResponse, Response
     from starlette.routing import Route
 
-    # Runtimes compute one call at a time, and some in the thread of the first only.
+    # Runtimes compute one call at a time, and warm up in the thread that computes.
     thread = ThreadPoolExecutor(1)
+    thread.submit(preview.warm_up).result()
     facts = preview.facts()
 
     async def page(_: Request) -> Response:
@@ -184,6 +188,21 @@ def _listening(port: int) -> socket.socket:
         way = "Leave --port out, and a free one is taken"
         raise DeviceError(f"--port {port}: can't be had ({exc.strerror}). {way}.") from exc
     return listening
+
+
+@contextmanager
+def _ending_quietly(running: "uvicorn.Server") -> Iterator[None]:
+    """Leave out the tracebacks that uvicorn writes of the calls that its end cuts short."""
+
+    def going_on(_: logging.LogRecord) -> bool:
+        return not running.should_exit
+
+    logger = logging.getLogger("uvicorn.error")
+    logger.addFilter(going_on)
+    try:
+        yield
+    finally:
+        logger.removeFilter(going_on)
 
 
 def _has_screen() -> bool:

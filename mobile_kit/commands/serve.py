@@ -16,13 +16,13 @@ def add(commands: Any) -> None:
     text = "Try an artifact on a local web page, with photos or the camera."
     parser = command(commands, "serve", run, text, output=False)
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path)
-    parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen; default a free port")
+    parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen; default 0, a free one")
     parser.add_argument("--no-open", action="store_true", help="print the address and open no browser")
 
 
 def _port(text: str) -> int:
-    if not text.isdigit() or not 1 <= int(text) <= LAST_PORT:
-        raise argparse.ArgumentTypeError(f"{text!r} is no port from 1 to {LAST_PORT}")
+    if not (text.isascii() and text.isdigit()) or int(text) > LAST_PORT:
+        raise argparse.ArgumentTypeError(f"{text!r} is no port from 0 to {LAST_PORT}")
     return int(text)
 
 

@@ -11,6 +11,7 @@ import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from queue import Queue
 from typing import Any
 
 import numpy as np
@@ -158,11 +159,12 @@ def test_a_gray_network_takes_colours_and_shows_gray(odd: Export) -> None:
     ("data", "reason"),
     [
         (b"", "image: no bytes were sent"),
-        (b"no image", "image my photo.png: can't be decoded (not an image)"),
+        (b"no image", "image my photo.png: can't be decoded (not an image"),
         (encoded(scene(1, 64, 64))[:2000], "image my photo.png: can't be decoded"),
-        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "can't be decoded (not an image)"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not an image, or none of BMP, GIF, JPEG, PNG, TIFF, WEBP"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "can't be decoded (not an image"),
     ],
-    ids=["nothing", "text", "torn", "a program in PostScript"],
+    ids=["nothing", "text", "torn", "HEIC", "a program in PostScript"],
 )
 def test_what_is_no_image_gets_one_line(data: bytes, reason: str, classifier: Server) -> None:
     said = classifier.ask("POST", "/answer?name=my%20photo.png", data)
@@ -308,6 +310,29 @@ def test_two_at_once_get_their_own_answers_one_after_the_other(
     assert most == [1] * len(views)
 
 
+def test_the_thread_that_warms_up_computes(
+    digits: Export, views: list[tuple[bytes, str]], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Otherwise the first photo's time would be that of starting threads and laying out memory."""
+    answer, threads = Preview.answer, []
+
+    def noted(self: Preview, data: bytes, name: str) -> Any:
+        threads.append(threading.get_ident())
+        return answer(self, data, name)
+
+    monkeypatch.setattr(Preview, "answer", noted)
+    with served(digits["tflite-fp32"]) as server:
+        assert server.ask("POST", "/answer", views[0][0]).status == 200
+    assert (len(threads), len(set(threads))) == (2, 1)
+
+
+def test_an_artifact_in_another_folder_is_called_by_its_checkpoint(digits: Export, tmp_path: Path) -> None:
+    moved = tmp_path / "Downloads" / "artifact"
+    moved.parent.mkdir()
+    moved.symlink_to(digits["tflite-fp32"])
+    assert Preview(moved).facts()["model"] == digits.checkpoint.name
+
+
 def test_a_browser_that_goes_away_stops_nothing(classifier: Server, views: list[tuple[bytes, str]]) -> None:
     with socket.create_connection(("127.0.0.1", classifier.port)) as half:
         half.sendall(b"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nhalf of it")
@@ -325,6 +350,7 @@ def test_ctrl_c_ends_it_calmly(digits: Export, views: list[tuple[bytes, str]]) -
     try:
         assert process.stdout is not None
         address = process.stdout.readline().strip()
+        assert process.stdout.readline() == "Ctrl+C ends it.\n"
         port = int(address.removeprefix("http://127.0.0.1:").removesuffix("/"))
         with socket.create_connection(("127.0.0.1", port)) as waiting:
             waiting.sendall(b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\n\r\n")
@@ -336,6 +362,40 @@ def test_ctrl_c_ends_it_calmly(digits: Export, views: list[tuple[bytes, str]]) -
     assert (process.returncode, out, err) == (0, "", "")
 
 
+# Takes a while for every call but the first, which warms up.
+SLOW = """
+import sys, time
+from mobile_kit import cli, serve
+from mobile_kit.preview import Preview
+answer = Preview.answer
+def slow(self, data, name):
+    if name != "golden/photo.png":
+        print("computing", flush=True)
+        time.sleep(2)
+    return answer(self, data, name)
+Preview.answer, serve.STOPPING_S = slow, 1
+sys.exit(cli.main(["serve", sys.argv[1], "--no-open"]))
+"""
+
+
+def test_ctrl_c_in_the_middle_of_a_call_is_as_calm(digits: Export, views: list[tuple[bytes, str]]) -> None:
+    command = [sys.executable, "-c", SLOW, str(digits["tflite-fp32"])]
+    process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, cwd=ROOT)
+    try:
+        assert process.stdout is not None
+        port = int(process.stdout.readline().strip().removeprefix("http://127.0.0.1:").removesuffix("/"))
+        with socket.create_connection(("127.0.0.1", port)) as waiting:
+            head = f"POST /answer HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(views[0][0])}\r\n\r\n"
+            waiting.sendall(head.encode() + views[0][0])
+            while process.stdout.readline() != "computing\n":
+                assert process.poll() is None
+            process.send_signal(signal.SIGINT)
+            _, err = process.communicate(timeout=30)
+    finally:
+        process.kill()
+    assert (process.returncode, err) == (0, "")
+
+
 def test_a_port_in_use_is_said_in_a_line(digits: Export, command: Command) -> None:
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
@@ -345,11 +405,16 @@ def test_a_port_in_use_is_said_in_a_line(digits: Export, command: Command) -> No
     assert line.startswith(f"mobile-kit: --port {port}: can't be had (Address already in use).")
 
 
-@pytest.mark.parametrize("port", ["0", "-1", "65536", "http"])
+@pytest.mark.parametrize("port", ["-1", "65536", "http", "²"])
 def test_what_is_no_port_is_refused(port: str, command: Command) -> None:
     answer = command("serve", "artifact", f"--port={port}")
     assert answer.code == 2
-    assert f"'{port}' is no port from 1 to 65535" in answer.err
+    assert f"'{port}' is no port from 0 to 65535" in answer.err
+
+
+def test_port_0_takes_a_free_one(tmp_path: Path, command: Command) -> None:
+    answer = command("serve", tmp_path, "--port", "0", "--no-open")
+    assert (answer.code, "no manifest.json" in answer.err) == (1, True)
 
 
 def test_an_artifact_without_a_runtime_here_says_why(delegates: Export, tmp_path: Path, command: Command) -> None:
@@ -385,12 +450,20 @@ def test_a_browser_is_opened_where_there_is_a_screen(
         monkeypatch.delenv(name, raising=False)
     for name, value in screen.items():
         monkeypatch.setenv(name, value)
-    asked: list[str] = []
-    monkeypatch.setattr(serve.webbrowser, "open", asked.append)
+    asked, ended = Queue[str](), threading.Event()
+
+    def browser(address: str) -> None:
+        """Take the address, and be a browser that runs in the terminal until it is ended."""
+        asked.put(address)
+        ended.wait(60)
+
+    monkeypatch.setattr(serve.webbrowser, "open", browser)
     monkeypatch.setattr(serve, "Preview", lambda folder: None)
     monkeypatch.setattr(serve, "server", lambda preview: Stopped())
     serve.serve(Path("artifact"))
-    (address,) = capsys.readouterr().out.splitlines()
-    assert asked == [address] * opened
+    address, _ = capsys.readouterr().out.splitlines()
+    if opened:
+        assert asked.get(timeout=30) == address
     serve.serve(Path("artifact"), browse=False)
-    assert len(asked) == opened
+    ended.set()
+    assert asked.empty()

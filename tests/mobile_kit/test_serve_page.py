@@ -2,8 +2,10 @@
 
 import io
 import json
+import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -108,6 +110,7 @@ def test_a_dropped_image_gets_its_top_classes(
     assert page.wait("document.getElementById('photo').naturalWidth") == CAMERA_PX[0]
     assert page.wait("document.getElementById('seen').naturalWidth") == 128
     assert page.tell("document.getElementById('status').textContent") == ", ".join(shown[0])
+    assert page.tell("document.getElementById('calls').textContent").startswith("One call; ")
     assert page.complaints == []
 
 
@@ -182,14 +185,75 @@ def test_a_refused_camera_is_said_in_a_line(page: Page, classifier: Server) -> N
     assert page.tell(hidden("answer"))
 
 
+@pytest.mark.parametrize(
+    ("name", "said"),
+    [
+        ("NotFoundError", "as there is none. Connect one, or choose an image."),
+        ("NotReadableError", "as it is in use. End the program that uses it, or choose an image."),
+        ("AbortError", "as it broke. Try again, or choose an image."),
+    ],
+)
+def test_a_camera_that_can_t_be_had_is_said_with_a_way_out(name: str, said: str, page: Page) -> None:
+    page.tell(f"navigator.mediaDevices.getUserMedia = async () => {{throw new DOMException('it broke', '{name}')}}")
+    page.tell("document.getElementById('camera').click()")
+    page.wait(f"!{hidden('error')}")
+    assert page.tell(ERROR) == f"Camera: can't be used, {said}"
+
+
+def test_an_image_that_is_given_before_the_camera_is_refused_stays(page: Page, photo: Path) -> None:
+    page.tell("navigator.mediaDevices.getUserMedia = () => new Promise((_, refuse) => {window.refuse = refuse})")
+    page.tell("document.getElementById('camera').click()")
+    page.drop([photo], "#stage")
+    page.wait(SHOWN)
+    page.tell("refuse(new DOMException('', 'NotAllowedError'))")
+    assert page.tell(f"new Promise(requestAnimationFrame).then(() => [{hidden('error')}, {SHOWN}])") == [True, True]
+
+
+def test_a_camera_that_goes_away_is_said(page: Page, classifier: Server) -> None:
+    allow_camera(page, classifier.address, "granted")
+    page.tell("document.getElementById('camera').click()")
+    page.wait(f"{SHOWN} && !!video.srcObject")
+    page.tell("video.srcObject.getVideoTracks()[0].dispatchEvent(new Event('ended'))")
+    assert page.tell(ERROR).startswith("Camera: it went away.")
+    assert page.tell("video.srcObject") is None
+
+
+def test_an_answer_that_is_no_longer_of_the_image_is_dimmed(
+    page: Page, photo: Path, classifier: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    page.drop([photo], "#stage")
+    page.wait(SHOWN)
+    answer, going = classifier.preview.answer, threading.Event()
+
+    def waiting(data: bytes, name: str) -> Any:
+        assert going.wait(60)
+        return answer(data, name)
+
+    monkeypatch.setattr(classifier.preview, "answer", waiting)
+    page.drop([photo], "#stage")
+    page.wait("document.getElementById('answer').getAttribute('aria-busy') === 'true'")
+    page.wait("getComputedStyle(document.getElementById('answer')).opacity === '0.3'")
+    going.set()
+    page.wait("!document.getElementById('answer').hasAttribute('aria-busy')")
+    assert page.tell("getComputedStyle(document.getElementById('answer')).opacity") == "1"
+
+
+def test_too_many_windows_are_said(page: Page, photo: Path) -> None:
+    page.tell("window.fetch = async () => new Response('Service Unavailable', {status: 503})")
+    page.drop([photo], "#stage")
+    page.wait(f"!{hidden('error')}")
+    assert page.tell(ERROR) == "The preview is open in too many windows. Close some and try again."
+
+
 def test_what_is_no_image_takes_the_place_of_no_answer(page: Page, photo: Path, tmp_path: Path) -> None:
     (tmp_path / "<b>text.png").write_text("no image")
     page.drop([photo], "#stage")
     page.wait(SHOWN)
     page.drop([tmp_path / "<b>text.png"], "#stage")
     page.wait(f"!{hidden('error')}")
-    assert page.tell(ERROR).startswith("image <b>text.png: can't be decoded (not an image).")
+    assert page.tell(ERROR).startswith("image <b>text.png: can't be decoded (not an image")
     assert page.tell(hidden("answer"))
+    page.wait(f"{hidden('photo')} && !document.getElementById('stage').classList.contains('filled')")
     page.drop([photo], "#stage")
     page.wait(SHOWN)
     assert page.tell(hidden("error"))
@@ -224,6 +288,17 @@ def test_labels_become_no_markup(page: Page, photo: Path, classifier: Server, mo
     assert page.tell(CLASSES)[0][0] == EVIL
     assert page.tell("document.querySelectorAll('#classes img').length") == 0
     assert page.complaints == []
+
+
+@pytest.mark.parametrize(("label", "direction"), [("قطة (cat)", "rtl"), ("猫 (cat)", "ltr")])
+def test_labels_run_as_their_script_does(
+    label: str, direction: str, page: Page, photo: Path, classifier: Server, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(classifier.preview.predictor, "label", lambda index: label)
+    page.drop([photo], "#stage")
+    page.wait(SHOWN)
+    assert page.tell(CLASSES)[0][0] == label
+    assert page.tell("getComputedStyle(document.querySelector('#classes bdi')).direction") == direction
 
 
 def test_a_segmentation_shows_its_classes_over_the_image(browser: Page, segmentation: Export, tmp_path: Path) -> None:
