@@ -29,11 +29,11 @@ class Template:
 
     folder: its name there. opened: what is opened, in the app's folder. library: the module without user interface.
     alone: files that come with it where it comes alone. models: the folder of the models, in an app. compiled: where
-    the platform's compiler looks for packages, null where it has none. fills: how the name is written into each file that has it or the id. without: a file of the library,
-    and what is replaced in it, where no artifact is for a target. references: what finds the paths that a file of the
-    project names, a group each. id_part: what each part of an id may be; reserved: and what not, between spaces.
-    expanded: characters of a name that the platform's tools take for something else. most_mb: megabytes of models that
-    the store has doubts about, and which.
+    the platform's compiler looks for packages, null where it has none. fills: how the name is written into each file
+    that has it or the id. without: a file of the library, and what is replaced in it, where no artifact is for a
+    target. references: what finds the paths that a file of the project names, a group each. id_part: what each part of
+    an id may be; reserved: and what not, between spaces. expanded: characters of a name that the platform's tools take
+    for something else. most_mb: megabytes of models that the store has doubts about, and which.
     """
 
     folder: str
@@ -63,7 +63,8 @@ class Template:
 
     def check_name(self, name: str) -> None:
         """Raise UnsupportedError for a name that no app can have; any script is fine."""
-        strange = [char for char in name if unicodedata.category(char)[0] == "C" and char != "\u200d"]
+        seen = [char for char in name if char not in " \u200d"]
+        strange = [char for char in seen if unicodedata.category(char)[0] in "CZ"]
         if not name.strip() or name != name.strip() or len(name) > MOST_NAME or strange:
             raise UnsupportedError(
                 f"--name {name!r}: is empty, longer than {MOST_NAME} characters, or has some that can't be seen. "

@@ -20,11 +20,13 @@ def add(commands: Any) -> None:
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
     parser.add_argument("--app", required=True, choices=("android", "ios"), help="which platform's")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that is made")
-    parser.add_argument("--app-id", default=APP_ID, metavar="ID", help="such as com.example.digits")
-    parser.add_argument("--name", default=NAME, help="what is written below the app's icon; default %(default)s")
+    parser.add_argument("--app-id", metavar="ID", help=f"such as com.example.digits; default {APP_ID}")
+    parser.add_argument("--name", help=f"what is written below the app's icon; default {NAME}")
     parser.add_argument("--library-only", action="store_true", help="the module for an app of your own, and the models")
     parser.add_argument("--check", action="store_true", help="try it with the platform's tools that are installed")
-    parser.add_argument("--force", action="store_true", help="replace a project that was made so before")
+    parser.add_argument(
+        "--force", action="store_true", help="replace what was made so before; with changes of yours, it is kept"
+    )
 
 
 def run(options: argparse.Namespace) -> int:
@@ -44,5 +46,5 @@ def run(options: argparse.Namespace) -> int:
             print_table(("check", "", "what"), [(each.name, RESULTS[each.passed], each.said) for each in made.checks])
         for warning in made.warnings:
             print(f"warning: {warning}")
-        print(f"Open {made.opened}")
+        print(f"Add {made.opened} to your app, see README.md there" if options.library_only else f"Open {made.opened}")
     return int(any(each.passed is False for each in made.checks))

@@ -75,7 +75,8 @@ public struct GoldenTest: Sendable {
 
     private func distances(of outputs: [String: TensorData]) throws -> [Distance] {
         try artifact.manifest.outputs.map { output in
-            let sqnr = sqnr(outputs[output.name]?.doubles ?? [], try artifact.golden(output).doubles)
+            let (found, golden) = (outputs[output.name]?.doubles ?? [], try artifact.golden(output).doubles)
+            let sqnr = sqnr(found, golden, ofClasses: [.int32, .int64].contains(output.dtype))
             return Distance(name: output.name, sqnr: sqnr, least: artifact.leastSqnrDb[output.name])
         }
     }
@@ -88,11 +89,15 @@ public struct GoldenTest: Sendable {
     }
 }
 
-/// Signal to noise in decibels; not a number where an output isn't.
-func sqnr(_ values: [Double], _ reference: [Double]) -> Double {
+/// Signal to noise in decibels; not a number where an output isn't. ofClasses: a map of classes counts as planes of
+/// ones and zeros, one a class: a pixel of another class is wrong in two.
+func sqnr(_ values: [Double], _ reference: [Double], ofClasses: Bool = false) -> Double {
     guard values.count == reference.count else { return .nan }
-    let noise = zip(values, reference).reduce(0) { $0 + ($1.0 - $1.1) * ($1.0 - $1.1) }
-    let signal = reference.reduce(0) { $0 + $1 * $1 }
+    let noise = zip(values, reference).reduce(0) { sum, pair in
+        let error = pair.0 - pair.1
+        return sum + (ofClasses && error != 0 ? 2 : error * error)
+    }
+    let signal = ofClasses ? Double(reference.count) : reference.reduce(0) { $0 + $1 * $1 }
     return noise == 0 ? .infinity : 10 * log10(max(signal, 1e-300) / noise)
 }
 

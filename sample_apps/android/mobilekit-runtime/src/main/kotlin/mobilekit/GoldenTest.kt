@@ -87,7 +87,7 @@ class GoldenTest(
         if (values.size != golden.size) {
             throw MobileKitException("${record.name}: gave ${values.size} values of ${golden.size}. Export it again.")
         }
-        OutputCheck(record.name, sqnrDb(golden, values), leastSqnrDb[record.name])
+        OutputCheck(record.name, sqnrDb(golden, values, record.dtype.startsWith("int")), leastSqnrDb[record.name])
     }
 
     /** The image input with red and blue swapped; null where there is nothing to swap. */
@@ -121,10 +121,14 @@ class GoldenTest(
     companion object {
         const val WARM_LOADS = 2
 
-        /** Signal over noise in decibels; infinite where there is no noise, not a number where a value isn't one. */
-        fun sqnrDb(golden: FloatArray, values: FloatArray): Double {
-            val signal = golden.sumOf { it.toDouble() * it }
-            val noise = golden.indices.sumOf { (golden[it].toDouble() - values[it]).let { error -> error * error } }
+        /** Signal over noise in decibels; infinite where there is no noise, not a number where a value isn't one.
+         *
+         * classes: a map of classes counts as planes of ones and zeros, one a class: a pixel of another is wrong in two.
+         */
+        fun sqnrDb(golden: FloatArray, values: FloatArray, classes: Boolean = false): Double {
+            val signal = if (classes) golden.size.toDouble() else golden.sumOf { it.toDouble() * it }
+            val errors = golden.indices.asSequence().map { golden[it].toDouble() - values[it] }
+            val noise = errors.sumOf { if (classes && it != 0.0) 2.0 else it * it }
             return if (noise == 0.0) Double.POSITIVE_INFINITY else 10 * log10(signal / noise)
         }
     }

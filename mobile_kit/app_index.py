@@ -1,0 +1,108 @@
+"""models.json: what an app knows of its models beside their manifests."""
+
+import json
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.manifest import Manifest
+
+__all__ = ["INDEX", "folder_names", "model_index"]
+
+INDEX, SCHEMA_VERSION = "models.json", 1
+# The signal to noise that an app's self-test asks for. Other processors round otherwise, and one photo isn't the mean
+# of many, so a file may lie this far below what verification measured; red and blue swapped leave less.
+MOST_ASKED_DB, MARGIN_DB, LEAST_ASKED_DB = 30.0, 10.0, 10.0
+# Of a map of classes: 98 % of the pixels, as of a quantized file's.
+MOST_ASKED_OF_CLASSES_DB = 14.0
+
+
+def folder_names(manifests: Sequence[Manifest]) -> list[str]:
+    """Return a folder's name for each artifact, made of its own and its model's; a number tells equal ones apart.
+
+    They have letters, digits, dots, dashes and underscores, and begin with a letter or digit, as Android's tools leave
+    other folders out of an app.
+    Raises: UnsupportedError for an artifact that is given twice.
+    """
+    found: list[str] = []
+    seen = set()
+    for manifest in manifests:
+        folder = manifest.folder.resolve()
+        if folder in seen:
+            raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once.")
+        seen.add(folder)
+        parts = (re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-._") for part in (folder.parent.name, folder.name))
+        name = "-".join(filter(None, parts)) or "model"
+        taken = {each.lower() for each in found}
+        numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(manifests) + 1))
+        found.append(next(each for each in numbered if each.lower() not in taken))
+    return found
+
+
+def model_index(chosen: Mapping[str, Manifest]) -> dict[str, Any]:
+    """Return the index of an app's models, by their folders' names. Raises: ArtifactError where one isn't verified."""
+    titles = {name: _title(manifest) for name, manifest in chosen.items()}
+    times = Counter(titles.values())
+    models = [
+        {
+            "folder": name,
+            "title": titles[name] if times[titles[name]] == 1 else f"{titles[name]} ({name})",
+            "least_sqnr_db": dict(_asked(manifest)),
+        }
+        for name, manifest in chosen.items()
+    ]
+    return {"schema_version": SCHEMA_VERSION, "models": models}
+
+
+def _title(manifest: Manifest) -> str:
+    data = manifest.data
+    kind = " ".join(filter(None, (data["target"], data["backend"], data["recipe"]["name"])))
+    return f"{data['model']['source'].rpartition('/')[2]}, {kind}"
+
+
+def _asked(manifest: Manifest) -> Iterator[tuple[str, float]]:
+    """Yield what the self-test asks of each output that verification judged, or would have on a device.
+
+    Raises: ArtifactError where the artifact wasn't verified, or failed.
+    """
+    found = _verified(manifest)
+    for spec in manifest.outputs:
+        most = MOST_ASKED_OF_CLASSES_DB if spec.dtype.startswith("int") else MOST_ASKED_DB
+        if not found:
+            yield spec.name, most
+        elif found[spec.name]["bound"] != "not judged":
+            yield spec.name, round(max(LEAST_ASKED_DB, min(most, _measured(found[spec.name]) - MARGIN_DB)), 1)
+
+
+def _verified(manifest: Manifest) -> Mapping[str, Any]:
+    """Return what verification found of each output; nothing for a file that runs on devices only."""
+    where, way = f"artifact {manifest.folder}", f"Run: mobile-kit verify {manifest.folder}"
+    try:
+        record = json.loads((manifest.folder / "verify.json").read_text(encoding="utf-8"))
+        status, found = record["status"], {each["name"]: each for each in record["outputs"]}
+        if status == "failed":
+            raise ArtifactError(f"{where}: failed its verification ({record['failure']}). Export the model again.")
+        for each in found.values():
+            _measured(each)
+    except FileNotFoundError as exc:
+        raise ArtifactError(f"{where}: wasn't verified. {way}") from exc
+    except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
+        raise ArtifactError(f"{where}: verify.json can't be read ({exc}). {way}") from exc
+    if status != "not run" and set(found) != {spec.name for spec in manifest.outputs}:
+        raise ArtifactError(f"{where}: verify.json is of a file with other outputs. {way}")
+    return found
+
+
+def _measured(output: Mapping[str, Any]) -> float:
+    """Return the signal to noise of an output; of integers, that of planes of ones and zeros, one a class.
+
+    A pixel of the wrong class is wrong in two planes, and right in one it is one: P / (2 (1 - a) P) for the part `a` of
+    P pixels that agrees.
+    """
+    if output["bound"] != "not judged" and output["sqnr_db"] is None and output["pixel_agreement"] is not None:
+        wrong = 2 * (1 - float(output["pixel_agreement"]))
+        return -10 * math.log10(wrong) if wrong > 0 else math.inf
+    return math.inf if output["sqnr_db"] is None else float(output["sqnr_db"])
