@@ -68,8 +68,9 @@ def bundle(folders: Sequence[Path], options: BundleOptions, tell: Callable[[str]
     manifests = [read_manifest(folder) for folder in folders]
     for manifest in manifests:
         _check_fits(manifest, options.app)
-    kept, out = set_aside(options.out, options.force), options.out.resolve()
+    out = options.out.resolve()
     _check_place(out, manifests)
+    kept = set_aside(options.out, options.force)
     chosen = dict(zip(folder_names(manifests), manifests, strict=True))
     with staging_folder(out.parent) as staging:
         place = staging / "app"

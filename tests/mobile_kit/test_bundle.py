@@ -27,6 +27,7 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         "android/app/src/main/res/values/strings.xml": "<string name='app_name'>Mobile Kit</string>\n",
         "android/mobilekit-runtime/Runtime.kt": "package mobilekit\n",
         "android/settings.gradle.kts": 'include(":app", ":mobilekit-runtime")\n',
+        "android/gradle/libs.versions.toml": "[versions]\n",
         "android/app/build/left.txt": "left by a build",
         "ios/MobileKit.xcodeproj/project.pbxproj": PROJECT.format("dev.mobilekit.sample", "Mobile Kit"),
         "ios/MobileKitRuntime/Package.swift": "let usesExecuTorch = true\n",
@@ -113,9 +114,9 @@ def test_the_same_input_gives_the_same_bytes(app: str, digits: Export, tmp_path:
 
 
 def test_a_library_alone_comes_with_the_models(digits: Export, tmp_path: Path) -> None:
-    found = bundle([digits["coreml-fp32"]], replace(options(tmp_path / "lib", "ios"), library_only=True))
+    found = bundle([digits["coreml-fp32"]], BundleOptions("ios", tmp_path / "lib", library_only=True))
     files = made(tmp_path / "lib")
-    assert {path.partition("/")[0] for path in files} == {"MobileKitRuntime", "models"}
+    assert {path.partition("/")[0] for path in files} == {"MobileKitRuntime", "mobile-kit.json", "models"}
     assert "models/mobilevitv2-digits-coreml-fp32.mlpackage/Manifest.json" in files
     # A runtime that no model needs is left out: it is a large download.
     assert files["MobileKitRuntime/Package.swift"] == b"let usesExecuTorch = false\n"
@@ -161,7 +162,7 @@ def test_a_name_that_xcode_would_replace_is_refused(name: str, digits: Export, t
     assert not (tmp_path / "app").exists()
 
 
-@pytest.mark.parametrize("name", ["", "  ", " x", "a\nb", "x" * 31, "a\u202eb"])
+@pytest.mark.parametrize("name", ["", "  ", " x", "a\nb", "x" * 31, "a\u202eb", "a\u2028b", "a\u00a0b"])
 def test_a_name_that_no_app_can_have_is_refused(name: str, digits: Export, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="--name"):
         bundle([digits["tflite-fp32"]], replace(options(tmp_path / "app"), name=name))
@@ -193,13 +194,13 @@ def test_a_tampered_artifact_is_refused_and_nothing_is_made(digits: Export, tmp_
 def test_an_artifact_that_was_not_verified_is_refused(digits: Export, tmp_path: Path) -> None:
     artifact = Path(shutil.copytree(digits["tflite-fp32"], tmp_path / "artifact"))
     (artifact / "verify.json").unlink()
-    with pytest.raises(ArtifactError, match=r"verify\.json can't be read .*mobile-kit verify"):
+    with pytest.raises(ArtifactError, match=r"wasn't verified\. Run: mobile-kit verify "):
         bundle([artifact], options(tmp_path / "app"))
     assert not (tmp_path / "app").exists()
 
 
 def test_an_artifact_is_given_once(digits: Export, tmp_path: Path) -> None:
-    with pytest.raises(UnsupportedError, match="is there already"):
+    with pytest.raises(UnsupportedError, match=r"is given twice\. Give it once"):
         bundle([digits["tflite-fp32"]] * 2, options(tmp_path / "app"))
 
 
@@ -226,9 +227,69 @@ def test_another_folder_is_never_replaced(digits: Export, tmp_path: Path) -> Non
 def test_an_app_and_its_artifact_lie_apart(inside: str, digits: Export, tmp_path: Path) -> None:
     artifact = Path(shutil.copytree(digits["tflite-fp32"], tmp_path / "out/artifact"))
     before = made(artifact)
-    with pytest.raises(UnsupportedError, match="has to do with artifact"):
+    with pytest.raises(UnsupportedError, match=r"lies in artifact .*, or that in it"):
         bundle([artifact], replace(options(artifact / inside), force=True))
     assert made(artifact) == before
+
+
+def test_what_its_user_changed_is_kept(digits: Export, tmp_path: Path) -> None:
+    out = tmp_path / "app"
+    bundle([digits["tflite-fp32"]], options(out))
+    (out / "app/src/Mine.kt").write_text("my screen")
+    (out / "app/build").mkdir()
+    (out / "app/build/made.txt").write_text("by Gradle")
+    changed = made(out)
+    found = bundle([digits["tflite-fp16"]], replace(options(out), force=True))
+    kept = tmp_path / "app-before-1"
+    assert found.warnings == (f"{out} had changes since it was made: it is kept as {kept}",)
+    assert made(kept) == changed
+    assert "app/src/Mine.kt" not in made(out)
+    # Nothing is kept of one that nobody changed, whatever a build left in it.
+    (out / "app/build").mkdir()
+    (out / "app/build/made.txt").write_text("by Gradle")
+    assert bundle([digits["tflite-fp32"]], replace(options(out), force=True)).warnings == ()
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("app")) == ["app", "app-before-1"]
+
+
+def test_a_library_is_replaced_too(digits: Export, tmp_path: Path) -> None:
+    asked = BundleOptions("android", tmp_path / "lib", library_only=True)
+    bundle([digits["tflite-fp32"]], asked)
+    assert bundle([digits["tflite-fp16"]], replace(asked, force=True)).warnings == ()
+    assert "models/mobilevitv2-digits-tflite-fp16/manifest.json" in made(tmp_path / "lib")
+
+
+@pytest.mark.parametrize("given", [{"name": "Digits"}, {"app_id": "com.example.digits"}])
+def test_a_library_has_no_name(given: dict[str, str], digits: Export, tmp_path: Path) -> None:
+    with pytest.raises(UnsupportedError, match="has no app, so none of --app-id and --name"):
+        bundle([digits["tflite-fp32"]], BundleOptions("android", tmp_path / "lib", library_only=True, **given))
+
+
+@pytest.mark.parametrize("text", ["{}", "[]", '{"schema_version": 2, "files": {}}', '{"schema_version": 1}', "{"])
+def test_a_folder_with_a_like_file_is_no_app(text: str, digits: Export, tmp_path: Path) -> None:
+    out = tmp_path / "mine"
+    out.mkdir()
+    (out / "mobile-kit.json").write_text(text)
+    with pytest.raises(UnsupportedError, match="exists and is no app of the kit"):
+        bundle([digits["tflite-fp32"]], replace(options(out), force=True))
+    assert made(out) == {"mobile-kit.json": text.encode()}
+
+
+def test_a_link_is_not_followed(digits: Export, tmp_path: Path) -> None:
+    (tmp_path / "link").symlink_to("nowhere")
+    with pytest.raises(UnsupportedError, match="is a link"):
+        bundle([digits["tflite-fp32"]], options(tmp_path / "link"))
+
+
+def test_a_filter_that_no_app_has_is_refused(digits: Export, tmp_path: Path) -> None:
+    artifact = Path(shutil.copytree(digits["tflite-fp32"], tmp_path / "artifact"))
+    text = (artifact / "manifest.json").read_text()
+    changed = text.replace('"resample": "bilinear"', '"resample": "lanczos"').replace(
+        '"resample": "bicubic"', '"resample": "lanczos"'
+    )
+    assert changed != text
+    (artifact / "manifest.json").write_text(changed)
+    with pytest.raises(UnsupportedError, match="the apps resize with bicubic and bilinear, not lanczos"):
+        bundle([artifact], options(tmp_path / "app"))
 
 
 def test_what_a_store_has_doubts_about_is_said(digits: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,0 +1,113 @@
+"""The index of an app's models: names that every platform takes, and bounds from what verification found."""
+
+import json
+import math
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from mobile_kit.app_index import folder_names, model_index
+from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.manifest import Manifest, read_manifest
+
+
+def at(*paths: str) -> list[Manifest]:
+    return [Manifest(Path("/", path), {}) for path in paths]
+
+
+@pytest.mark.parametrize(
+    ("paths", "names"),
+    [
+        (["b/digits/tflite-fp32"], ["digits-tflite-fp32"]),
+        (["b/vit_msn-1.0/coreml"], ["vit_msn-1.0-coreml"]),
+        # Android's tools leave out folders that begin so.
+        (["_w/tflite", "..x/.y"], ["w-tflite", "x-y"]),
+        (["a/m/x", "b/m/x", "c/M/x"], ["m-x", "m-x-2", "M-x-3"]),
+        (["模/x", "型/x", "模/型"], ["x", "x-2", "model"]),
+        (["a b/it's", "flat"], ["a-b-it-s", "flat"]),
+    ],
+)
+def test_folders_have_names_that_every_platform_takes(paths: Sequence[str], names: Sequence[str]) -> None:
+    assert folder_names(at(*paths)) == names
+
+
+def test_the_same_folder_twice_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "a").mkdir()
+    (tmp_path / "link").symlink_to("a")
+    with pytest.raises(UnsupportedError, match="is given twice"):
+        folder_names([Manifest(tmp_path / "a", {}), Manifest(tmp_path / "link", {})])
+
+
+def entry(artifact: Path, **changes: Any) -> dict[str, Any]:
+    """The index's entry after changes of what verification said of the first output, or of the record itself."""
+    path = artifact / "verify.json"
+    record = json.loads(path.read_text())
+    for key, value in changes.items():
+        (record if key in record else record["outputs"][0])[key] = value
+    path.write_text(json.dumps(record))
+    (found,) = model_index({"digits": read_manifest(artifact)})["models"]
+    return dict(found)
+
+
+@pytest.mark.parametrize(
+    ("measured", "asked"), [(None, 30.0), (128.0, 30.0), (33.0, 23.0), (12.0, 10.0), (39.96, 30.0), (31.57, 21.6)]
+)
+def test_as_much_is_asked_as_was_measured_but_for_a_margin(
+    measured: float | None, asked: float, paper_artifact: Path
+) -> None:
+    found = entry(paper_artifact, sqnr_db=measured)
+    assert found["least_sqnr_db"] == {"probabilities": asked, "logits": 30.0}
+    assert found["title"] == "mobilevitv2-digits, paper fp32"
+
+
+@pytest.mark.parametrize(("agreement", "asked"), [(1.0, 14.0), (0.999, 14.0), (0.99, 10.0)])
+def test_a_map_of_classes_is_judged_by_its_pixels(agreement: float, asked: float, paper_artifact: Path) -> None:
+    manifest = read_manifest(paper_artifact)
+    manifest.data["outputs"][0]["dtype"] = "int32"
+    record = json.loads((paper_artifact / "verify.json").read_text())
+    record["outputs"][0] |= {"sqnr_db": None, "pixel_agreement": agreement}
+    (paper_artifact / "verify.json").write_text(json.dumps(record))
+    (found,) = model_index({"digits": manifest})["models"]
+    assert found["least_sqnr_db"]["probabilities"] == asked
+    # 14 dB: 98 % of the pixels.
+    assert -10 * math.log10(2 * (1 - 0.98)) == pytest.approx(14, abs=0.03)
+
+
+def test_a_map_of_scores_is_judged_by_its_noise(paper_artifact: Path) -> None:
+    assert entry(paper_artifact, sqnr_db=36.0, pixel_agreement=0.9)["least_sqnr_db"]["probabilities"] == 26.0
+
+
+def test_what_verification_left_alone_the_app_does_too(paper_artifact: Path) -> None:
+    assert set(entry(paper_artifact, bound="not judged")["least_sqnr_db"]) == {"logits"}
+
+
+def test_a_file_for_devices_alone_is_judged_there(paper_artifact: Path) -> None:
+    assert entry(paper_artifact, status="not run", outputs=[])["least_sqnr_db"] == {
+        "probabilities": 30.0,
+        "logits": 30.0,
+    }
+
+
+@pytest.mark.parametrize(
+    ("changes", "said"),
+    [
+        ({"status": "failed", "failure": "logits: 3 dB"}, r"failed its verification \(logits: 3 dB\)\. Export"),
+        ({"name": "scores"}, r"verify\.json is of a file with other outputs\. Run: mobile-kit verify"),
+        ({"outputs": []}, r"verify\.json is of a file with other outputs"),
+        ({"outputs": [{"name": "logits"}]}, r"verify\.json can't be read \('bound'\)\. Run"),
+        ({"sqnr_db": "high"}, r"verify\.json can't be read"),
+        ({"outputs": None}, r"verify\.json can't be read"),
+    ],
+)
+def test_what_isnt_verified_is_refused(changes: dict[str, Any], said: str, paper_artifact: Path) -> None:
+    with pytest.raises(ArtifactError, match=said):
+        entry(paper_artifact, **changes)
+
+
+def test_equal_titles_are_told_apart(paper_artifact: Path) -> None:
+    manifest = read_manifest(paper_artifact)
+    models = model_index({"one": manifest, "two": replace(manifest)})["models"]
+    assert [each["title"] for each in models] == [f"mobilevitv2-digits, paper fp32 ({name})" for name in ("one", "two")]
