@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+import torch
 
 from mobile_kit.checkpoints import Checkpoint, load
 from mobile_kit.export import export as export_models
@@ -17,6 +18,11 @@ from mobile_kit.scenes import scene
 from tests import paper_target
 from tests.exports import DIGITS, ROOT, Export, export
 from tests.small_checkpoints import PROCESSOR, save, small_model
+
+# Threads that spin while they wait take from an export's other processes what these compute on: of a small CvT, 38 s
+# for 19. The processes that are started read the variable; here torch may have been loaded already.
+os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
+torch.set_num_threads(1)
 
 # One layer a stage: converters take their time by the layer, and one shows as much as four.
 SHALLOW = {"n_attn_blocks": (1, 1, 1)}
