@@ -99,3 +99,4 @@ def test_a_large_photo_is_there_in_time(kotlin: App, tmp_path: Path, resample: s
     assert np.abs(found.astype(int) - expected).max() <= MOST_LEVELS
     # The fastest, as it had both cores: others use them during the rest.
     assert min(ours) < LARGE_MS
+    assert min(ours) < min(pillows)

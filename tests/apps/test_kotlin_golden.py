@@ -15,6 +15,7 @@ from mobile_kit.manifest import Manifest, read_manifest
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.target import Array
 from tests.apps.kotlin_app import App, tensor, write_artifact, write_photo
+from tests.apps.vectors import masks
 from tests.paper_target import PaperRuntime
 
 LEAST_DB = 30.0
@@ -177,6 +178,24 @@ def test_the_benchmark_is_read_by_import(kotlin: App, bundled: Manifest, tmp_pat
     assert len(result.load.warm_us) == 2
     assert {out.name: out.passed for out in result.parity} == {"probabilities": True, "logits": True}
     assert result.device.os is None
+
+
+@pytest.mark.parametrize(("wrong", "db", "passed"), [(0, "Infinity", True), (10, 17.1, True), (30, 12.3, False)])
+def test_a_map_of_classes_is_judged_by_its_pixels(
+    kotlin: App, bundled: Manifest, tmp_path: Path, wrong: int, db: float | str, passed: bool
+) -> None:
+    files = tmp_path / "stand-in/mobilevitv2"
+    right, found, swapped = masks(wrong)
+    give(files / "given", {"mask": found})
+    give(files / "swapped", {"mask": swapped})
+    outputs = [tensor("mask", right, bundled.folder, "mask")]
+    (bundled.folder / "manifest.json").write_text(json.dumps({**bundled.data, "outputs": outputs}))
+    index = json.loads((tmp_path / "models.json").read_text())
+    index["models"][0]["least_sqnr_db"] = {"mask": 14.0}
+    (tmp_path / "models.json").write_text(json.dumps(index))
+    said = kotlin.ask("golden", tmp_path)["mobilevitv2"]
+    assert said["outputs"]["mask"] == [db if isinstance(db, str) else pytest.approx(db, abs=0.1), passed]
+    assert (said["passed"], said["canary"]) == (passed, True)
 
 
 def test_pixel_values_are_swapped_as_a_swapped_photo_would_be(kotlin: App, tmp_path: Path) -> None:

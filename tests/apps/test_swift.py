@@ -36,7 +36,7 @@ from tests.apps.swift_app import (
     write_photo,
 )
 from tests.apps.swift_toolchain import toolchain
-from tests.apps.vectors import write_answers, write_geometry, write_large_photo
+from tests.apps.vectors import masks, write_answers, write_geometry, write_large_photo
 from tests.conftest import install_paper_targets
 from tests.exports import ROOT
 from tests.packages import PackageError
@@ -226,6 +226,26 @@ def test_the_self_test_passes_for_files_that_are_right(swift: App, bundle: Path)
         for (name, sqnr), record in zip(report["sqnr"], manifest.data["outputs"], strict=True):
             given = np.fromfile(bundle / family / "given" / "right" / f"{name}.bin", np.float32)
             assert sqnr == pytest.approx(min(sqnr_db(given, manifest.golden(record).ravel()), 999))
+
+
+@pytest.mark.parametrize(("wrong", "db", "passed"), [(0, 999, True), (10, 17.1, True), (30, 12.3, False)])
+def test_a_map_of_classes_is_judged_by_its_pixels(
+    swift: App, bundle: Path, wrong: int, db: float, passed: bool
+) -> None:
+    folder = swift.place(f"mask-{wrong}")
+    own = Path(shutil.copytree(bundle / "cvt", folder / "cvt"))
+    data = json.loads((own / "manifest.json").read_text(encoding="utf-8"))
+    right, found, swapped = masks(wrong)
+    for place, values in (("golden/outputs", right), ("given/right", found), ("given/swapped", swapped)):
+        (own / place / "mask.bin").write_bytes(values.tobytes())
+    data["outputs"] = [{**data["outputs"][0], "name": "mask", "shape": right.shape, "dtype": "int32"}]
+    data["outputs"][0] |= {"meaning": "mask", "golden": "golden/outputs/mask.bin"}
+    (own / "manifest.json").write_text(json.dumps(data), encoding="utf-8")
+    entry = {"folder": "cvt", "title": "cvt", "least_sqnr_db": {"mask": 14.0}}
+    (folder / "models.json").write_text(json.dumps({"schema_version": 1, "models": [entry]}))
+    (report,) = swift.ask("tested", folder, "right")
+    assert report["sqnr"] == [["mask", pytest.approx(db, abs=0.1)]]
+    assert (report["passed"], report["canary"]) == (passed, True)
 
 
 def test_pixel_values_and_further_inputs_are_tested_too(swift: App, bundle: Path) -> None:

@@ -22,6 +22,8 @@ from PIL import Image
 from mobile_kit.predict import class_map
 from mobile_kit.preprocess import Preprocess
 
+# Of a map of classes.
+MASK_SHAPE = (1, 32, 32)
 RESAMPLES = ("bilinear", "bicubic")
 # Of a network's input, and of photos.
 LEAST_PX, MOST_PX, LARGEST_PX = 32, 288, 900
@@ -119,3 +121,15 @@ def write_large_photo(folder: Path) -> Path:
     path = folder / "large.bin"
     path.write_bytes(np.asarray(small.resize((4000, 3000), Image.Resampling.BICUBIC)).tobytes())
     return path
+
+
+def masks(wrong: int) -> tuple[NDArray[np.int32], NDArray[np.int32], NDArray[np.int32]]:
+    """Return a map of classes, one with some pixels of another class, and one that has nothing to do with it.
+
+    By `10 log10(P / (2 W))` for W of P pixels, 10 wrong ones of 1,024 leave 17.1 dB, and 30 leave 12.3.
+    """
+    draw = np.random.default_rng(0)
+    right = draw.integers(0, 21, MASK_SHAPE, dtype=np.int32)
+    found = right.copy()
+    found.ravel()[draw.permutation(right.size)[:wrong]] += 1
+    return right, found, draw.integers(0, 21, MASK_SHAPE, dtype=np.int32)
