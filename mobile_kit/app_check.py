@@ -86,7 +86,7 @@ class _Work:
             )
         except subprocess.TimeoutExpired:
             return Check(self.name, None, f"took more than {seconds} s")
-        errors = [line for line in ended.stdout.splitlines() if "error: " in line]
+        errors = [line for line in ended.stdout.splitlines() if re.search(r"(^|:\d+: )error: ", line)]
         known = [line for line in errors if any(f"{name}:" in line for name in self.apart)]
         if ended.returncode == 0 or (known and known == errors):
             return Check(self.name, True, self.passed)

@@ -1,7 +1,5 @@
 package mobilekit
 
-import java.nio.ByteBuffer
-import java.nio.ByteOrder
 import kotlin.math.abs
 import kotlin.math.log10
 
@@ -47,6 +45,7 @@ class GoldenTest(
 ) {
     private val image = manifest.image
     private val work = manifest.preprocess
+    private val preprocessor = Preprocessor(work)
 
     init {
         val unknown = leastSqnrDb.keys - manifest.outputs.map { it.name }.toSet()
@@ -63,16 +62,14 @@ class GoldenTest(
         return timed(loads, open).use { runner ->
             val inputs = manifest.golden(manifest.inputs)
             val outputs = judged(runner.run(inputs))
-            val swapped = swapped(inputs.getValue(image.name))
-            val canary = swapped?.let { !GoldenResult.held(judged(runner.run(inputs + (image.name to it)))) }
+            val canary = swapped(decode(manifest.read(PHOTO)))?.let { !GoldenResult.held(judged(runner.run(inputs + (image.name to it)))) }
             GoldenResult(runner.name, greyLevels(), outputs, canary, loads.first(), loads.drop(1))
         }
     }
 
     /** The largest difference between the golden photo through our geometry and the golden input, in grey levels. */
     fun greyLevels(): Double {
-        val preprocessor = Preprocessor(work)
-        val ours = image.floats(preprocessor.entering(preprocessor.geometry(decode(manifest.read("golden/photo.png")))))
+        val ours = image.floats(entering(decode(manifest.read(PHOTO))))
         val golden = image.floats(manifest.read(image.golden))
         val area = golden.size / work.channels
         return golden.indices.maxOf { place ->
@@ -90,28 +87,17 @@ class GoldenTest(
         OutputCheck(record.name, sqnrDb(golden, values, record.dtype.startsWith("int")), leastSqnrDb[record.name])
     }
 
-    /** The image input with red and blue swapped; null where there is nothing to swap. */
-    private fun swapped(bytes: ByteArray): ByteArray? {
+    /** The image input of a photo with red and blue swapped; null where there is nothing to swap. */
+    private fun swapped(photo: Photo): ByteArray? {
         if (work.channels != 3) return null
-        val result = bytes.copyOf()
-        if (work.inGraph) {
-            for (pixel in bytes.indices step 3) {
-                result[pixel] = bytes[pixel + 2]
-                result[pixel + 2] = bytes[pixel]
-            }
-        } else {
-            // Colours that change places are normalised as those whose place they take.
-            val golden = image.floats(bytes)
-            val area = golden.size / 3
-            val values = ByteBuffer.wrap(result).order(ByteOrder.LITTLE_ENDIAN)
-            for (place in golden.indices) {
-                val (to, from) = place / area to 2 - place / area
-                val level = golden[from * area + place % area] * work.std[from] + work.mean[from]
-                values.putFloat(((level - work.mean[to]) / work.std[to]).toFloat())
-            }
+        val argb = IntArray(photo.argb.size) { at ->
+            val pixel = photo.argb[at]
+            pixel and 0xff00ff00.toInt() or (pixel and 255 shl 16) or (pixel shr 16 and 255)
         }
-        return if (result.contentEquals(bytes)) null else result
+        return entering(Photo(photo.width, photo.height, argb)).takeUnless { it.contentEquals(entering(photo)) }
     }
+
+    private fun entering(photo: Photo): ByteArray = preprocessor.entering(preprocessor.geometry(photo))
 
     private fun timed(loads: MutableList<Double>, open: () -> ModelRunner): ModelRunner {
         val start = System.nanoTime()
@@ -120,6 +106,7 @@ class GoldenTest(
 
     companion object {
         const val WARM_LOADS = 2
+        private const val PHOTO = "golden/photo.png"
 
         /** Signal over noise in decibels; infinite where there is no noise, not a number where a value isn't one.
          *
