@@ -1,8 +1,10 @@
 """What this machine can say of an app's project, and what it can't: types, the package's description, a whole build."""
 
+import contextlib
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -72,26 +74,38 @@ class _Work:
             return Check(self.name, None, self.why_not)
         seconds = self.seconds or COMPILE_S
         try:
-            ended = subprocess.run(
-                [str(part) for part in self.command],
-                cwd=self.folder,
-                stdin=subprocess.DEVNULL,
-                stdout=subprocess.PIPE,
-                stderr=subprocess.STDOUT,
-                text=True,
-                errors="replace",
-                timeout=seconds,
-                env={**os.environ, **self.environment},
-                check=False,
-            )
+            code, output = self._run(seconds)
         except subprocess.TimeoutExpired:
             return Check(self.name, None, f"took more than {seconds} s")
-        errors = [line for line in ended.stdout.splitlines() if re.search(r"(^|:\d+: )error: ", line)]
+        except OSError as exc:
+            return Check(self.name, None, f"{self.command[0]} can't be started ({exc.strerror})")
+        errors = [line for line in output.splitlines() if re.search(r"(^|:\d+: )error: ", line)]
         known = [line for line in errors if any(f"{name}:" in line for name in self.apart)]
-        if ended.returncode == 0 or (known and known == errors):
+        if code == 0 or (known and known == errors):
             return Check(self.name, True, self.passed)
         unknown = [line for line in errors if line not in known]
-        return Check(self.name, False, tool_reason("\n".join(unknown) or ended.stdout))
+        return Check(self.name, False, tool_reason("\n".join(unknown) or output))
+
+    def _run(self, seconds: int) -> tuple[int, str]:
+        """Return the exit code and what was said. Xcode and Gradle start programs too: all of them are stopped."""
+        with subprocess.Popen(
+            [str(part) for part in self.command],
+            cwd=self.folder,
+            env={**os.environ, **self.environment},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+            start_new_session=True,
+        ) as process:
+            try:
+                said, _ = process.communicate(timeout=seconds)
+            except BaseException:
+                with contextlib.suppress(ProcessLookupError):
+                    os.killpg(process.pid, signal.SIGKILL)
+                raise
+            return process.returncode, said
 
 
 def _ios(folder: Path, template: Template) -> Iterator[_Work]:

@@ -162,10 +162,17 @@ def test_xcode_builds_on_a_mac(
 def test_a_build_that_hangs_is_stopped(
     digits: Export, tmp_path: Path, tools: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    tool(tools, "swiftc", "#!/bin/sh\nexec sleep 60\n")
+    # What it starts has the same pipe, and would keep it open.
+    tool(tools, "swiftc", "#!/bin/sh\nsleep 60\n")
     monkeypatch.setattr("mobile_kit.app_check.COMPILE_S", 1)
     found = checked_quietly("ios", project("ios", digits, tmp_path))["types of the package"]
     assert (found.passed, found.said) == (None, "took more than 1 s")
+
+
+def test_a_tool_that_cant_be_started_is_said(digits: Export, tmp_path: Path, tools: Path) -> None:
+    tool(tools, "swiftc", "#!/no/such/interpreter\n")
+    found = checked_quietly("ios", project("ios", digits, tmp_path))["types of the package"]
+    assert (found.passed, found.said) == (None, "swiftc can't be started (No such file or directory)")
 
 
 def checked_quietly(app: str, folder: Path) -> dict[str, Check]:
