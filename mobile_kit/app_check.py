@@ -45,14 +45,18 @@ def check_references(folder: Path, template: Template) -> None:
 
 def check_app(folder: Path, template: Template, tell: Callable[[str], None]) -> list[Check]:
     """Check a project with the tools that are installed, on a copy of it. tell: is told of what takes long."""
-    with tempfile.TemporaryDirectory(prefix="mobile-kit-") as private:
+    make = _ios if template.folder == "ios" else _android
+    works = list(make(folder, template))
+    if all(work.why_not is not None for work in works):
+        return [work() for work in works]
+    with tempfile.TemporaryDirectory(prefix="mobile-kit-", ignore_cleanup_errors=True) as private:
         copy = Path(private) / "app"
         shutil.copytree(folder, copy)
         found = []
-        for check in (_ios if template.folder == "ios" else _android)(copy, template):
-            if check.why_not is None:
-                tell(check.name)
-            found.append(check())
+        for work in make(copy, template):
+            if work.why_not is None:
+                tell(work.name)
+            found.append(work())
         return found
 
 
@@ -88,8 +92,10 @@ class _Work:
 
     def _run(self, seconds: int) -> tuple[int, str]:
         """Return the exit code and what was said. Xcode and Gradle start programs too: all of them are stopped."""
+        tool, *arguments = map(str, self.command)
         with subprocess.Popen(
-            [str(part) for part in self.command],
+            # By its path: on Windows these are scripts, which only a search finds.
+            [shutil.which(tool) or tool, *arguments],
             cwd=self.folder,
             env={**os.environ, **self.environment},
             stdin=subprocess.DEVNULL,
@@ -102,8 +108,11 @@ class _Work:
             try:
                 said, _ = process.communicate(timeout=seconds)
             except BaseException:
-                with contextlib.suppress(ProcessLookupError):
-                    os.killpg(process.pid, signal.SIGKILL)
+                if os.name == "nt":
+                    process.kill()
+                else:
+                    with contextlib.suppress(ProcessLookupError):
+                        os.killpg(process.pid, signal.SIGKILL)
                 raise
             return process.returncode, said
 
@@ -117,13 +126,13 @@ def _ios(folder: Path, template: Template) -> Iterator[_Work]:
         package,
         "as SwiftPM takes it",
     )
-    without = "" if mac else "; what stands on Core ML, ExecuTorch or a screen needs a Mac"
+    without = "ExecuTorch is" if mac else "Core ML, ExecuTorch or a screen is"
     yield _Work(
         "types of the package",
         _missing("swiftc"),
         ("swiftc", "-typecheck", "-swift-version", "6", *sorted(package.rglob("Sources/**/*.swift"))),
         package,
-        f"right{without}",
+        f"right; what stands on {without} left to the build",
     )
     screens = sorted((folder / "App").glob("*.swift"))
     if screens:
@@ -175,7 +184,14 @@ def _android(folder: Path, template: Template) -> Iterator[_Work]:
 
 
 def _missing(tool: str) -> str | None:
-    return None if shutil.which(tool) else f"no {tool} on the PATH"
+    if shutil.which(tool) is None:
+        return f"no {tool} on the PATH"
+    # A Mac has programs of these names that only ask for Xcode where it isn't installed.
+    apples = sys.platform == "darwin" and tool in {"swift", "swiftc", "xcodebuild"}
+    command = ["xcrun", "--find", tool]
+    if apples and subprocess.run(command, capture_output=True, check=False).returncode:
+        return f"no {tool} in the Xcode that xcode-select names"
+    return None
 
 
 def _android_sdk() -> tuple[Path | None, Path]:

@@ -14,8 +14,10 @@ __all__ = ["INDEX", "folder_names", "model_index"]
 
 INDEX, SCHEMA_VERSION = "models.json", 1
 # The signal to noise that an app's self-test asks for. Other processors round otherwise, and one photo isn't the mean
-# of many, so a file may lie this far below what verification measured; red and blue swapped leave less.
+# of many, so a file may lie this far below what verification measured.
 MOST_ASKED_DB, MARGIN_DB, LEAST_ASKED_DB = 30.0, 10.0, 10.0
+# How far what is asked lies from what colours that changed places leave.
+CANARY_DB = 3.0
 # Of a map of classes: 98 % of the pixels, as of a quantized file's.
 MOST_ASKED_OF_CLASSES_DB = 14.0
 
@@ -68,21 +70,37 @@ def _asked(manifest: Manifest) -> Iterator[tuple[str, float]]:
 
     Raises: ArtifactError where the artifact wasn't verified, or failed.
     """
-    found = _verified(manifest)
+    found, canary = _verified(manifest)
     for spec in manifest.outputs:
-        most = MOST_ASKED_OF_CLASSES_DB if spec.dtype.startswith("int") else MOST_ASKED_DB
+        classes = spec.dtype.startswith("int")
+        most = MOST_ASKED_OF_CLASSES_DB if classes else MOST_ASKED_DB
         if not found:
             yield spec.name, most
         elif found[spec.name]["bound"] != "not judged":
-            yield spec.name, round(max(LEAST_ASKED_DB, min(most, _measured(found[spec.name]) - MARGIN_DB)), 1)
+            measured = _measured(found[spec.name])
+            asked = max(LEAST_ASKED_DB, min(most, measured - MARGIN_DB))
+            # The self-test must fail with red and blue swapped, also of a network that hardly minds.
+            noticed = _swapped(canary.get(spec.name), classes) + CANARY_DB
+            yield spec.name, round(max(asked, min(noticed, measured - CANARY_DB)), 1)
 
 
-def _verified(manifest: Manifest) -> Mapping[str, Any]:
-    """Return what verification found of each output; nothing for a file that runs on devices only."""
+def _swapped(moved: float | None, classes: bool) -> float:
+    """Return the decibels that are left where an output moved so far, in standard deviations or parts of the pixels."""
+    if not moved:
+        return -math.inf  # the photo has no colours
+    return -10 * math.log10(2 * moved) if classes else -20 * math.log10(moved)
+
+
+def _verified(manifest: Manifest) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+    """Return what verification found of each output, and how far each moved with red and blue swapped.
+
+    Nothing for a file that runs on devices only.
+    """
     where, way = f"artifact {manifest.folder}", f"Run: mobile-kit verify {manifest.folder}"
     try:
         record = json.loads((manifest.folder / "verify.json").read_text(encoding="utf-8"))
         status, found = record["status"], {each["name"]: each for each in record["outputs"]}
+        canary = {name: float(moved) for name, moved in record["canary"].items()}
         if status == "failed":
             raise ArtifactError(f"{where}: failed its verification ({record['failure']}). Export the model again.")
         for each in found.values():
@@ -93,7 +111,7 @@ def _verified(manifest: Manifest) -> Mapping[str, Any]:
         raise ArtifactError(f"{where}: verify.json can't be read ({exc}). {way}") from exc
     if status != "not run" and set(found) != {spec.name for spec in manifest.outputs}:
         raise ArtifactError(f"{where}: verify.json is of a file with other outputs. {way}")
-    return found
+    return found, canary
 
 
 def _measured(output: Mapping[str, Any]) -> float:

@@ -11,14 +11,16 @@ from mobile_kit.manifest import sha256_of
 __all__ = ["set_aside", "write_record"]
 
 RECORD, SCHEMA_VERSION = "mobile-kit.json", 1
-# What a build or an editor leaves in a project.
-LEFT = {"build", "xcuserdata", ".build", ".cxx", ".DS_Store", ".gradle", ".idea", ".kotlin", "local.properties"}
+# Where the platforms' tools build; whatever else is new in a project may be its user's.
+BUILT = {
+    *(".gradle", ".kotlin", "build", "app/build", "mobilekit-runtime/build"),
+    *("MobileKitRuntime/.build", "MobileKitRuntime/.swiftpm", "MobileKit.xcodeproj/project.xcworkspace"),
+}
 
 
 def write_record(folder: Path) -> None:
     """Write the hash of each file of a bundle."""
-    files = {name: sha256_of(folder / name) for name in sorted(_files(folder))}
-    text = json.dumps({"schema_version": SCHEMA_VERSION, "files": files}, indent=1)
+    text = json.dumps({"schema_version": SCHEMA_VERSION, "files": dict(_files(folder))}, indent=1)
     (folder / RECORD).write_text(f"{text}\n", encoding="utf-8")
 
 
@@ -40,14 +42,28 @@ def set_aside(out: Path, force: bool) -> Path | None:
         raise UnsupportedError(f"--out {out}: exists and is no app of the kit. Move it away, or choose another.")
     if not force:
         raise UnsupportedError(f"--out {out}: exists. Give --force to replace it, or choose another.")
-    if {name: sha256_of(out / name) for name in _files(out)} == written:
+    place = out.resolve()
+    if dict(_files(place)) == written:
         return None
-    taken = (out.with_name(f"{out.name}-before-{number}") for number in range(1, 1000))
+    taken = (place.with_name(f"{place.name}-before-{number}") for number in range(1, 1000))
     return next(path for path in taken if not path.exists())
 
 
-def _files(folder: Path) -> Iterator[str]:
+def _files(folder: Path) -> Iterator[tuple[str, str]]:
+    """Yield the paths in a project, sorted, with their hashes; what isn't a file has words in place of one."""
     for place, folders, names in os.walk(folder):
-        folders[:] = [name for name in folders if name not in LEFT]
         inside = Path(place).relative_to(folder)
-        yield from ((inside / name).as_posix() for name in names if name not in LEFT and inside / name != Path(RECORD))
+        folders[:] = sorted(name for name in folders if (inside / name).as_posix() not in BUILT)
+        links = [name for name in folders if (folder / inside / name).is_symlink()]
+        for name in sorted([*names, *links]):
+            if (path := inside / name) != Path(RECORD):
+                yield path.as_posix(), _content(folder / path)
+
+
+def _content(path: Path) -> str:
+    if path.is_symlink():
+        return f"link to {os.readlink(path)}"
+    try:
+        return sha256_of(path) if path.is_file() else "no file"
+    except OSError:
+        return "unreadable"

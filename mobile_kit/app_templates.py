@@ -65,18 +65,14 @@ class Template:
         """Raise UnsupportedError for a name that no app can have; any script is fine."""
         seen = [char for char in name if char not in " \u200d"]
         strange = [char for char in seen if unicodedata.category(char)[0] in "CZ"]
-        if not name.strip() or name != name.strip() or len(name) > MOST_NAME or strange:
+        if not name or name != " ".join(name.split()) or len(name) > MOST_NAME or strange:
             raise UnsupportedError(
-                f"--name {name!r}: is empty, longer than {MOST_NAME} characters, or has some that can't be seen. "
-                "Give another."
+                f"--name {name!r}: is empty, longer than {MOST_NAME} characters, has some that can't be seen, "
+                "or spaces side by side or at an end. Give another."
             )
         found = " ".join(char for char in self.expanded if char in name)
         if found:
             raise UnsupportedError(f"--name {name!r}: {self.folder} takes {found} for a setting. Give another.")
-
-
-def _kotlin(text: str) -> str:
-    return text.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
 
 
 def _android_string(text: str) -> str:
@@ -97,7 +93,7 @@ TEMPLATES = {
         alone=("gradle/libs.versions.toml",),
         models="app/src/main/assets/models",
         compiled=None,
-        fills={"app/build.gradle.kts": _kotlin, "app/src/main/res/values/strings.xml": _android_string},
+        fills={"app/build.gradle.kts": str, "app/src/main/res/values/strings.xml": _android_string},
         without={},
         references={"settings.gradle.kts": r'":([\w-]+)"'},
         id_part="[A-Za-z][A-Za-z0-9_]*",

@@ -18,9 +18,13 @@ from mobile_kit.target import find_target
 __all__ = ["Bundle", "BundleOptions", "bundle"]
 
 # What an app reads of an artifact beside its manifest and model; the rest judges the file on this machine.
-CARRIED = ("labels.txt", "golden/photo.png", "golden/inputs/", "golden/outputs/")
+PHOTO = "golden/photo.png"
+CARRIED = ("labels.txt", PHOTO, "golden/inputs/", "golden/outputs/")
 # What a build or an editor leaves in a template, which is no part of it.
-LEFT = shutil.ignore_patterns(".*", "build", "xcuserdata", "__pycache__", "*.swp")
+UNSHIPPED = shutil.ignore_patterns(
+    *(".*", "build", "gradlew*", "gradle-wrapper.jar", "local.properties", "project.xcworkspace", "xcuserdata"),
+    *("__pycache__", "*.swp"),
+)
 # The filters that the apps resize with, as Pillow does.
 FILTERS = {"bilinear", "bicubic"}
 
@@ -109,6 +113,8 @@ def _check_fits(manifest: Manifest, app: str) -> None:
         known = ", ".join(f"--app {each}" for each in platforms) or "an app of your own"
         file = f"{target} file{f' for {backend}' if backend else ''}"
         raise UnsupportedError(f"artifact {manifest.folder}: the {app} app has no runtime for a {file}. Use {known}.")
+    if PHOTO not in manifest.data["files"]:
+        raise ArtifactError(f"artifact {manifest.folder}: has no {PHOTO} for the self-test. Export the model again.")
     work = manifest.data["preprocess"]
     if work["resize"] is not None and work["resample"] not in FILTERS:
         way = "Export it with a processor that has one of these"
@@ -128,22 +134,25 @@ def _check_place(out: Path, manifests: Sequence[Manifest]) -> None:
 def _fill(place: Path, template: Template, options: BundleOptions, chosen: Mapping[str, Manifest]) -> None:
     source = template_root() / template.folder
     if options.library_only:
-        shutil.copytree(source / template.library, place / template.library, ignore=LEFT)
+        shutil.copytree(source / template.library, place / template.library, ignore=UNSHIPPED)
         for file in template.alone:
             (place / file).parent.mkdir(parents=True)
             shutil.copyfile(source / file, place / file)
-        models, compiled = place / "models", "models"
+        models = place / "models"
     else:
-        shutil.copytree(source, place, ignore=LEFT)
-        models, compiled = place / template.models, template.compiled or template.models
+        shutil.copytree(source, place, ignore=UNSHIPPED)
+        models = place / template.models
+        # What keeps the folder in the template isn't the app's.
+        shutil.rmtree(models, ignore_errors=True)
         for file, written in template.fills.items():
             _replace(place / file, {APP_ID: options.app_id or APP_ID, NAME: written(options.name or NAME)})
+    models.mkdir(parents=True)
     targets = {manifest.data["target"] for manifest in chosen.values()}
     for target, (file, values) in template.without.items():
         if target not in targets:
             _replace(place / template.library / file, values)
     for name, manifest in chosen.items():
-        _carry(manifest, models / name, place / compiled / f"{name}{manifest.model_path.suffix}")
+        _carry(manifest, models / name, place / (template.compiled or "") / f"{name}{manifest.model_path.suffix}")
     (models / INDEX).write_text(json.dumps(model_index(chosen), indent=1, ensure_ascii=False) + "\n", encoding="utf-8")
 
 

@@ -126,12 +126,17 @@ def _finished(result: Result, manifest: Manifest, digest: str) -> Result:
     said = result.validity
     error = next(iter(said.reasons), "it ended early") if said.completed is False else None
     run = replace(result.run, id=result.run.id or digest, source_file_sha256=digest)
-    return judged(
+    found = judged(
         replace(result, run=run, model=model_info(manifest)),
         error,
         said.undisturbed,
         manifest.data["graph"]["partitions"],
     )
+    if said.parity_held is not False or found.validity.parity_held is False:
+        return found
+    # An app looks at more than outputs: its own geometry, and what red and blue swapped do.
+    reasons = (*found.validity.reasons, *(said.reasons or ("its self-test failed there",)))
+    return replace(found, validity=replace(found.validity, parity_held=False, reasons=reasons))
 
 
 def _sha256(path: Path) -> str:

@@ -82,13 +82,14 @@ def judged(
     most_s = MOST_S if asked.max_s is None else asked.max_s
     seconds = None if found.count is None or found.mean is None else found.count * found.mean / 1e6
     count, there = found.count or 0, result.placement.partitions
+    verdicts = [out.passed for out in result.parity if out.passed is not None]
     silent = not asked.runs and found.count is None  # a tool that doesn't say how often it called
     timeless = found.count is not None and seconds is None  # or how long that took
     flags = {
         "completed": error is None,
         "enough_runs": None if silent else count >= runs,
         "long_enough": None if silent or timeless else (seconds or 0) >= min(least_s, most_s),
-        "parity_held": all(out.passed for out in result.parity) if result.parity else None,
+        "parity_held": all(verdicts) if verdicts else None,
         "not_throttled": None if result.thermal.throttled is None else not result.thermal.throttled,
         "one_delegate": None if there is None else there == 1 or there == pieces,
         "undisturbed": undisturbed,

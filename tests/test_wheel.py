@@ -27,12 +27,6 @@ HOLDS = (
     "sample_apps/checkpoints/mobilevitv2-digits/model.safetensors",
     "sample_apps/checkpoints/mobilevitv2-digits/preprocessor_config.json",
     "sample_apps/checkpoints/vit_msn-digits/model.safetensors",
-    "sample_apps/ios/App/MobileKitApp.swift",
-    "sample_apps/ios/CoreML/README.md",
-    "sample_apps/ios/MobileKit.xcodeproj/project.pbxproj",
-    "sample_apps/ios/MobileKit.xcodeproj/xcshareddata/xcschemes/MobileKit.xcscheme",
-    "sample_apps/ios/MobileKitRuntime/Package.swift",
-    "sample_apps/ios/Models/README.md",
     "targets/coreml/mil/run.py",
     "targets/executorch/lower.py",
     "targets/tflite/metadata.py",
@@ -57,6 +51,10 @@ def wheel(tmp_path_factory: pytest.TempPathFactory) -> zipfile.ZipFile:
 
 def test_all_that_the_commands_need_is_in_the_wheel(wheel: zipfile.ZipFile) -> None:
     assert set(HOLDS) <= set(wheel.namelist())
+    templates = [path for app in ("android", "ios") for path in (ROOT / "sample_apps" / app).rglob("*")]
+    files = {path.relative_to(ROOT).as_posix() for path in templates if path.is_file()}
+    assert len(files) > 90
+    assert files <= set(wheel.namelist())
     shipped = ROOT / "sample_apps/checkpoints/mobilevitv2-digits/model.safetensors"
     assert wheel.read("sample_apps/checkpoints/mobilevitv2-digits/model.safetensors") == shipped.read_bytes()
 

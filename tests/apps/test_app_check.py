@@ -155,6 +155,7 @@ def test_xcode_builds_on_a_mac(
 ) -> None:
     monkeypatch.setattr("mobile_kit.app_check.sys.platform", "darwin")
     tool(tools, "xcodebuild", f"#!/bin/sh\n{script}\n")
+    tool(tools, "xcrun", '#!/bin/sh\ntest "$2" = xcodebuild\n')
     found = checked("ios", project("ios", digits, tmp_path))["build for iOS"]
     assert (found.passed, found.said) == (passed, said)
 

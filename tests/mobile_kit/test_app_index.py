@@ -76,6 +76,16 @@ def test_a_map_of_classes_is_judged_by_its_pixels(agreement: float, asked: float
     assert -10 * math.log10(2 * (1 - 0.98)) == pytest.approx(14, abs=0.03)
 
 
+@pytest.mark.parametrize(
+    ("moved", "measured", "asked"), [(1.4, 128.0, 30.0), (0.01, 128.0, 43.0), (0.01, 42.0, 39.0), (0.0, 128.0, 30.0)]
+)
+def test_more_is_asked_where_swapped_colours_hardly_show(
+    moved: float, measured: float, asked: float, paper_artifact: Path
+) -> None:
+    found = entry(paper_artifact, canary={"probabilities": moved, "logits": 1.0}, sqnr_db=measured)
+    assert found["least_sqnr_db"] == {"probabilities": asked, "logits": 30.0}
+
+
 def test_a_map_of_scores_is_judged_by_its_noise(paper_artifact: Path) -> None:
     assert entry(paper_artifact, sqnr_db=36.0, pixel_agreement=0.9)["least_sqnr_db"]["probabilities"] == 26.0
 

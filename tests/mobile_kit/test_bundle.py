@@ -23,7 +23,7 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """Templates with nothing but what is filled in, and what isn't copied."""
     root = tmp_path / "templates"
     files = {
-        "android/app/build.gradle.kts": 'applicationId = "dev.mobilekit.sample"\nval label = "Mobile Kit"\n',
+        "android/app/build.gradle.kts": 'applicationId = "dev.mobilekit.sample"\n',
         "android/app/src/main/res/values/strings.xml": "<string name='app_name'>Mobile Kit</string>\n",
         "android/mobilekit-runtime/Runtime.kt": "package mobilekit\n",
         "android/settings.gradle.kts": 'include(":app", ":mobilekit-runtime")\n',
@@ -53,7 +53,7 @@ def test_an_android_app_has_its_models_and_names(digits: Export, tmp_path: Path)
     out = tmp_path / "app"
     found = bundle([digits["tflite-fp32"], digits["executorch-xnnpack-fp16"]], options(out))
     files = made(out)
-    assert files["app/build.gradle.kts"] == b'applicationId = "com.example.digits"\nval label = "Digits"\n'
+    assert files["app/build.gradle.kts"] == b'applicationId = "com.example.digits"\n'
     assert files["app/src/main/res/values/strings.xml"] == b"<string name='app_name'>Digits</string>\n"
     assert "app/build/left.txt" not in files
     models = "app/src/main/assets/models"
@@ -116,8 +116,8 @@ def test_the_same_input_gives_the_same_bytes(app: str, digits: Export, tmp_path:
 def test_a_library_alone_comes_with_the_models(digits: Export, tmp_path: Path) -> None:
     found = bundle([digits["coreml-fp32"]], BundleOptions("ios", tmp_path / "lib", library_only=True))
     files = made(tmp_path / "lib")
-    assert {path.partition("/")[0] for path in files} == {"MobileKitRuntime", "mobile-kit.json", "models"}
-    assert "models/mobilevitv2-digits-coreml-fp32.mlpackage/Manifest.json" in files
+    assert {path.partition("/")[0] for path in files} == {"CoreML", "MobileKitRuntime", "mobile-kit.json", "models"}
+    assert "CoreML/mobilevitv2-digits-coreml-fp32.mlpackage/Manifest.json" in files
     # A runtime that no model needs is left out: it is a large download.
     assert files["MobileKitRuntime/Package.swift"] == b"let usesExecuTorch = false\n"
     assert found.opened == str(tmp_path / "lib/MobileKitRuntime")
@@ -137,8 +137,6 @@ def test_a_name_in_any_script_is_written_as_each_file_needs_it(
     bundle([digits["tflite-fp32"]], replace(options(tmp_path / "app"), name=name))
     files = made(tmp_path / "app")
     assert files["app/src/main/res/values/strings.xml"] == written
-    escaped = name.replace("\\", "\\\\").replace('"', '\\"').replace("$", "\\$")
-    assert files["app/build.gradle.kts"].decode().splitlines()[1] == f'val label = "{escaped}"'
 
 
 @pytest.mark.parametrize("app_id", ["digits", "com.example.", "com.9.digits", "com.new.x", "com.ex ample.x", "a.$(x)"])
@@ -162,7 +160,7 @@ def test_a_name_that_xcode_would_replace_is_refused(name: str, digits: Export, t
     assert not (tmp_path / "app").exists()
 
 
-@pytest.mark.parametrize("name", ["", "  ", " x", "a\nb", "x" * 31, "a\u202eb", "a\u2028b", "a\u00a0b"])
+@pytest.mark.parametrize("name", ["", "  ", " x", "a\nb", "x" * 31, "a\u202eb", "a\u2028b", "a\u00a0b", "a  b"])
 def test_a_name_that_no_app_can_have_is_refused(name: str, digits: Export, tmp_path: Path) -> None:
     with pytest.raises(UnsupportedError, match="--name"):
         bundle([digits["tflite-fp32"]], replace(options(tmp_path / "app"), name=name))
@@ -249,6 +247,25 @@ def test_what_its_user_changed_is_kept(digits: Export, tmp_path: Path) -> None:
     (out / "app/build/made.txt").write_text("by Gradle")
     assert bundle([digits["tflite-fp32"]], replace(options(out), force=True)).warnings == ()
     assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith("app")) == ["app", "app-before-1"]
+
+
+@pytest.mark.parametrize("own", ["app/src/build/Mine.kt", "local.properties", "link", "broken"])
+def test_what_only_looks_built_is_kept(
+    own: str, digits: Export, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    out = tmp_path / "app"
+    bundle([digits["tflite-fp32"]], options(out))
+    if own in {"link", "broken"}:
+        (out / own).symlink_to("app" if own == "link" else "nowhere")
+    else:
+        (out / own).parent.mkdir(exist_ok=True, parents=True)
+        (out / own).write_text("mine")
+    monkeypatch.chdir(out)
+    (warning,) = bundle([digits["tflite-fp32"]], replace(options(Path(".")), force=True)).warnings
+    kept = tmp_path / "app-before-1"
+    assert warning.endswith(f"it is kept as {kept}")
+    assert (kept / own).is_symlink() or (kept / own).read_text() == "mine"
+    assert not (out / own).exists()
 
 
 def test_a_library_is_replaced_too(digits: Export, tmp_path: Path) -> None:

@@ -16,7 +16,17 @@ from mobile_kit.importing import import_results, importers
 from mobile_kit.judge import model_info
 from mobile_kit.latency import latency
 from mobile_kit.manifest import read_manifest
-from mobile_kit.results import Config, DeviceInfo, ModelInfo, Result, RunInfo, Validity, read_results, write_results
+from mobile_kit.results import (
+    Config,
+    DeviceInfo,
+    ModelInfo,
+    OutputDistance,
+    Result,
+    RunInfo,
+    Validity,
+    read_results,
+    write_results,
+)
 from tests.conftest import Answer
 from tests.exports import ROOT
 
@@ -114,6 +124,36 @@ def test_what_ended_a_run_of_our_own_early_stays(paper_artifact: Path, tmp_path:
     (found,) = import_results(tmp_path / "bench.json", paper_artifact)
     assert found.validity.reasons[0] == "the app was closed"
     assert (found.validity.undisturbed, len(found.validity.reasons)) == (False, 2)
+
+
+@pytest.mark.parametrize(
+    ("verdicts", "held"), [((True, None), True), ((None, None), None), ((False, None), False), ((), None)]
+)
+def test_an_output_that_is_not_judged_says_nothing(
+    verdicts: tuple[bool | None, ...], held: bool | None, paper_artifact: Path, tmp_path: Path
+) -> None:
+    parity = tuple(OutputDistance(f"{place}", passed=verdict) for place, verdict in enumerate(verdicts))
+    write_results([replace(own(paper_artifact), parity=parity)], tmp_path / "bench.json")
+    (found,) = import_results(tmp_path / "bench.json", paper_artifact)
+    assert found.validity.parity_held is held
+
+
+@pytest.mark.parametrize(
+    ("reasons", "told"),
+    [(("red and blue go unnoticed",), "red and blue go unnoticed"), ((), "its self-test failed there")],
+)
+def test_what_an_app_says_against_its_own_result_stays(
+    reasons: tuple[str, ...], told: str, paper_artifact: Path, tmp_path: Path
+) -> None:
+    failed = replace(
+        own(paper_artifact),
+        parity=(OutputDistance("logits", passed=True),),
+        validity=Validity(parity_held=False, completed=True, reasons=reasons),
+    )
+    write_results([failed], tmp_path / "bench.json")
+    (found,) = import_results(tmp_path / "bench.json", paper_artifact)
+    assert found.validity.parity_held is False
+    assert found.validity.reasons == (told,)
 
 
 def test_of_several_results_the_artifact_s_own_are_taken(paper_artifact: Path, tmp_path: Path) -> None:
