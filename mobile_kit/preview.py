@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mobile_kit.errors import ArtifactError
 from mobile_kit.images import decode_image
 from mobile_kit.predict import NAMING, Predictor, Reading, legend, painted, read_outputs
 from mobile_kit.target import Array
@@ -30,7 +31,11 @@ class Preview:
 
     def __init__(self, folder: Path) -> None:
         self.predictor = Predictor(folder)
-        self.golden_photo = (folder / "golden" / "photo.png").read_bytes()
+        try:
+            self.golden_photo = (folder / "golden" / "photo.png").read_bytes()
+        except OSError as exc:
+            way = "Export the model again."
+            raise ArtifactError(f"artifact {folder}: golden/photo.png can't be read ({exc.strerror}). {way}") from exc
 
     def warm_up(self) -> None:
         """Run the golden photo: runtimes lay out memory and start threads in a first call, whose time says nothing."""

@@ -2,6 +2,7 @@
 
 import base64
 import io
+import json
 import signal
 import socket
 import subprocess
@@ -426,6 +427,18 @@ def test_an_artifact_without_a_runtime_here_says_why(delegates: Export, tmp_path
         assert (answer.code, answer.out) == (1, "")
         (line,) = answer.err.splitlines()
         assert reason in line
+
+
+@pytest.mark.usefixtures("paper_targets")
+def test_an_artifact_without_its_golden_photo_is_refused(paper_artifact: Path, command: Command) -> None:
+    manifest = json.loads((paper_artifact / "manifest.json").read_text())
+    del manifest["files"]["golden/photo.png"]
+    (paper_artifact / "manifest.json").write_text(json.dumps(manifest))
+    (paper_artifact / "golden/photo.png").unlink()
+    answer = command("serve", paper_artifact, "--no-open")
+    assert (answer.code, answer.out) == (1, "")
+    (line,) = answer.err.splitlines()
+    assert "golden/photo.png can't be read (No such file or directory). Export the model again." in line
 
 
 def test_without_the_server_s_packages_the_command_to_install_them_is_named(
