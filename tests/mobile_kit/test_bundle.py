@@ -105,14 +105,6 @@ def test_names_with_dots_are_kept_in_packages_too(digits: Export, tmp_path: Path
     assert f"CoreML/{name}.mlpackage/Manifest.json" in files
 
 
-@pytest.mark.parametrize("app", ["android", "ios"])
-def test_the_same_input_gives_the_same_bytes(app: str, digits: Export, tmp_path: Path) -> None:
-    artifacts = [digits["executorch-xnnpack-fp32"]]
-    for name in ("one", "two"):
-        bundle(artifacts, options(tmp_path / name, app))
-    assert made(tmp_path / "one") == made(tmp_path / "two")
-
-
 def test_a_library_alone_comes_with_the_models(digits: Export, tmp_path: Path) -> None:
     found = bundle([digits["coreml-fp32"]], BundleOptions("ios", tmp_path / "lib", library_only=True))
     files = made(tmp_path / "lib")
