@@ -2,12 +2,14 @@
 
 import json
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
 import pytest
+from numpy.typing import NDArray
 
-from mobile_kit.predict import _color
+from mobile_kit.predict import Reading, _color, legend
 from tests.apps.kotlin_app import MODULE, App, tensor, write_artifact, write_photo
 from tests.apps.vectors import write_answers
 
@@ -29,8 +31,7 @@ def test_outputs_are_read_as_the_kit_reads_them(kotlin: App, tmp_path: Path) -> 
         found = np.fromfile(tmp_path / str(number) / "classes.bin", np.uint8)
         assert (answer["height"], answer["width"]) == (case["height"], case["width"])
         np.testing.assert_array_equal(found, expected, err_msg=case["kind"])
-        shares = np.bincount(expected) / expected.size
-        assert answer["shares"][0][:2] == [int(shares.argmax()), pytest.approx(shares.max())]
+        assert [found[:2] for found in answer["shares"]] == _legend(expected)
         assert answer["first"] == _packed(int(expected[0]))
     assert said["colors"] == [_packed(index) for index in range(150)]
 
@@ -46,6 +47,43 @@ def _write_case(folder: Path, case: dict[str, Any], vectors: Path) -> None:
     head = "classification" if "best" in case else "segmentation"
     crop = [case.get("height", 32), case.get("width", 32)]
     write_artifact(folder, model={"head": head}, outputs=[record], preprocess={"crop": crop})
+
+
+def _legend(classes: NDArray[np.uint8]) -> list[list[float]]:
+    """Return the classes that the kit's legend names, with their shares of the pixels."""
+    reading = Reading(np.bincount(classes.ravel()) / classes.size, classes.astype(np.int64))
+    manifest = SimpleNamespace(label=int)
+    named = legend(manifest, reading)  # type: ignore[arg-type] # of which it takes the label alone
+    return [[label, share] for label, share, _ in named]  # type: ignore[list-item]
+
+
+def _write_map(root: Path, mask: NDArray[np.int32], **model: Any) -> None:
+    folder = root / "0"
+    folder.mkdir()
+    outputs = [tensor("mask", mask, folder, "mask")]
+    write_artifact(folder, model={"head": "segmentation", **model}, outputs=outputs)
+    (root / "cases.json").write_text("[{}]")
+
+
+def test_a_legend_names_what_the_kits_names(kotlin: App, tmp_path: Path) -> None:
+    """All classes of at least 0.2 % of the pixels, and no other: 2 of 1,000 are enough, 1 isn't."""
+    mask = np.zeros((1, 25, 40), np.int32)
+    mask.ravel()[:67] = np.repeat(np.arange(1, 15), [2, 1, 3, 4, 5, 6, 7, 1, 8, 9, 2, 10, 8, 1])
+    _write_map(tmp_path, mask, num_labels=15)
+    (answer,) = kotlin.ask("answers", tmp_path)["answers"]
+    assert [found[:2] for found in answer["shares"]] == _legend(mask.astype(np.uint8))
+    assert len(answer["shares"]) == 12
+
+
+@pytest.mark.parametrize(("found", "known"), [(-1, 21), (21, 21), (999, None)])
+def test_a_class_that_is_not_the_models_is_refused_in_a_line(
+    kotlin: App, tmp_path: Path, found: int, known: int | None
+) -> None:
+    mask = np.zeros((1, 2, 3), np.int32)
+    mask[0, 1, 1] = found
+    _write_map(tmp_path, mask, num_labels=known)
+    reason = f"0: its mask names class {found}, and it has {known or 256}. Export the model again."
+    assert kotlin.ask("answers", tmp_path) == {"refused": reason}
 
 
 def _packed(index: int) -> int:

@@ -11,7 +11,7 @@ import pytest
 from PIL import Image
 
 from mobile_kit.importing import import_results
-from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.manifest import Manifest, read_manifest, sha256_of
 from mobile_kit.preprocess import Preprocess
 from mobile_kit.target import Array
 from tests.apps.kotlin_app import App, tensor, write_artifact, write_photo
@@ -163,11 +163,12 @@ def test_the_benchmark_is_read_by_import(kotlin: App, bundled: Manifest, tmp_pat
     told: list[str] = []
     (result,) = import_results(tmp_path / "bench.json", bundled.folder, tell=told.append)
     assert not told
-    assert (result.run.harness, result.run.tool, result.config.delegate) == ("app", "stand-in", "CPU")
+    assert (result.run.harness, result.run.tool) == ("app", "mobilekit-runtime")
+    assert (result.config.delegate, result.config.threads) == ("stand-in", None)
     assert result.validity.valid, result.validity
     assert result.validity.parity_held is True
     (calls,) = written[0]["latency"]["samples"]
-    assert result.latency.count == len(calls) == said["calls"] >= 50
+    assert result.latency.count == len(calls) == said["mobilevitv2"] >= 50
     assert result.latency.p50 == pytest.approx(np.percentile(calls, 50))
     assert result.latency.p99 == pytest.approx(np.percentile(calls, 99))
     assert result.latency.std == pytest.approx(np.std(calls, ddof=1))
@@ -178,6 +179,15 @@ def test_the_benchmark_is_read_by_import(kotlin: App, bundled: Manifest, tmp_pat
     assert len(result.load.warm_us) == 2
     assert {out.name: out.passed for out in result.parity} == {"probabilities": True, "logits": True}
     assert result.device.os is None
+
+
+def test_of_a_file_with_several_models_import_takes_its_artifacts(kotlin: App, kept: Path, tmp_path: Path) -> None:
+    manifests = bundle(kept, tmp_path, *[folder.name for folder in sorted((kept / "stand-in").iterdir())[:2]])
+    said = kotlin.ask("bench", tmp_path)
+    assert set(said) == set(manifests)
+    for name, manifest in manifests.items():
+        (result,) = import_results(tmp_path / "bench.json", manifest.folder, tell=pytest.fail)
+        assert (result.model.sha256, result.latency.count) == (sha256_of(manifest.model_path), said[name])
 
 
 @pytest.mark.parametrize(("wrong", "db", "passed"), [(0, "Infinity", True), (10, 17.1, True), (30, 12.3, False)])

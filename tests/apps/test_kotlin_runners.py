@@ -39,17 +39,19 @@ def write_model(root: Path, gpu: str, **changes: object) -> None:
 
 
 @pytest.mark.parametrize(
-    ("gpu", "runner"), [("all", "LiteRT GPU"), ("some", "LiteRT GPU and CPU"), ("none", None)], ids=str
+    ("gpu", "runner", "threads"),
+    [("all", "LiteRT GPU", None), ("some", "LiteRT GPU and CPU", 2), ("none", None, None)],
+    ids=str,
 )
 def test_a_gpu_is_named_where_it_computes_and_the_cpu_goes_on(
-    kotlin: App, tmp_path: Path, gpu: str, runner: str | None
+    kotlin: App, tmp_path: Path, gpu: str, runner: str | None, threads: int | None
 ) -> None:
     write_model(tmp_path, gpu)
     on_cpu, on_gpu = kotlin.ask("runners", tmp_path)
     right = {"passed": True, "noise": ["Infinity", "Infinity"]}
-    assert on_cpu == {"runner": "LiteRT CPU", **right}
+    assert on_cpu == {"runner": "LiteRT CPU", "threads": 2, **right}
     none = {"refused": "artifact: this phone has no GPU for LiteRT. Choose the CPU."}
-    assert on_gpu == (none if runner is None else {"runner": runner, **right})
+    assert on_gpu == (none if runner is None else {"runner": runner, "threads": threads, **right})
 
 
 def test_a_wrong_answer_of_a_runtime_fails(kotlin: App, tmp_path: Path) -> None:
@@ -71,8 +73,8 @@ def test_inputs_of_unknown_types_are_refused_in_a_line(kotlin: App, tmp_path: Pa
     manifest = json.loads((tmp_path / "artifact/manifest.json").read_text())
     manifest["inputs"][1]["dtype"] = "int32"
     (tmp_path / "artifact/manifest.json").write_text(json.dumps({**manifest, "target": target}))
-    for found in kotlin.ask("runners", tmp_path)[:1]:
-        assert found == {"refused": "noise: values of type int32 aren't known here. Update the app."}
+    found = kotlin.ask("runners", tmp_path)[0]
+    assert found == {"refused": "noise: values of type int32 aren't known here. Update the app."}
 
 
 def write_assets(root: Path, **texts: str) -> None:

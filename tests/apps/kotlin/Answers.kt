@@ -18,6 +18,7 @@ import org.json.JSONObject
 /** A runner that gives back what lies in a folder beside the artifact: `given`, or `swapped` for another image. */
 private class StandIn(private val manifest: Manifest, private val folder: File) : ModelRunner {
     override val name = "stand-in"
+    override val threads = null
 
     override fun run(inputs: Map<String, ByteArray>): Map<String, FloatArray> {
         val golden = manifest.golden(manifest.inputs)
@@ -88,8 +89,10 @@ fun runners(folder: File): JSONArray {
     return JSONArray(ModelRunner.units(manifest).map { unit ->
         refusing {
             val found = test.run { ModelRunner.open(manifest, unit, threads = 2) }
+            val threads = ModelRunner.open(manifest, unit, threads = 2).use { it.threads } ?: JSONObject.NULL
             val noise = found.outputs.map { if (it.sqnrDb.isFinite()) it.sqnrDb else "${it.sqnrDb}" }
-            JSONObject().put("runner", found.runner).put("passed", found.passed).put("noise", JSONArray(noise))
+            val said = JSONObject().put("runner", found.runner).put("threads", threads)
+            said.put("passed", found.passed).put("noise", JSONArray(noise))
         }
     })
 }
@@ -133,15 +136,16 @@ private fun tested(folder: File, model: BundledModel): Pair<Manifest, GoldenResu
     return manifest to test.run { StandIn(manifest, files) }
 }
 
-/** Writes bench.json of the first bundled model. */
+/** Writes bench.json of all bundled models, as an app shares it. Returns: how many calls each made. */
 fun bench(folder: File): JSONObject {
-    val model = BundledModel.all(FolderFiles(folder)).first()
-    val (manifest, found) = tested(folder, model)
     val keys = "emulated os os_version manufacturer model soc abi cores ram_bytes battery_percent charging governor"
     val device = JSONObject().put("name", "JVM").put("kind", "app")
     for (key in keys.split(" ")) device.put(key, JSONObject.NULL)
-    val benchmark = Benchmark(manifest, threads = 2)
-    val result = benchmark.run(found, "CPU", device) { StandIn(manifest, File(folder, "stand-in/${model.folder}")) }
-    File(folder, "bench.json").writeText(JSONArray(listOf(result)).toString(1))
-    return JSONObject().put("calls", result.getJSONObject("latency").getInt("count"))
+    val results = BundledModel.all(FolderFiles(folder)).associate { model ->
+        val (manifest, found) = tested(folder, model)
+        val stand = File(folder, "stand-in/${model.folder}")
+        model.folder to Benchmark(manifest).run(found, device) { StandIn(manifest, stand) }
+    }
+    File(folder, "bench.json").writeText(JSONArray(results.values).toString(1))
+    return JSONObject(results.mapValues { (_, result) -> result.getJSONObject("latency").getInt("count") })
 }

@@ -17,7 +17,7 @@ fun main(arguments: Array<String>) {
         "entering" -> refusing { entering(folder) }
         "upright" -> upright()
         "speed" -> speed(folder, arguments[2].toInt())
-        "answers" -> answers(folder)
+        "answers" -> refusing { answers(folder) }
         "models" -> refusing { models(folder) }
         "golden" -> refusing { golden(folder) }
         "bench" -> bench(folder)

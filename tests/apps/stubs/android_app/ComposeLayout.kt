@@ -18,7 +18,9 @@ interface BoxScope
 
 interface ColumnScope
 
-interface RowScope
+interface RowScope {
+    fun Modifier.weight(weight: Float): Modifier
+}
 
 object Arrangement {
     interface Horizontal

@@ -13,7 +13,7 @@ import androidx.compose.ui.graphics.Painter
 
 class TextStyle
 
-class Typography(val titleMedium: TextStyle)
+class Typography(val titleMedium: TextStyle, val bodySmall: TextStyle)
 
 class ColorScheme(val primary: Color, val error: Color)
 
@@ -67,6 +67,9 @@ fun LinearProgressIndicator(modifier: Modifier = Modifier): Unit = stub(modifier
 
 @Composable
 fun LinearProgressIndicator(progress: () -> Float, modifier: Modifier = Modifier): Unit = stub(progress, modifier)
+
+@Composable
+fun Slider(value: Float, onValueChange: (Float) -> Unit): Unit = stub(value, onValueChange)
 
 @Composable
 fun DropdownMenu(

@@ -12,7 +12,10 @@ class FilterQuality private constructor() {
     }
 }
 
-interface ImageBitmap
+interface ImageBitmap {
+    val width: Int
+    val height: Int
+}
 
 abstract class Painter
 

@@ -10,17 +10,17 @@ import org.json.JSONArray
 import org.json.JSONObject
 
 /** Times a file on its golden inputs after the self-test, and tells it in the kit's result schema. */
-class Benchmark(private val manifest: Manifest, private val threads: Int) {
+class Benchmark(private val manifest: Manifest) {
     /** Calls a file until [RUNS] calls and [LEAST_S] seconds are over, or [MOST_S].
      *
      * golden: of the same file and unit. device: see `androidDevice`. Returns: a result; bench.json is a list of them.
      * Throws: MobileKitException.
      */
-    fun run(golden: GoldenResult, unit: String, device: JSONObject, open: () -> ModelRunner): JSONObject {
+    fun run(golden: GoldenResult, device: JSONObject, open: () -> ModelRunner): JSONObject {
         val started = utc()
         val inputs = manifest.golden(manifest.inputs)
         val samples = ArrayList<Double>()
-        val first = open().use { runner ->
+        val (first, config) = open().use { runner ->
             val first = microseconds { runner.run(inputs) }
             repeat(WARMUP_RUNS) { runner.run(inputs) }
             var seconds = 0.0 // in the calls alone, as the kit counts them
@@ -28,11 +28,12 @@ class Benchmark(private val manifest: Manifest, private val threads: Int) {
                 samples += microseconds { runner.run(inputs) }
                 seconds += samples.last() / 1e6
             }
-            first
+            first to config(runner)
         }
         val run = record(
             "id harness tool tool_version started_at source_file_sha256",
-            "id" to UUID.randomUUID().toString(), "harness" to "app", "tool" to golden.runner, "started_at" to started,
+            "id" to UUID.randomUUID().toString(), "harness" to "app", "tool" to "mobilekit-runtime",
+            "started_at" to started,
         )
         val load = record(
             "compile_us", "cold_us" to golden.coldMs * 1e3, "warm_us" to JSONArray(golden.warmMs.map { it * 1e3 })
@@ -42,7 +43,7 @@ class Benchmark(private val manifest: Manifest, private val threads: Int) {
             .put("run", run)
             .put("model", model())
             .put("device", device)
-            .put("config", config(unit))
+            .put("config", config)
             .put("thermal", record("before_c after_c status_before status_after throttled"))
             .put("latency", latency(first, samples))
             .put("load", load)
@@ -62,10 +63,10 @@ class Benchmark(private val manifest: Manifest, private val threads: Int) {
         "sha256" to manifest.modelSha256, "size_bytes" to manifest.modelBytes,
     )
 
-    private fun config(unit: String) = record(
+    private fun config(runner: ModelRunner) = record(
         "cores warmup_s cooldown_s",
-        "delegate" to unit, "threads" to threads, "warmup_runs" to WARMUP_RUNS, "runs" to RUNS, "min_s" to LEAST_S,
-        "max_s" to MOST_S, "input" to "golden",
+        "delegate" to runner.name, "threads" to runner.threads, "warmup_runs" to WARMUP_RUNS, "runs" to RUNS,
+        "min_s" to LEAST_S, "max_s" to MOST_S, "input" to "golden",
     )
 
     private fun parity(output: OutputCheck) = record(

@@ -6,7 +6,7 @@ import org.pytorch.executorch.Module
 import org.pytorch.executorch.Tensor
 
 /** Runs a .pte with ExecuTorch, on the backend it was lowered for; the file is mapped into memory. */
-class ExecuTorchRunner(private val manifest: Manifest, unit: String, threads: Int) : ModelRunner {
+class ExecuTorchRunner(private val manifest: Manifest, unit: String, override val threads: Int) : ModelRunner {
     override val name = "ExecuTorch $unit"
 
     // The module reads these in place: bytes of their own, which no garbage collection moves.

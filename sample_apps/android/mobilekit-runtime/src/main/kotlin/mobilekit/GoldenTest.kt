@@ -62,7 +62,9 @@ class GoldenTest(
         return timed(loads, open).use { runner ->
             val inputs = manifest.golden(manifest.inputs)
             val outputs = judged(runner.run(inputs))
-            val canary = swapped(decode(manifest.read(PHOTO)))?.let { !GoldenResult.held(judged(runner.run(inputs + (image.name to it)))) }
+            val canary = swapped(decode(manifest.read(PHOTO)))?.let { other ->
+                !GoldenResult.held(judged(runner.run(inputs + (image.name to other))))
+            }
             GoldenResult(runner.name, greyLevels(), outputs, canary, loads.first(), loads.drop(1))
         }
     }
@@ -106,11 +108,11 @@ class GoldenTest(
 
     companion object {
         const val WARM_LOADS = 2
-        private const val PHOTO = "golden/photo.png"
+        const val PHOTO = "golden/photo.png"
 
         /** Signal over noise in decibels; infinite where there is no noise, not a number where a value isn't one.
          *
-         * classes: a map of classes counts as planes of ones and zeros, one a class: a pixel of another is wrong in two.
+         * classes: a map of classes counts as planes of ones and zeros, one a class: a wrong pixel is wrong in two.
          */
         fun sqnrDb(golden: FloatArray, values: FloatArray, classes: Boolean = false): Double {
             val signal = if (classes) golden.size.toDouble() else golden.sumOf { it.toDouble() * it }

@@ -10,9 +10,10 @@ import com.google.ai.edge.litert.TensorBuffer
  *
  * The file is mapped into memory: of an asset, LiteRT would make a copy there. [name] tells whether the CPU helps.
  */
-class LiteRtRunner(private val manifest: Manifest, unit: String, threads: Int) : ModelRunner {
+class LiteRtRunner(private val manifest: Manifest, unit: String, private val workers: Int) : ModelRunner {
     override var name = "LiteRT $unit"
         private set
+    override val threads: Int? get() = workers.takeIf { ModelRunner.CPU in name }
     private val opened = ArrayList<AutoCloseable>()
     private val model: CompiledModel
     private val inputs: Map<String, TensorBuffer>
@@ -20,7 +21,7 @@ class LiteRtRunner(private val manifest: Manifest, unit: String, threads: Int) :
 
     init {
         try {
-            model = calling("${manifest.folder} on $name") { compiled(unit, threads) }
+            model = calling("${manifest.folder} on $name") { compiled(unit) }
             inputs = buffers(manifest.inputs) { model.createInputBuffer(it) }
             outputs = buffers(manifest.outputs) { model.createOutputBuffer(it) }
         } catch (error: MobileKitException) {
@@ -37,12 +38,12 @@ class LiteRtRunner(private val manifest: Manifest, unit: String, threads: Int) :
 
     override fun close() = opened.asReversed().forEach { it.close() }
 
-    private fun compiled(unit: String, threads: Int): CompiledModel {
+    private fun compiled(unit: String): CompiledModel {
         val file = manifest.modelOnDisk().path
         val environment = Environment.create().also { opened += it }
         fun on(vararg accelerators: Accelerator): CompiledModel {
             val options = CompiledModel.Options(*accelerators)
-            options.cpuOptions = CompiledModel.CpuOptions(numThreads = threads)
+            options.cpuOptions = CompiledModel.CpuOptions(numThreads = workers)
             return CompiledModel.create(file, options, environment).also { opened += it }
         }
         if (unit != ModelRunner.GPU) return on(Accelerator.CPU)

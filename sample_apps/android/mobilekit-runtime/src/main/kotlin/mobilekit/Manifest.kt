@@ -96,6 +96,9 @@ class Manifest private constructor(val files: Files, val folder: String, private
     val family: String = data.getJSONObject("model").getString("family")
     val head: String = data.getJSONObject("model").getString("head")
     val source: String = data.getJSONObject("model").getString("source")
+
+    // As many as a byte tells apart, where a checkpoint doesn't say.
+    val numLabels: Int = data.getJSONObject("model").optInt("num_labels", 256)
     val modelFile: String = data.getString("model_file")
 
     // Null of a package, which another platform's models are.

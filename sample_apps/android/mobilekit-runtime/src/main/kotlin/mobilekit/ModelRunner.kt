@@ -7,6 +7,9 @@ interface ModelRunner : Closeable {
     /** The runtime and what computes, such as "LiteRT GPU". */
     val name: String
 
+    /** The threads that it was told to compute on; null where the unit takes none. */
+    val threads: Int?
+
     /** Runs it once.
      *
      * inputs: raw little-endian values by name, of every input. Returns: every output by name, as floats.

@@ -40,7 +40,7 @@ class PostProcessor(private val manifest: Manifest) {
         checked(outputs)
         outputs["mask"]?.let { mask ->
             val (height, width) = shape("mask").drop(1)
-            return ClassMap(width, height, IntArray(mask.size) { mask[it].toInt() })
+            return ClassMap(width, height, IntArray(mask.size) { named(mask[it].toInt()) })
         }
         outputs["segmenter"]?.let { scores ->
             val (height, width, classes) = shape("segmenter").drop(1)
@@ -50,11 +50,12 @@ class PostProcessor(private val manifest: Manifest) {
         return fromPlanes(outputs["logits"] ?: throw strange(), shape("logits"))
     }
 
-    /** The classes of a map by their share of the pixels, greatest first. */
-    fun shares(map: ClassMap, count: Int = BEST): List<Answer> {
-        val shares = DoubleArray(map.classes.max() + 1)
-        for (index in map.classes) shares[index] += 1.0 / map.classes.size
-        return ranked(shares, count).filter { it.score > 0 }
+    /** All classes of a map that a legend names, by their share of the pixels, greatest first. */
+    fun shares(map: ClassMap): List<Answer> {
+        val pixels = IntArray(map.classes.max() + 1)
+        for (index in map.classes) pixels[index]++
+        val shares = DoubleArray(pixels.size) { pixels[it].toDouble() / map.classes.size }
+        return ranked(shares, shares.size).filter { it.score >= LEAST_SHARE }
     }
 
     /** Shapes and norms of all outputs, for heads that name no classes. */
@@ -110,6 +111,10 @@ class PostProcessor(private val manifest: Manifest) {
         }
     }
 
+    private fun named(index: Int): Int = index.takeIf { it in 0 until manifest.numLabels } ?: throw MobileKitException(
+        "${manifest.folder}: its mask names class $index, and it has ${manifest.numLabels}. Export the model again."
+    )
+
     private fun shape(name: String): List<Int> = manifest.outputs.first { it.name == name }.shape
 
     private fun strange() =
@@ -117,6 +122,9 @@ class PostProcessor(private val manifest: Manifest) {
 
     companion object {
         const val BEST = 5
+
+        // As the kit's own legend (mobile_kit/predict.py, LEAST_SHARE).
+        private const val LEAST_SHARE = 0.002
     }
 }
 

@@ -9,28 +9,30 @@ import androidx.compose.foundation.layout.aspectRatio
 import androidx.compose.foundation.layout.fillMaxWidth
 import androidx.compose.foundation.layout.size
 import androidx.compose.material3.LinearProgressIndicator
+import androidx.compose.material3.Slider
 import androidx.compose.material3.Text
 import androidx.compose.runtime.Composable
-import androidx.compose.runtime.remember
+import androidx.compose.runtime.getValue
+import androidx.compose.runtime.mutableStateOf
+import androidx.compose.runtime.saveable.rememberSaveable
+import androidx.compose.runtime.setValue
 import androidx.compose.ui.Alignment
 import androidx.compose.ui.Modifier
 import androidx.compose.ui.graphics.Color
 import androidx.compose.ui.graphics.FilterQuality
-import androidx.compose.ui.graphics.asImageBitmap
+import androidx.compose.ui.graphics.ImageBitmap
 import androidx.compose.ui.layout.ContentScale
 import androidx.compose.ui.res.stringResource
 import androidx.compose.ui.unit.dp
 import mobilekit.Answer
-import mobilekit.ClassMap
 import mobilekit.Feature
-import mobilekit.Picture
 import mobilekit.classColor
 
 /** A model's answer beside what it saw, and how long it took. */
 @Composable
 fun AnswerView(answered: Answered) {
     val reading = answered.reading
-    PictureView(answered.picture, (reading as? Reading.Segments)?.map)
+    PictureView(answered.seen, answered.overlay)
     val latency = answered.latency
     Text(
         stringResource(
@@ -45,26 +47,31 @@ fun AnswerView(answered: Answered) {
 }
 
 @Composable
-private fun PictureView(picture: Picture, map: ClassMap?) {
+private fun PictureView(seen: ImageBitmap, overlay: ImageBitmap?) {
+    var opacity by rememberSaveable { mutableStateOf(0.5f) }
     // As wide as a phone has room for, in the shape of what the network takes.
-    val shown = Modifier.fillMaxWidth().aspectRatio(picture.width.toFloat() / picture.height)
+    val shown = Modifier.fillMaxWidth().aspectRatio(seen.width.toFloat() / seen.height)
     Box {
         Image(
-            bitmap = remember(picture) { picture.bitmap().asImageBitmap() },
+            bitmap = seen,
             contentDescription = stringResource(R.string.picture),
             modifier = shown,
             contentScale = ContentScale.FillBounds,
         )
-        if (map != null) {
+        if (overlay != null) {
             Image(
-                bitmap = remember(map) { map.bitmap().asImageBitmap() },
+                bitmap = overlay,
                 contentDescription = stringResource(R.string.overlay),
                 modifier = shown,
                 contentScale = ContentScale.FillBounds,
-                alpha = 0.6f,
+                alpha = opacity,
                 filterQuality = FilterQuality.None, // a colour between two would be a third class's
             )
         }
+    }
+    if (overlay != null) {
+        Text(stringResource(R.string.opacity))
+        Slider(value = opacity, onValueChange = { opacity = it })
     }
 }
 

@@ -1,11 +1,12 @@
 package mobilekit.app
 
+import androidx.compose.ui.graphics.ImageBitmap
+import androidx.compose.ui.graphics.asImageBitmap
 import mobilekit.Answer
 import mobilekit.ClassMap
 import mobilekit.Feature
 import mobilekit.ModelRunner
 import mobilekit.Photo
-import mobilekit.Picture
 import mobilekit.PostProcessor
 import mobilekit.Preprocessor
 
@@ -21,14 +22,27 @@ sealed interface Reading {
 /** Milliseconds of a photo's way: through the geometry, the file, and the reading of its outputs. */
 class Latency(val geometryMs: Double, val inferenceMs: Double, val readingMs: Double)
 
-/** The answer to a photo: [picture] is what the network saw of it, [runner] what computed it. */
-class Answered(val picture: Picture, val reading: Reading, val latency: Latency, val runner: String)
+/** The answer to a photo: [seen] is what the network saw of it, [overlay] has its pixels' classes, if it names any.
+ *
+ * [runner]: what computed it.
+ */
+class Answered(
+    val seen: ImageBitmap,
+    val overlay: ImageBitmap?,
+    val reading: Reading,
+    val latency: Latency,
+    val runner: String,
+)
 
 /** Runs models, of which one at a time is loaded. Calls from several threads wait for each other. */
 class Engine(private val threads: Int) {
     private class Loaded(val choice: Choice, val runner: ModelRunner, val further: Map<String, ByteArray>)
 
+    @Volatile
     private var loaded: Loaded? = null
+
+    /** Whether a file is loaded. It waits for nothing. */
+    val holds: Boolean get() = loaded != null
 
     /** Answers a photo, after loading the file where another was. Throws: MobileKitException. */
     @Synchronized
@@ -45,7 +59,9 @@ class Engine(private val threads: Int) {
         val computed = System.nanoTime()
         val reading = reading(choice.model, outputs)
         val latency = Latency(ms(start, entered), ms(entered, computed), ms(computed, System.nanoTime()))
-        return Answered(picture, reading, latency, ready.runner.name)
+        // Made here, where a phone without the memory for them gets a line.
+        val overlay = (reading as? Reading.Segments)?.map?.bitmap()?.asImageBitmap()
+        return Answered(picture.bitmap().asImageBitmap(), overlay, reading, latency, ready.runner.name)
     }
 
     /** Does work that loads files itself, and is measured: nothing else is loaded or running meanwhile. */

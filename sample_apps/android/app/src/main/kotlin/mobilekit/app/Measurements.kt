@@ -3,6 +3,8 @@ package mobilekit.app
 import mobilekit.Benchmark
 import mobilekit.GoldenResult
 import mobilekit.GoldenTest
+import mobilekit.MobileKitException
+import mobilekit.ModelRunner
 import org.json.JSONObject
 
 /** A self-test of a model on a unit: what it found, or why it couldn't be done. */
@@ -11,14 +13,19 @@ class SelfTested(val choice: Choice, val found: Told<GoldenResult>) {
 }
 
 /** A benchmark's figures in milliseconds, beside the whole [record] in the kit's result schema. */
-class Benched(val runner: String, val record: JSONObject, golden: GoldenResult) {
-    val p50Ms: Double = figure("p50")
-    val p90Ms: Double = figure("p90")
-    val firstMs: Double = figure("first")
+class Benched(val title: String, val record: JSONObject, golden: GoldenResult) {
+    val runner: String = golden.runner
+    val p50Ms: Double = record.getJSONObject("latency").getDouble("p50") / 1e3
     val loadMs: Double = golden.coldMs
     val passed: Boolean = golden.passed
+}
 
-    private fun figure(name: String): Double = record.getJSONObject("latency").getDouble(name) / 1e3
+/** A runner that makes no further call once it is [stopped]: a benchmark makes them for minutes. */
+class Stoppable(private val runner: ModelRunner, private val stopped: () -> Boolean) : ModelRunner by runner {
+    override fun run(inputs: Map<String, ByteArray>): Map<String, FloatArray> {
+        if (stopped()) throw MobileKitException("The benchmark was stopped. Run it again for its figures.")
+        return runner.run(inputs)
+    }
 }
 
 /** Tests every model on everything that it can be computed on, and gives each result to [each] as it is there. */
@@ -31,13 +38,13 @@ fun Engine.selfTest(models: List<Model>, each: (SelfTested) -> Unit) {
     }
 }
 
-/** Times a model after its self-test, on [threads] threads. Throws: MobileKitException. */
-fun Engine.benchmark(choice: Choice, threads: Int, device: JSONObject): Benched {
+/** Times a model after its self-test. Throws: MobileKitException, also once it is [stopped]. */
+fun Engine.benchmark(choice: Choice, device: JSONObject, stopped: () -> Boolean): Benched {
     val golden = golden(choice)
     val record = alone { open ->
-        Benchmark(choice.model.manifest, threads).run(golden, choice.unit, device) { open(choice) }
+        Benchmark(choice.model.manifest).run(golden, device) { Stoppable(open(choice), stopped) }
     }
-    return Benched(golden.runner, record, golden)
+    return Benched(choice.model.title, record, golden)
 }
 
 private fun Engine.golden(choice: Choice): GoldenResult = alone { open ->

@@ -2,8 +2,10 @@ package mobilekit.app
 
 import mobilekit.BundledModel
 import mobilekit.Files
+import mobilekit.GoldenTest
 import mobilekit.Manifest
 import mobilekit.ModelRunner
+import mobilekit.Photo
 
 /** What a model's answers are shown as. */
 enum class Kind { CLASSES, MAP, FEATURES }
@@ -18,6 +20,9 @@ class Model(val bundled: BundledModel, val manifest: Manifest, val units: List<S
             "segmentation" -> Kind.MAP
             else -> Kind.FEATURES
         }
+
+    /** The photo that the model's right answers are known of. Throws: MobileKitException. */
+    fun goldenPhoto(): Photo = Photo.decode(manifest.read(GoldenTest.PHOTO))
 }
 
 /** A model, and what it is computed on. */

@@ -8,6 +8,7 @@ import androidx.compose.foundation.layout.Row
 import androidx.compose.material3.Button
 import androidx.compose.material3.Text
 import androidx.compose.runtime.Composable
+import androidx.compose.runtime.LaunchedEffect
 import androidx.compose.runtime.getValue
 import androidx.compose.runtime.mutableStateOf
 import androidx.compose.runtime.saveable.rememberSaveable
@@ -29,6 +30,9 @@ fun PhotoScreen(kind: Kind, state: AppState, viewModel: AppViewModel) {
     val picker = rememberLauncherForActivityResult(PickVisualMedia()) { uri ->
         uri?.let { viewModel.pick(kind, it) } // null where the user went back
     }
+    val awaits = state.awaits(kind) && !camera
+    LaunchedEffect(awaits) { if (awaits) viewModel.answer(kind) }
+    LaunchedEffect(state.dropped) { if (state.dropped) camera = false }
     ChoicePicker(state.models.of(kind), choice, viewModel::choose)
     Row(horizontalArrangement = Arrangement.spacedBy(8.dp)) {
         Button(
@@ -39,7 +43,13 @@ fun PhotoScreen(kind: Kind, state: AppState, viewModel: AppViewModel) {
                 told { picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly)) }.orElse(viewModel::tell)
             },
         ) { Text(stringResource(R.string.pick_photo)) }
-        Button(enabled = !measured, onClick = { camera = !camera }) {
+        Button(
+            enabled = !measured,
+            onClick = {
+                camera = !camera
+                viewModel.goOn()
+            },
+        ) {
             Text(stringResource(if (camera) R.string.camera_stop else R.string.camera_start))
         }
     }

@@ -65,7 +65,10 @@ private fun Findings(found: GoldenResult) {
 private fun OutputLine(output: OutputCheck) {
     val least = output.leastDb
     Text(
-        if (least == null) stringResource(R.string.sqnr, output.name, output.sqnrDb)
-        else stringResource(R.string.sqnr_judged, output.name, output.sqnrDb, least)
+        when {
+            output.sqnrDb == Double.POSITIVE_INFINITY -> stringResource(R.string.sqnr_equal, output.name)
+            least == null -> stringResource(R.string.sqnr, output.name, output.sqnrDb)
+            else -> stringResource(R.string.sqnr_judged, output.name, output.sqnrDb, least)
+        }
     )
 }

@@ -6,7 +6,10 @@ import androidx.core.content.FileProvider
 import java.io.File
 import org.json.JSONArray
 
-/** Writes results as `mobile-kit import` reads them. Returns: the file. Throws: IOException. */
+/** Writes results, of several models too: `mobile-kit import` takes those of its artifact, which it knows by the hash.
+ *
+ * Returns: the file. Throws: IOException.
+ */
 fun Context.writeResults(results: List<Benched>): File {
     val folder = File(filesDir, RESULTS)
     folder.mkdirs()
