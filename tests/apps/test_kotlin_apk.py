@@ -12,21 +12,19 @@ import pytest
 from tests.apps.kotlin_apk import ACTIVITY, LEAST_SDK, PACKAGE, Tools, assemble
 from tests.apps.kotlin_app import App
 from tests.apps.kotlin_toolchain import apk_tools
-from tests.exports import DIGITS, export
+from tests.exports import Export
 from tests.packages import PackageError
 
 ARM64 = 183  # e_machine of an ELF file
 
 
-@pytest.mark.slow
-def test_an_apk_with_executorch_is_signed_and_whole(kotlin: App, tmp_path: Path) -> None:
+def test_an_apk_with_executorch_is_signed_and_whole(kotlin: App, digits: Export, tmp_path: Path) -> None:
     try:
         tools = Tools(apk_tools())
     except PackageError as exc:
         pytest.skip(str(exc))
-    made = export(DIGITS, tmp_path / "out", "--target", "executorch", "--recipe", "fp32")
     models = tmp_path / "assets/models"
-    artifact = Path(shutil.copytree(made["executorch-xnnpack-fp32"], models / "digits"))
+    artifact = Path(shutil.copytree(digits["executorch-xnnpack-fp32"], models / "digits"))
     index = {"folder": "digits", "title": "digits", "least_sqnr_db": {"logits": 30.0}}
     (models / "models.json").write_text(json.dumps({"schema_version": 1, "models": [index]}))
 

@@ -190,6 +190,15 @@ def test_of_a_file_with_several_models_import_takes_its_artifacts(kotlin: App, k
         assert (result.model.sha256, result.latency.count) == (sha256_of(manifest.model_path), said[name])
 
 
+def test_a_failed_self_test_stays_with_its_benchmark(kotlin: App, bundled: Manifest, tmp_path: Path) -> None:
+    photo = np.asarray(Image.open(bundled.folder / "golden/photo.png").convert("RGB"))
+    write_photo(np.roll(photo, 3, axis=1), tmp_path / "stand-in/mobilevitv2")
+    kotlin.ask("bench", tmp_path)
+    (result,) = import_results(tmp_path / "bench.json", bundled.folder)
+    assert all(out.passed for out in result.parity)
+    assert (result.validity.parity_held, result.validity.reasons) == (False, ("its self-test failed there",))
+
+
 @pytest.mark.parametrize(("wrong", "db", "passed"), [(0, "Infinity", True), (10, 17.1, True), (30, 12.3, False)])
 def test_a_map_of_classes_is_judged_by_its_pixels(
     kotlin: App, bundled: Manifest, tmp_path: Path, wrong: int, db: float | str, passed: bool
