@@ -18,7 +18,7 @@ PACKAGE = ROOT / "sample_apps" / "ios" / "MobileKitRuntime"
 SOURCES = PACKAGE / "Sources" / "MobileKitRuntime"
 OWN = Path(__file__).parent
 # In the order in which they need one another.
-STUBS = ("CoreVideo", "CoreML", "CoreGraphics", "ImageIO", "ExecuTorch", "AVFoundation")
+STUBS = ("CryptoKit", "CoreVideo", "CoreML", "CoreGraphics", "ImageIO", "ExecuTorch", "AVFoundation")
 STRICT = ("-swift-version", "6", "-strict-concurrency=complete", "-warnings-as-errors")
 LEAST_DB = 30.0
 JOB = Path("/job")
@@ -62,10 +62,25 @@ def build(tools: Toolchain, folder: Path) -> App:
     """Build the program as an app is built for users."""
     app = App(tools, folder)
     shutil.copy(OWN / "swift" / "main.swift", folder)
-    files = [str(JOB / "main.swift"), *sources(app)]
+    files = [str(JOB / "main.swift"), *sources(app), *build_hashes(app)]
     said = app.swiftc("-O", "-wmo", *STRICT, "-module-name", "harness", *files, "-o", str(JOB / "harness"))
     assert not said, said
     return app
+
+
+def build_hashes(app: App) -> list[str]:
+    """Compile what stands for CryptoKit, and return what a program needs to be built with it."""
+    shutil.copy(OWN / "stubs" / "swift" / "CryptoKit.swift", app.folder)
+    return build_library(app, "CryptoKit", [str(JOB / "CryptoKit.swift")])
+
+
+def build_library(app: App, name: str, files: list[str]) -> list[str]:
+    """Compile a module beside the program, and return what another needs to be built with it."""
+    module, code = str(JOB / f"{name}.swiftmodule"), str(JOB / f"{name}.o")
+    options = ("-emit-module", "-emit-module-path", module, "-emit-object", "-parse-as-library", "-wmo")
+    said = app.swiftc(*options, "-swift-version", "6", "-module-name", name, *files, "-I", str(JOB), "-o", code)
+    assert not said, said
+    return ["-I", str(JOB), code]
 
 
 def build_stubs(app: App) -> str:
@@ -115,5 +130,6 @@ def write_artifact(folder: Path, like: Path, **changes: Any) -> None:
     data = json.loads((like / "manifest.json").read_text(encoding="utf-8"))
     for part, values in changes.items():
         data[part] = data[part] | values if isinstance(values, dict) else values
+    data["files"] = {}
     folder.mkdir(exist_ok=True)
     write_manifest(folder, data)

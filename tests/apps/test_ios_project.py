@@ -12,8 +12,9 @@ from PIL import Image
 
 from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES
 from mobile_kit.bundle import BundleOptions, bundle
-from tests.apps.swift_app import JOB, STRICT, App, build_stubs, sources
+from tests.apps.swift_app import JOB, README, STRICT, App, build_stubs, sources
 from tests.apps.swift_toolchain import toolchain
+from tests.apps.usage import shown
 from tests.exports import ROOT, Export
 from tests.packages import PackageError
 
@@ -189,7 +190,9 @@ def test_the_app_type_checks_where_linux_has_the_interfaces(tmp_path_factory: py
     assert len(checked) == 6
     command = ("-typecheck", "-parse-as-library", *STRICT, "-I", modules, *checked)
     assert not swift.swiftc(*command)
+    (swift.folder / "usage.swift").write_text(shown(README, "swift"), encoding="utf-8")
+    assert not swift.swiftc("-typecheck", *STRICT, "-I", modules, str(JOB / "usage.swift"))
     # Data races are errors.
     unbound = files["SelfTest.swift"].replace("@MainActor ", "")
     (place / "SelfTest.swift").write_text(unbound, encoding="utf-8")
-    assert "property access is 'async'" in swift.swiftc(*command)
+    assert "main actor-isolated property" in swift.swiftc(*command)

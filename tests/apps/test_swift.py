@@ -1,5 +1,6 @@
 """The iOS app's runtime package: compiled for Linux, and held against Pillow and the kit."""
 
+import hashlib
 import json
 import re
 import shutil
@@ -14,10 +15,11 @@ from PIL import Image, ImageOps
 
 from mobile_kit.images import read_image
 from mobile_kit.importing import import_results
+from mobile_kit.judge import model_info
 from mobile_kit.latency import latency
 from mobile_kit.manifest import read_manifest
 from mobile_kit.metrics import sqnr_db
-from mobile_kit.predict import _color
+from mobile_kit.predict import LEAST_SHARE, _color
 from mobile_kit.preprocess import Preprocess
 from tests.apps.conftest import FAMILIES
 from tests.apps.swift_app import (
@@ -99,6 +101,8 @@ def code(folder: Path) -> list[str]:
 
 
 def test_it_type_checks_against_apples_interfaces(swift: App) -> None:
+    # As `bundle --check` does it where none of them is.
+    assert swift.swiftc("-typecheck", *STRICT, *sources(swift)) == ""
     modules = build_stubs(swift)
     assert swift.swiftc("-typecheck", *STRICT, "-I", modules, *sources(swift)) == ""
     # What stands behind `canImport` is seen, and data races are errors.
@@ -170,6 +174,21 @@ def test_what_enters_is_the_kits(swift: App, family_artifacts: dict[str, Path], 
     assert (np.fromfile(folder / "entering.bin", expected.dtype).reshape(expected.shape) == expected).all()
 
 
+@pytest.mark.parametrize("resize", [None, {"height": 32, "width": 48}])
+def test_a_filter_is_asked_for_only_by_a_resize(swift: App, family_artifacts: dict[str, Path], resize: Any) -> None:
+    folder = swift.place(f"filter-{resize is None}")
+    record = {**json.loads((family_artifacts["cvt"] / "manifest.json").read_text())["inputs"][0]}
+    work = {"resize": resize, "crop": [32, 48], "resample": "lanczos", "in_graph": True}
+    write_artifact(folder, family_artifacts["cvt"], preprocess=work, inputs=[{**record, "shape": [1, 32, 48, 3]}])
+    image = np.random.default_rng(0).integers(0, 256, (32, 48, 3), dtype=np.uint8)
+    write_photo(image, folder)
+    said = swift.ask("entering", folder)
+    if resize is None:
+        assert (np.fromfile(folder / "entering.bin", np.uint8).reshape(image.shape) == image).all()
+    else:
+        assert "Resizing with lanczos" in said["error"]
+
+
 def test_answers_are_read_as_the_kit_reads_them(swift: App, family_artifacts: dict[str, Path]) -> None:
     folder = swift.place("answers")
     for number, case in enumerate(write_answers(folder)):
@@ -193,9 +212,24 @@ def test_answers_are_read_as_the_kit_reads_them(swift: App, family_artifacts: di
         expected = np.fromfile(folder / case["result"], np.uint8)
         assert said["size"] == map_size
         assert (np.fromfile(place / "classes.bin", np.uint8) == expected).all()
-        assert sum(share for _, _, share in said["shares"]) == pytest.approx(1)
+        shares = np.bincount(expected, minlength=21) / expected.size
+        named = {index: share for index, share in enumerate(shares) if share >= LEAST_SHARE}
+        assert {index: share for index, _, share in said["shares"]} == pytest.approx(named)
         palette = np.array([_color(index) for index in range(21)], np.uint8)
         assert (np.fromfile(place / "overlay.bin", np.uint8).reshape(-1, 3) == palette[expected]).all()
+
+
+def test_a_class_of_a_few_pixels_is_not_named(swift: App, family_artifacts: dict[str, Path]) -> None:
+    folder = swift.place("few")
+    mask = np.zeros((1, 50, 60), np.int32)
+    # Of 3,000 pixels, 6 are 0.2 %.
+    mask[0, 0, :6], mask[0, 1, :5] = 1, 2
+    record = {"name": "mask", "shape": mask.shape, "dtype": "int32", "layout": None, "meaning": "mask"}
+    head = {"head": "segmentation", "num_labels": 3}
+    write_artifact(folder, family_artifacts["cvt"], model=head, outputs=[{**record, "golden": "values.bin"}])
+    (folder / "values.bin").write_bytes(mask.tobytes())
+    assert [index for index, _, _ in swift.ask("predicted", folder)["shares"]] == [0, 1]
+    assert set(np.fromfile(folder / "classes.bin", np.uint8)) == {0, 1, 2}
 
 
 def test_other_heads_show_shapes_and_norms(swift: App, family_artifacts: dict[str, Path]) -> None:
@@ -284,11 +318,27 @@ def test_pixel_values_and_further_inputs_are_tested_too(swift: App, bundle: Path
     assert "golden/inputs/order_of_mask.bin isn't [1, 16]" in report["error"]
 
 
+def test_a_photo_without_colors_has_no_canary(swift: App, bundle: Path) -> None:
+    folder = swift.place("gray")
+    own = Path(shutil.copytree(bundle / "cvt", folder / "cvt"))
+    manifest = read_manifest(own)
+    image = np.repeat(read_image(own / "golden/photo.png")[..., :1], 3, 2)
+    golden = manifest.preprocess.entering(manifest.preprocess.geometry(image), True)
+    (own / manifest.data["inputs"][0]["golden"]).write_bytes(golden.tobytes())
+    write_photo(image, own / "given")
+    entry = {"folder": "cvt", "title": "cvt", "least_sqnr_db": {"logits": LEAST_DB}}
+    (folder / "models.json").write_text(json.dumps({"schema_version": 1, "models": [entry]}))
+    (report,) = swift.ask("tested", folder, "blind")
+    assert (report["passed"], report["canary"], report["geometry"]) == (True, None, 0)
+
+
 @pytest.mark.parametrize(
     ("manner", "why"), [("noisy", "26.0 dB of at least 30.0 dB"), ("blind", "Swapped red and blue go unnoticed")]
 )
 def test_the_self_test_fails_for_files_that_are_wrong(swift: App, bundle: Path, manner: str, why: str) -> None:
-    for report in swift.ask("tested", bundle, manner):
+    said = swift.ask("tested", bundle, manner)
+    assert len(said) == len(FAMILIES)
+    for report in said:
         assert not report["passed"]
         assert any(why in reason for reason in report["reasons"])
 
@@ -331,6 +381,57 @@ def test_a_manifest_that_is_not_known_is_refused_alone(swift: App, bundle: Path,
     assert all("can't run a file for paper" in line for line in others)
 
 
+def test_an_index_or_a_folder_that_lacks_something_is_refused(swift: App, bundle: Path) -> None:
+    folder = swift.place("lacking")
+    entries = []
+    for name in ("whole", "labels", "output", "torn", "missing"):
+        shutil.copytree(bundle / "cvt", folder / name)
+        entries.append({"folder": name, "title": name, "least_sqnr_db": {"logits": 30.0}})
+    entries[2]["least_sqnr_db"] = {"logits": 30.0, "mask": 30.0}
+    index = folder / "models.json"
+    index.write_text(json.dumps({"schema_version": 1, "models": entries}))
+    file = read_manifest(bundle / "cvt").data["model_file"]
+    (folder / "labels" / "labels.txt").unlink()
+    (folder / "torn" / file).write_bytes((folder / "torn" / file).read_bytes()[:-1])
+    (folder / "missing" / file).unlink()
+    way = "Bundle the model again."
+    assert swift.ask("located", folder) == [
+        str(JOB / "lacking" / "whole" / file),
+        f"labels: labels.txt isn't there. {way}",
+        f"output: has no output mask to judge. {way}",
+        f"torn: {file} is missing or torn. {way}",
+        f"missing: {file} is missing or torn. {way}",
+    ]
+    index.write_text(json.dumps({"schema_version": 1, "models": []}))
+    assert swift.ask("located", folder) == {"error": "models.json: names no model. Bundle the app again."}
+
+
+def test_a_package_is_found_and_has_the_kits_hash(swift: App, family_artifacts: dict[str, Path]) -> None:
+    root = swift.place("package")
+    folder, beside = root / "models" / "tiny", root / "CoreML" / "tiny.mlpackage"
+    shutil.copytree(family_artifacts["cvt"], folder)
+    data = json.loads((folder / "manifest.json").read_text(encoding="utf-8"))
+    (folder / data["model_file"]).unlink()
+    del data["files"][data["model_file"]]
+    for part in ("Manifest.json", "Data/model.mlmodel", "Data/weights/weight.bin"):
+        file = folder / "model.mlpackage" / part
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(part)
+        record = {"sha256": hashlib.sha256(part.encode()).hexdigest(), "bytes": len(part)}
+        data["files"][f"model.mlpackage/{part}"] = record
+    (folder / "manifest.json").write_text(json.dumps({**data, "model_file": "model.mlpackage"}), encoding="utf-8")
+    assert swift.ask("hash", folder) == model_info(read_manifest(folder)).sha256
+    index = {"schema_version": 1, "models": [{"folder": "tiny", "title": "tiny", "least_sqnr_db": {}}]}
+    (root / "models" / "models.json").write_text(json.dumps(index))
+    assert swift.ask("located", root / "models") == [str(JOB / "package/models/tiny/model.mlpackage")]
+    beside.parent.mkdir()
+    (folder / "model.mlpackage").rename(beside)
+    assert swift.ask("located", root / "models") == [str(JOB / "package/CoreML/tiny.mlpackage")]
+    shutil.rmtree(beside)
+    (said,) = swift.ask("located", root / "models")
+    assert said == "tiny: model.mlpackage is missing or torn. Bundle the model again."
+
+
 def test_the_kit_reads_what_the_benchmark_writes(
     swift: App, bundle: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -347,7 +448,8 @@ def test_the_kit_reads_what_the_benchmark_writes(
         assert _figures(found.latency) == pytest.approx(_figures(kits))
         assert found.latency.stability == kits.stability
         assert found.load.cold_us is not None
-        assert len(found.load.warm_us) == 1
+        assert len(found.load.warm_us) == 2
+        assert found.config.threads is None
         assert found.pipeline.preprocess_us is None
         assert {out.name: out.passed for out in found.parity} == {"probabilities": True, "logits": True}
         assert (found.validity.valid, found.validity.reasons) == (True, ())

@@ -1,63 +1,73 @@
 import MobileKitRuntime
 import SwiftUI
 
-/// Times the chosen model after its self-test, and shares the result as the kit reads it.
+/// Times the chosen model after its self-test, compares what was timed, and shares it as the kit reads it.
 struct BenchmarkView: View {
+    let measurements: Measurements
     @Environment(ModelStore.self) private var store
-    @State private var calls = 0
     @State private var work: Task<Void, Never>?
-    @State private var record: BenchmarkRecord?
-    @State private var problem: String?
 
     var body: some View {
         NavigationStack {
             List {
-                ModelPicker().disabled(work != nil)
-                if work != nil {
-                    ProgressView(calls == 0 ? "Loading and testing" : "\(calls) calls")
+                ModelPicker().disabled(measurements.running != nil)
+                if let running = measurements.running {
+                    let state = running.calls == 0 ? "loading and testing" : "\(running.calls) calls"
+                    ProgressView("\(running.title): \(state)")
                     Button("Stop", role: .cancel) { work?.cancel() }
-                } else {
-                    Button("Run") { work = Task { await run() } }.disabled(store.choice == nil)
+                } else if let choice = store.choice {
+                    start(choice)
                 }
-                if let problem { Problem(line: problem) }
-                if let record { RecordView(record: record) }
+                ForEach(measurements.problems, id: \.self) { Problem(line: $0) }
+                if !measurements.rows.isEmpty {
+                    ResultTable(rows: measurements.rows)
+                    ShareLink("Share the results", items: measurements.files)
+                }
             }
             .navigationTitle("Benchmark")
         }
         .onDisappear { work?.cancel() }
     }
 
-    private func run() async {
-        guard let choice = store.choice else { return }
-        (calls, record, problem, store.notice) = (0, nil, nil, nil)
-        let (counts, sender) = AsyncStream.makeStream(of: Int.self, bufferingPolicy: .bufferingNewest(1))
-        let counting = Task { for await count in counts { calls = count } }
-        defer {
-            counting.cancel()
-            work = nil
+    @ViewBuilder
+    private func start(_ choice: Choice) -> some View {
+        let all = store.choices.filter { $0.artifact.folder == choice.artifact.folder }
+        Button(all.count > 1 ? "Run on \(choice.units.rawValue)" : "Run") { run([choice]) }
+        if all.count > 1 {
+            Button("Run on all compute units, one after another") { run(all) }
         }
-        do {
-            let data = try await store.engine.benchmark(choice, on: .current) { sender.yield($0) }
-            record = try BenchmarkRecord(data, title: choice.title)
-        } catch is CancellationError {
-            problem = "The benchmark was stopped."
-        } catch { problem = error.localizedDescription }
+    }
+
+    private func run(_ choices: [Choice]) {
+        work = Task { await measurements.run(choices, in: store, on: .current) }
     }
 }
 
-private struct RecordView: View {
-    let record: BenchmarkRecord
+/// A line for each choice that was timed, the fastest first.
+private struct ResultTable: View {
+    let rows: [Measurements.Row]
 
     var body: some View {
-        Section(record.title) {
-            LabeledContent("p50", value: microseconds(record.result.latency.p50))
-            LabeledContent("p90", value: microseconds(record.result.latency.p90))
-            LabeledContent("First call", value: microseconds(record.result.latency.first))
-            LabeledContent("Load, cold", value: microseconds(record.result.load.coldUs))
-            LabeledContent("Load, warm", value: microseconds(record.result.load.warmUs.first))
-            ShareLink("Share bench.json", item: record.file)
+        Section("Results") {
+            Grid(alignment: .leading, horizontalSpacing: 12, verticalSpacing: 8) {
+                GridRow {
+                    Text("Model")
+                    Text("p50, ms").gridColumnAlignment(.trailing)
+                    Text("Load, ms").gridColumnAlignment(.trailing)
+                    Text("Test")
+                }
+                .font(.caption)
+                .foregroundStyle(.secondary)
+                ForEach(rows) { row in
+                    GridRow {
+                        Text(row.title)
+                        Text(row.p50Ms.formatted(.number.precision(.fractionLength(2))))
+                        Text(row.loadMs.formatted(.number.precision(.fractionLength(0))))
+                        Verdict(passed: row.passed).labelStyle(.titleOnly)
+                    }
+                    .font(.footnote.monospacedDigit())
+                }
+            }
         }
     }
-
-    private func microseconds(_ value: Double?) -> String { milliseconds(value.map { $0 / 1000 }) }
 }

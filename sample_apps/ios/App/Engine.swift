@@ -49,7 +49,7 @@ actor Engine {
         return report
     }
 
-    /// Test a model, time it, and return bench.json. tell: is given each call's number.
+    /// Test a model, time it, and return the result as the kit reads it. tell: is given each call's number.
     /// Throws: MobileKitError where a call fails; CancellationError where the task is cancelled.
     func benchmark(
         _ choice: Choice, on device: Benchmark.Device, tell: @Sendable (Int) -> Void
@@ -68,12 +68,5 @@ actor Engine {
         let runner = try choice.artifact.load(choice.units)
         loaded = (choice.id, runner)
         return runner
-    }
-
-    /// A result, and the milliseconds until it was there.
-    private func timed<Value>(_ work: () throws -> Value) rethrows -> (Value, Double) {
-        let start = ContinuousClock.now
-        let value = try work()
-        return (value, (ContinuousClock.now - start) / .milliseconds(1))
     }
 }

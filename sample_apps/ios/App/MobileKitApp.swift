@@ -9,13 +9,14 @@ struct MobileKitApp: App {
     }
 }
 
-/// The screens. The first launch with other models than before begins with the self-test.
+/// The screens. The first launch, and the first after an update, begins with the self-test.
 struct RootView: View {
     private enum Screen { case photo, selfTest, benchmark }
 
     private let store: ModelStore
     @State private var screen: Screen
     @State private var selfTest = SelfTest()
+    @State private var measurements = Measurements()
 
     init(store: ModelStore) {
         self.store = store
@@ -31,7 +32,7 @@ struct RootView: View {
             SelfTestView(selfTest: selfTest)
                 .tabItem { Label("Self-test", systemImage: "checkmark.seal") }
                 .tag(Screen.selfTest)
-            BenchmarkView()
+            BenchmarkView(measurements: measurements)
                 .tabItem { Label("Benchmark", systemImage: "stopwatch") }
                 .tag(Screen.benchmark)
         }

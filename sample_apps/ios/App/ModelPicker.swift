@@ -9,6 +9,7 @@ struct ModelPicker: View {
         @Bindable var store = store
         Section {
             Picker("Model", selection: $store.folder) {
+                if store.choice == nil { Text("None").tag(URL?.none) }
                 ForEach(store.artifacts, id: \.folder) { Text($0.title).tag(Optional($0.folder)) }
             }
             if let units = store.choice?.artifact.computeUnits, units.count > 1 {

@@ -13,7 +13,7 @@ final class ModelStore {
     var folder: URL?
     var units = ComputeUnits.all
     let engine = Engine()
-    private static let (testedKey, underTestKey) = ("testedModels", "modelUnderTest")
+    private static let (testedKey, endedKey) = ("testedModels", "modelsThatEndedTheApp")
 
     /// folder: where models.json is; nil where the app has no resources.
     init(folder: URL?) {
@@ -29,7 +29,9 @@ final class ModelStore {
                 }
             }
         } catch { problems = [error.localizedDescription] }
-        self.folder = artifacts.first?.folder
+        // A model that ends the app isn't loaded unasked.
+        let first = choices.first { !endedApp.contains($0.id) }
+        (self.folder, units) = (first?.artifact.folder, first?.units ?? .all)
     }
 
     /// The chosen model, on units that it has a choice of.
@@ -44,23 +46,30 @@ final class ModelStore {
         artifacts.flatMap { artifact in artifact.computeUnits.map { Choice(artifact: artifact, units: $0) } }
     }
 
-    /// Tells these models from others.
+    /// Tells this app and its models from others.
     private var fingerprint: String {
-        artifacts.flatMap { artifact in
+        let app = ["CFBundleShortVersionString", "CFBundleVersion"].map { key in
+            Bundle.main.infoDictionary?[key] as? String ?? "unknown"
+        }
+        let models = artifacts.flatMap { artifact in
             [artifact.folder.lastPathComponent] + artifact.manifest.modelFiles.map(\.sha256).sorted()
-        }.joined(separator: " ")
+        }
+        return (app + models).joined(separator: " ")
     }
 
-    /// Whether these models were tested on this device, if there are any.
+    /// Whether this app's models were tested on this device, if there are any.
     var wasTested: Bool {
         get { artifacts.isEmpty || UserDefaults.standard.string(forKey: Self.testedKey) == fingerprint }
         set { UserDefaults.standard.set(newValue ? fingerprint : nil, forKey: Self.testedKey) }
     }
 
-    /// The choice whose test goes on, or went on when the app ended; nil where none does.
-    var underTest: String? {
-        get { UserDefaults.standard.string(forKey: Self.underTestKey) }
-        set { UserDefaults.standard.set(newValue, forKey: Self.underTestKey) }
+    /// The choices whose test goes on, or ended the app; none once the app or its models are others.
+    var endedApp: Set<String> {
+        get {
+            let kept = UserDefaults.standard.stringArray(forKey: Self.endedKey) ?? []
+            return kept.first == fingerprint ? Set(kept.dropFirst()) : []
+        }
+        set { UserDefaults.standard.set([fingerprint] + newValue.sorted(), forKey: Self.endedKey) }
     }
 
     /// Drop the loaded model, as iOS ends an app that keeps too much.

@@ -58,7 +58,7 @@ struct PhotoView: View {
         isLive = false
         do {
             guard let data = try await item.loadTransferable(type: Data.self) else {
-                throw MobileKitError.image("The photo can't be read. Choose another.")
+                throw MobileKitError("The photo can't be read. Choose another.")
             }
             let image = try await Task.detached { try PixelImage(decoding: data) }.value
             // A later choice may have been faster.

@@ -11,12 +11,16 @@ struct SelfTestView: View {
             List {
                 ForEach(store.problems, id: \.self) { Problem(line: $0) }
                 ForEach(selfTest.rows) { row in
-                    Section(row.title) {
+                    Section(row.choice.title) {
                         switch row.outcome {
                         case .tested(let report): ReportView(report: report)
                         case .failed(let line):
-                            Verdict(passed: false)
+                            Verdict(passed: false).font(.headline)
                             Text(line)
+                        case .skipped:
+                            Problem(line: "The app ended in this test: iOS may have needed its memory.")
+                            Button("Run this test again") { Task { await selfTest.run(row, in: store) } }
+                                .disabled(selfTest.running != nil)
                         }
                     }
                 }
@@ -37,7 +41,7 @@ private struct ReportView: View {
     let report: GoldenTest.Report
 
     var body: some View {
-        Verdict(passed: report.passed)
+        Verdict(passed: report.passed).font(.headline)
         LabeledContent("Runner", value: report.runner)
         ForEach(report.distances, id: \.name) { each in
             LabeledContent("\(each.name), SQNR", value: decibels(each))
@@ -45,7 +49,7 @@ private struct ReportView: View {
         LabeledContent("Photo to input", value: "\(report.geometryError.formatted(Self.number)) grey levels off")
         LabeledContent("Swapped red and blue", value: canary)
         LabeledContent("Load, cold", value: milliseconds(report.coldMs))
-        LabeledContent("Load, warm", value: milliseconds(report.warmMs))
+        LabeledContent("Loads, warm", value: report.warmMs.map(milliseconds).joined(separator: ", "))
         ForEach(report.reasons, id: \.self) { Problem(line: $0) }
     }
 
@@ -59,12 +63,12 @@ private struct ReportView: View {
     }
 }
 
-private struct Verdict: View {
+/// PASS or FAIL, told apart without colours too.
+struct Verdict: View {
     let passed: Bool
 
     var body: some View {
         Label(passed ? "PASS" : "FAIL", systemImage: passed ? "checkmark.seal.fill" : "xmark.seal.fill")
-            .font(.headline)
             .foregroundStyle(passed ? .green : .red)
     }
 }

@@ -27,15 +27,15 @@ final class StandIn: ModelRunner {
     }
 
     func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
-        if manner == "broken" { throw MobileKitError.model("The file is broken. Bundle it again.") }
+        if manner == "broken" { throw MobileKitError("The file is broken. Bundle it again.") }
         let image = artifact.manifest.inputs[0]
         let golden = try artifact.golden(image) == inputs[image.name]
         if manner == "strict", !golden {
             let swapped = try bytes("given/swapped/\(image.name).bin", in: artifact.folder)
-            guard inputs[image.name]?.bytes == swapped else { throw MobileKitError.model("Another image.") }
+            guard inputs[image.name]?.bytes == swapped else { throw MobileKitError("Another image.") }
         }
         for (further, values) in try artifact.ordered(inputs).dropFirst() where try artifact.golden(further) != values {
-            throw MobileKitError.model("Another \(further.name).")
+            throw MobileKitError("Another \(further.name).")
         }
         var outputs: [String: TensorData] = [:]
         for output in artifact.manifest.outputs {
@@ -166,6 +166,13 @@ func tested(_ folder: URL, manner: String) throws -> Any {
     }
 }
 
+/// Where each model's file is, or why not.
+func located(_ folder: URL) throws -> Any {
+    try Artifact.all(in: folder).map { found -> String in
+        do { return try found.get().modelOnDisk().path } catch { return error.localizedDescription }
+    }
+}
+
 func loaded(_ folder: URL) throws -> Any {
     try Artifact.all(in: folder).map { found -> String in
         do { return try found.get().load().name } catch { return error.localizedDescription }
@@ -177,7 +184,7 @@ func large(_ folder: URL) throws -> Any {
     let artifact = try Artifact(folder: folder, title: "artifact", leastSqnrDb: [:])
     let preprocessor = try Preprocessor(artifact.manifest.preprocess)
     return try (0..<15).map { _ in
-        try timed { try preprocessor.input(photo, for: artifact.manifest.inputs[0]) }.1 * 1000
+        try timed { try preprocessor.input(photo, for: artifact.manifest.inputs[0]) }.1
     }
 }
 
@@ -192,6 +199,10 @@ do {
     case "predicted": answer = try predicted(folder)
     case "tested": answer = try tested(folder, manner: words[3])
     case "loaded": answer = try loaded(folder)
+    case "located": answer = try located(folder)
+    case "hash":
+        let artifact = try Artifact(folder: folder, title: "artifact", leastSqnrDb: [:])
+        answer = artifact.manifest.modelSha256 ?? "unknown"
     case "large": answer = try large(folder)
     default: answer = (0..<300).map { PostProcessor.color($0).prefix(3).map(Int.init) }
     }

@@ -27,7 +27,7 @@ public struct Benchmark: Sendable {
         (self.artifact, self.plan) = (artifact, plan)
     }
 
-    /// Time a runner after its self-test, and return bench.json. tell: is given each call's number.
+    /// Time a runner after its self-test, and return a list with the result as JSON. tell: is given each call's number.
     /// Throws: MobileKitError where a call fails; CancellationError where the task is cancelled.
     public func run(
         _ runner: any ModelRunner, after test: GoldenTest.Report, on device: Device, tell: (Int) -> Void = { _ in }
@@ -40,13 +40,13 @@ public struct Benchmark: Sendable {
         var total = 0.0
         repeat {
             try Task.checkCancellation()
-            let seconds = try timed { try runner.run(inputs) }.1
-            calls.append(seconds * 1e6)
-            total += seconds
+            let milliseconds = try timed { try runner.run(inputs) }.1
+            calls.append(milliseconds * 1e3)
+            total += milliseconds / 1e3
             tell(calls.count)
         } while (calls.count < plan.runs || total < plan.leastS) && total <= plan.mostS
         var record = described(runner.name, device, test)
-        record["latency"] = latency(calls, first: first * 1e6)
+        record["latency"] = latency(calls, first: first * 1e3)
         record["run"] = nullable([
             "id": UUID().uuidString, "harness": "app", "tool": "MobileKitRuntime", "tool_version": nil,
             "started_at": ISO8601DateFormatter().string(from: began), "source_file_sha256": nil,
@@ -61,7 +61,7 @@ public struct Benchmark: Sendable {
 
     /// All of a result that isn't timed here.
     private func described(_ delegate: String, _ device: Device, _ test: GoldenTest.Report) -> [String: Any] {
-        let (manifest, files, process) = (artifact.manifest, artifact.manifest.modelFiles, ProcessInfo.processInfo)
+        let (manifest, process, warm) = (artifact.manifest, ProcessInfo.processInfo, test.warmMs.map { $0 * 1e3 })
         let parity = test.distances.map { distance in
             nullable([
                 "name": distance.name, "max_error": nil, "sqnr_db": distance.sqnr.isFinite ? distance.sqnr : nil,
@@ -74,8 +74,8 @@ public struct Benchmark: Sendable {
             "model": nullable([
                 "name": artifact.folder.lastPathComponent, "family": manifest.model.family, "target": manifest.target,
                 "head": manifest.model.head, "source": manifest.model.source, "backend": manifest.backend,
-                "recipe": manifest.recipe.name, "sha256": files.count == 1 ? files[0].sha256 : nil,
-                "size_bytes": files.reduce(0) { $0 + $1.bytes },
+                "recipe": manifest.recipe.name, "sha256": manifest.modelSha256,
+                "size_bytes": manifest.modelFiles.reduce(0) { $0 + $1.bytes },
             ]),
             "device": nullable([
                 "name": device.name, "kind": "app", "emulated": device.emulated, "os": device.os, "soc": nil,
@@ -87,7 +87,7 @@ public struct Benchmark: Sendable {
                 "delegate": delegate, "threads": nil, "cores": nil, "warmup_runs": plan.warmupRuns, "warmup_s": nil,
                 "runs": plan.runs, "min_s": plan.leastS, "max_s": plan.mostS, "cooldown_s": nil, "input": "golden",
             ]),
-            "load": nullable(["cold_us": test.coldMs * 1e3, "warm_us": [test.warmMs * 1e3], "compile_us": nil]),
+            "load": nullable(["cold_us": test.coldMs * 1e3, "warm_us": warm, "compile_us": nil]),
             "memory": unknown("peak_bytes", "init_bytes", "overall_bytes", "pss_bytes", "range_bytes"),
             "pipeline": unknown("preprocess_us", "inference_us", "postprocess_us"),
             "placement": unknown("total", "npu", "gpu", "cpu", "partitions"),

@@ -2,14 +2,16 @@
 import CoreML
 import Foundation
 
-/// Runs a Core ML model that Xcode compiled into the app. A package, in the artifact or beside it as a bundle without
-/// screens has it, is compiled at each load.
+/// Runs a Core ML model that Xcode compiled into the app. A package, in the artifact or in the folder `CoreML` beside
+/// the artifacts' own, is compiled at each load.
 public final class CoreMLRunner: ModelRunner {
     public let name: String
     private let artifact: Artifact
     private let model: MLModel
+    /// What was compiled here, nil where Xcode did it.
+    private let compiledHere: URL?
 
-    /// Throws: MobileKitError.model where the file is missing or broken.
+    /// Throws: MobileKitError where the file is missing or broken.
     public init(_ artifact: Artifact, units: ComputeUnits) throws {
         self.artifact = artifact
         name = "Core ML \(units.rawValue)"
@@ -20,18 +22,18 @@ public final class CoreMLRunner: ModelRunner {
         configuration.computeUnits = known[units] ?? .all
         // Xcode puts what it compiles beside an app's resources, named as the package: as the artifact's folder.
         let compiled = Bundle.main.url(forResource: artifact.folder.lastPathComponent, withExtension: "mlmodelc")
-        let (own, beside) = (artifact.modelURL, artifact.folder.appendingPathExtension("mlpackage"))
-        let package = FileManager.default.fileExists(atPath: own.path) ? own : beside
-        model = try asking("\(artifact.title): Core ML can't load it", or: "Bundle the model again.") {
-            try MLModel(contentsOf: compiled ?? MLModel.compileModel(at: package), configuration: configuration)
+        (model, compiledHere) = try asking("\(artifact.title): Core ML can't load it", or: "Bundle the model again.") {
+            let file = try compiled ?? MLModel.compileModel(at: artifact.modelOnDisk())
+            let model = try MLModel(contentsOf: file, configuration: configuration)
+            return (model, compiled == nil ? file : nil)
         }
     }
 
+    /// The model reads its file as long as it lives.
+    deinit { if let compiledHere { try? FileManager.default.removeItem(at: compiledHere) } }
+
     public func run(_ inputs: [String: TensorData]) throws -> [String: TensorData] {
-        var features: [String: MLFeatureValue] = [:]
-        for (input, values) in try artifact.ordered(inputs) {
-            features[input.name] = try feature(values, for: input)
-        }
+        let features = try Dictionary(artifact.ordered(inputs).map { ($0.name, try feature($1, for: $0)) }) { $1 }
         let found = try asking("\(artifact.title): Core ML can't run it", or: "Choose other compute units.") {
             try model.prediction(from: MLDictionaryFeatureProvider(dictionary: features))
         }

@@ -9,11 +9,11 @@ public final class ExecuTorchRunner: ModelRunner {
     private let artifact: Artifact
     private let module: Module
 
-    /// Throws: MobileKitError.model where the file is missing or broken, or its backend isn't linked.
+    /// Throws: MobileKitError where the file is missing or broken, or its backend isn't linked.
     public init(_ artifact: Artifact) throws {
         self.artifact = artifact
         name = "ExecuTorch \(artifact.manifest.backend ?? "portable")"
-        module = Module(filePath: artifact.modelURL.path)
+        module = Module(filePath: try artifact.modelOnDisk().path)
         try asking("\(artifact.title): ExecuTorch can't load it", or: "Bundle the model again.") {
             try module.load("forward")
         }

@@ -1,4 +1,7 @@
 import Foundation
+#if canImport(CryptoKit)
+import CryptoKit
+#endif
 
 /// manifest.json, as far as an app needs it. Its keys are described in the kit's `manifest.schema.json`.
 public struct Manifest: Codable, Sendable {
@@ -38,7 +41,6 @@ public struct Manifest: Codable, Sendable {
         public let bytes: Int
     }
 
-    public let schemaVersion: Int
     public let model: Model
     public let target: String
     public let backend: String?
@@ -55,9 +57,22 @@ public struct Manifest: Codable, Sendable {
         return (height, width)
     }
 
-    /// The model's files: one, or all of a package.
+    /// The model's files: one, or all of a package, by their paths.
     public var modelFiles: [File] {
-        files.filter { $0.key == modelFile || $0.key.hasPrefix(modelFile + "/") }.map(\.value)
+        let own = files.filter { $0.key == modelFile || $0.key.hasPrefix(modelFile + "/") }
+        return own.sorted { $0.key < $1.key }.map(\.value)
+    }
+
+    /// The hash of the model's file; of a package, that of its files' hashes one behind the other. Nil of a package
+    /// where there is no CryptoKit.
+    public var modelSha256: String? {
+        let hashes = modelFiles.map(\.sha256)
+        guard hashes.count != 1 else { return hashes[0] }
+        #if canImport(CryptoKit)
+        return SHA256.hash(data: Data(hashes.joined().utf8)).map { String(format: "%02x", $0) }.joined()
+        #else
+        return nil
+        #endif
     }
 }
 
@@ -68,15 +83,11 @@ struct ModelIndex: Codable {
         let leastSqnrDb: [String: Double]
     }
 
-    let schemaVersion: Int
     let models: [Entry]
 }
 
 /// A model's folder in the app, with its manifest read.
 public struct Artifact: Sendable {
-    /// Of manifest.json and models.json.
-    public static let schemaVersion = 1
-
     public let folder: URL
     public let title: String
     public let manifest: Manifest
@@ -85,62 +96,74 @@ public struct Artifact: Sendable {
     /// What the self-test holds an output's SQNR against, in decibels by output; others aren't judged.
     public let leastSqnrDb: [String: Double]
 
-    /// Read an artifact's folder. Throws: MobileKitError.artifact.
+    /// Read an artifact's folder. Throws: MobileKitError where something is missing, or not as the kit writes it.
     public init(folder: URL, title: String, leastSqnrDb: [String: Double]) throws {
         (self.folder, self.title, self.leastSqnrDb) = (folder, title, leastSqnrDb)
         manifest = try decode(Manifest.self, from: folder.appending(path: "manifest.json"))
-        guard !manifest.inputs.isEmpty, !manifest.outputs.isEmpty else {
-            throw MobileKitError.artifact("\(title): its manifest names no input or output. Export the model again.")
-        }
-        let text = (try? String(contentsOf: folder.appending(path: "labels.txt"), encoding: .utf8)) ?? ""
+        let text = try? String(contentsOf: folder.appending(path: "labels.txt"), encoding: .utf8)
         // A label may hold what Unicode calls a newline too.
-        let lines = text.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map(String.init)
+        let lines = text?.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) ?? []
         labels = lines.last == "" ? lines.dropLast() : lines
+        let judged = Set(leastSqnrDb.keys).subtracting(manifest.outputs.map(\.name))
+        if manifest.inputs.isEmpty || manifest.outputs.isEmpty { throw broken("has no input or no output") }
+        if text == nil, manifest.files["labels.txt"] != nil { throw broken("labels.txt isn't there") }
+        if !judged.isEmpty { throw broken("has no output \(judged.sorted().joined(separator: ", ")) to judge") }
     }
 
     /// Read all artifacts that a folder's models.json names; one that is broken is an error of its own.
-    /// Throws: MobileKitError.artifact where models.json can't be read.
+    /// Throws: MobileKitError where models.json can't be read, or names none.
     public static func all(in folder: URL) throws -> [Result<Artifact, any Error>] {
-        try decode(ModelIndex.self, from: folder.appending(path: "models.json")).models.map { entry in
+        let models = try decode(ModelIndex.self, from: folder.appending(path: "models.json")).models
+        if models.isEmpty { throw MobileKitError("models.json: names no model. Bundle the app again.") }
+        return models.map { entry in
             let own = folder.appending(path: entry.folder)
             return Result { try Artifact(folder: own, title: entry.title, leastSqnrDb: entry.leastSqnrDb) }
         }
     }
 
-    var modelURL: URL { folder.appending(path: manifest.modelFile) }
-
-    /// Read the golden values of an input or output. Throws: MobileKitError.artifact where they don't fit its shape.
+    /// Read the golden values of an input or output. Throws: MobileKitError where they don't fit its shape.
     public func golden(_ tensor: Manifest.Tensor) throws -> TensorData {
         guard let bytes = try? Data(contentsOf: folder.appending(path: tensor.golden)),
             let values = TensorData(kind: tensor.dtype, shape: tensor.shape, bytes: [UInt8](bytes))
-        else {
-            throw MobileKitError.artifact("\(title): \(tensor.golden) isn't \(tensor.shape). Bundle the model again.")
-        }
+        else { throw broken("\(tensor.golden) isn't \(tensor.shape)") }
         return values
     }
+
+    /// The model's file; or its package, here or in the folder `CoreML` beside that of the artifacts.
+    /// Throws: MobileKitError where it isn't there, or is a file of another size than the manifest says.
+    func modelOnDisk() throws -> URL {
+        let beside = "../../CoreML/\(folder.lastPathComponent).mlpackage"
+        let places = [manifest.modelFile, beside].map { folder.appending(path: $0).standardized }
+        let found = places.first { FileManager.default.fileExists(atPath: $0.path) }
+        let bytes = try? found?.resourceValues(forKeys: [.fileSizeKey]).fileSize
+        let wanted = manifest.files[manifest.modelFile]?.bytes
+        guard let found, wanted == nil || wanted == bytes
+        else { throw broken("\(manifest.modelFile) is missing or torn") }
+        return found
+    }
+
+    private func broken(_ why: String) -> MobileKitError { MobileKitError("\(title): \(why). Bundle the model again.") }
 
     /// The name of a class.
     public func label(_ index: Int) -> String { labels.indices.contains(index) ? labels[index] : "class \(index)" }
 }
 
+/// Of manifest.json and models.json.
+private let knownVersion = 1
+
 private struct Versioned: Decodable { let schemaVersion: Int }
 
 private func decode<Value: Decodable>(_ type: Value.Type, from file: URL) throws -> Value {
     let name = "\(file.deletingLastPathComponent().lastPathComponent)/\(file.lastPathComponent)"
-    guard let data = try? Data(contentsOf: file) else {
-        throw MobileKitError.artifact("\(name): isn't there. Bundle the model again.")
-    }
+    func broken(_ why: String) -> MobileKitError { MobileKitError("\(name): \(why). Bundle the model again.") }
+    guard let data = try? Data(contentsOf: file) else { throw broken("isn't there") }
     let decoder = JSONDecoder()
     decoder.keyDecodingStrategy = .convertFromSnakeCase
-    guard let version = (try? decoder.decode(Versioned.self, from: data))?.schemaVersion else {
-        throw MobileKitError.artifact("\(name): isn't JSON with a schema version. Bundle the model again.")
+    guard let version = (try? decoder.decode(Versioned.self, from: data))?.schemaVersion
+    else { throw broken("isn't JSON with a schema version") }
+    guard version == knownVersion else {
+        throw MobileKitError("\(name): schema version \(version) is unknown. Known: \(knownVersion). Update the app.")
     }
-    guard version == Artifact.schemaVersion else {
-        throw MobileKitError.artifact(
-            "\(name): schema version \(version) is unknown. Known: \(Artifact.schemaVersion). Update the app.")
-    }
-    guard let value = try? decoder.decode(type, from: data) else {
-        throw MobileKitError.artifact("\(name): lacks what this app needs. Bundle the model again.")
-    }
+    guard let value = try? decoder.decode(type, from: data) else { throw broken("lacks what this app needs") }
     return value
 }

@@ -12,7 +12,7 @@ public protocol ModelRunner: AnyObject {
     var name: String { get }
 
     /// The file's outputs by name. inputs: all of the manifest's, by name, as they enter the file.
-    /// Throws: MobileKitError.model.
+    /// Throws: MobileKitError.
     func run(_ inputs: [String: TensorData]) throws -> [String: TensorData]
 }
 
@@ -28,40 +28,37 @@ extension Artifact {
         #if canImport(ExecuTorch) && !(targetEnvironment(simulator) && arch(x86_64))
         if manifest.target == "executorch" { return try ExecuTorchRunner(self) }
         #endif
-        throw MobileKitError.unsupported(
+        throw MobileKitError(
             "\(title): this app can't run a file for \(manifest.target). Bundle one for Core ML or ExecuTorch.")
     }
 
-    /// The golden inputs by name, as they enter the file. Throws: MobileKitError.artifact.
-    public func goldenInputs() throws -> [String: TensorData] { try golden(manifest.inputs) }
-
-    private func golden(_ inputs: [Manifest.Tensor]) throws -> [String: TensorData] {
-        try Dictionary(inputs.map { ($0.name, try golden($0)) }) { first, _ in first }
+    /// The golden inputs by name, as they enter the file, but for the first ones. Throws: MobileKitError.
+    public func goldenInputs(from first: Int = 0) throws -> [String: TensorData] {
+        try Dictionary(manifest.inputs.dropFirst(first).map { ($0.name, try golden($0)) }) { first, _ in first }
     }
 
     /// A photo, upright, as the file's inputs; further inputs get their golden values.
     public func inputs(for photo: PixelImage) throws -> [String: TensorData] {
-        var inputs = try golden(Array(manifest.inputs.dropFirst()))
+        var inputs = try goldenInputs(from: 1)
         inputs[manifest.inputs[0].name] = try Preprocessor(manifest.preprocess).input(photo, for: manifest.inputs[0])
         return inputs
     }
 
-    /// All inputs in the file's order. Throws: MobileKitError.model where one is missing.
+    /// All inputs in the file's order. Throws: MobileKitError where one is missing.
     func ordered(_ inputs: [String: TensorData]) throws -> [(Manifest.Tensor, TensorData)] {
         try manifest.inputs.map { input in
             if let values = inputs[input.name] { return (input, values) }
-            throw MobileKitError.model("\(title): input \(input.name) is missing. Give it a value.")
+            throw MobileKitError("\(title): input \(input.name) is missing. Give it a value.")
         }
     }
 
-    /// All outputs by name. Throws: MobileKitError.model where one is missing, or of another shape or type.
+    /// All outputs by name. Throws: MobileKitError where one is missing, or of another shape or type.
     /// found: an output's values, by its place in the file and its record.
     func checked(_ found: (Int, Manifest.Tensor) -> TensorData?) throws -> [String: TensorData] {
         var outputs: [String: TensorData] = [:]
         for (place, output) in manifest.outputs.enumerated() {
-            guard let values = found(place, output) else {
-                throw MobileKitError.model("\(title): \(output.name) isn't \(output.shape). Export the model again.")
-            }
+            guard let values = found(place, output)
+            else { throw MobileKitError("\(title): \(output.name) isn't \(output.shape). Export the model again.") }
             outputs[output.name] = values
         }
         return outputs

@@ -9,17 +9,16 @@ import os
 extension PixelImage {
     /// Decode a photo, upright, its transparent parts over white. Its numbers are those of the file, as checkpoints'
     /// processors convert no colours either; a photo that is neither RGB nor gray becomes sRGB.
-    /// Throws: MobileKitError.image where it can't be decoded; MobileKitError.memory where it is too large.
+    /// Throws: MobileKitError where it can't be decoded, or is too large.
     public init(decoding data: Data) throws {
-        let undecodable = MobileKitError.image("The photo can't be decoded. Choose a JPEG, PNG or HEIC.")
+        let undecodable = MobileKitError("The photo can't be decoded. Choose a JPEG, PNG or HEIC.")
         guard let source = CGImageSourceCreateWithData(data as CFData, nil),
             let image = CGImageSourceCreateImageAtIndex(source, 0, nil)
         else { throw undecodable }
         let (height, width) = (image.height, image.width)
         // It is there thrice for a moment: decoded, copied and turned.
-        guard height * width <= Self.mostPixels, hasRoom(for: 3 * height * width * Self.step) else {
-            throw MobileKitError.memory("A photo of \(width)x\(height) is too large. Choose a smaller one.")
-        }
+        guard height * width <= Self.mostPixels, hasRoom(for: 3 * height * width * Self.step)
+        else { throw MobileKitError("A photo of \(width)x\(height) is too large. Choose a smaller one.") }
         let properties = CGImageSourceCopyPropertiesAtIndex(source, 0, nil) as? [CFString: Any]
         let orientation = properties?[kCGImagePropertyOrientation] as? Int ?? 1
         let (own, sRGB) = (image.colorSpace, CGColorSpace(name: CGColorSpace.sRGB))

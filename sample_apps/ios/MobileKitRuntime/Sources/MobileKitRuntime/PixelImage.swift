@@ -9,10 +9,10 @@ public struct PixelImage: Equatable, Sendable {
     public let blueFirst: Bool
     public let bytes: [UInt8]
 
-    /// Throws: MobileKitError.image where the bytes aren't those of such an image, or too many.
+    /// Throws: MobileKitError where the bytes aren't those of such an image, or too many.
     public init(height: Int, width: Int, blueFirst: Bool = false, bytes: [UInt8]) throws {
         guard height > 0, width > 0, height <= Self.mostPixels / width, bytes.count == height * width * Self.step
-        else { throw MobileKitError.image("A photo of \(width)x\(height) can't be used. Choose another.") }
+        else { throw MobileKitError("A photo of \(width)x\(height) can't be used. Choose another.") }
         (self.height, self.width, self.blueFirst, self.bytes) = (height, width, blueFirst, bytes)
     }
 
@@ -50,6 +50,11 @@ public struct PixelImage: Equatable, Sendable {
             }
             count = bytes.count
         }
+    }
+
+    /// The same picture with red and blue swapped.
+    func swapped() throws -> PixelImage {
+        try PixelImage(height: height, width: width, blueFirst: !blueFirst, bytes: bytes)
     }
 
     /// The brightness of colours (ITU-R 601) as Pillow computes it, in each of them.

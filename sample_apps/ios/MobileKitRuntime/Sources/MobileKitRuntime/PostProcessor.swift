@@ -4,7 +4,7 @@ import Foundation
 public enum Prediction: Equatable, Sendable {
     /// The best classes, of a classifier.
     case classes([Ranked])
-    /// The class of each pixel, and the classes by their share of them.
+    /// The class of each pixel, and the classes by their share of them, but for those of a few pixels.
     case segmentation(ClassMap, [Ranked])
     /// What the outputs of any other head look like.
     case features([Feature])
@@ -32,13 +32,13 @@ public struct Feature: Equatable, Sendable {
 
 /// Reads what a file's outputs mean.
 public struct PostProcessor: Sendable {
+    /// A class is named where it has at least this share of the pixels.
+    private static let leastShare = 0.002
     private let artifact: Artifact
 
-    public init(_ artifact: Artifact) {
-        self.artifact = artifact
-    }
+    public init(_ artifact: Artifact) { self.artifact = artifact }
 
-    /// outputs: by name. top: how many classes. Throws: MobileKitError.model where outputs are missing or no numbers.
+    /// outputs: by name. top: how many classes. Throws: MobileKitError where outputs are missing or no numbers.
     public func prediction(_ outputs: [String: TensorData], top: Int = 5) throws -> Prediction {
         switch artifact.manifest.model.head {
         case "classification":
@@ -48,7 +48,7 @@ public struct PostProcessor: Sendable {
             var counts = [Double](repeating: 0, count: (map.classes.max() ?? 0) + 1)
             for index in map.classes { counts[index] += 1 }
             let shares = counts.map { $0 / Double(map.classes.count) }
-            return .segmentation(map, ranked(shares, top: counts.count).filter { $0.score > 0 })
+            return .segmentation(map, ranked(shares, top: counts.count).filter { $0.score >= Self.leastShare })
         default:
             return .features(
                 try outputs.sorted { $0.key < $1.key }.map { name, values in
@@ -137,7 +137,7 @@ public struct PostProcessor: Sendable {
     }
 
     private func unreadable(_ why: String) -> MobileKitError {
-        .model("\(artifact.title): the file \(why). Verify the artifact, or use fp32.")
+        MobileKitError("\(artifact.title): the file \(why). Verify the artifact, or use fp32.")
     }
 }
 

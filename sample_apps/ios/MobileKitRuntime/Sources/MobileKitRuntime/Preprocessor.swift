@@ -3,17 +3,16 @@ public struct Preprocessor: Sendable {
     private let work: Manifest.Preprocess
     private let filter: Filter
 
-    /// Throws: MobileKitError.unsupported for a filter, or rounding, that isn't known here.
+    /// Throws: MobileKitError for a rounding that isn't known here, or a filter, where there is a resize.
     public init(_ work: Manifest.Preprocess) throws {
-        guard let filter = Filter(rawValue: work.resample), work.rounding == "truncate" else {
-            throw MobileKitError.unsupported(
-                "Resizing with \(work.resample): this app knows bilinear and bicubic. Use another checkpoint.")
-        }
+        let filter = work.resize == nil ? .bilinear : Filter(rawValue: work.resample)
+        guard let filter, work.rounding == "truncate"
+        else { throw MobileKitError("Resizing with \(work.resample): isn't known here. Use another checkpoint.") }
         (self.work, self.filter) = (work, filter)
     }
 
     /// Resize and crop around the centre, black where the photo is too small.
-    /// Throws: MobileKitError.image where the photo is so narrow that it would become absurdly long.
+    /// Throws: MobileKitError where the photo is so narrow that it would become absurdly long.
     public func geometry(_ photo: PixelImage) throws -> PixelImage {
         let photo = work.channelOrder == "GRAY" ? try photo.gray() : photo
         let resized = try resizedSize(height: photo.height, width: photo.width)
@@ -30,7 +29,7 @@ public struct Preprocessor: Sendable {
     }
 
     /// What enters the file's image input: bytes (1, h, w, C), or pixel_values (1, C, h, w) where the file leaves the
-    /// arithmetic to the app. Throws: MobileKitError as `geometry`, and .artifact where the input isn't of that shape.
+    /// arithmetic to the app. Throws: MobileKitError as `geometry`, and where the input isn't of that shape.
     public func input(_ photo: PixelImage, for input: Manifest.Tensor) throws -> TensorData {
         let image = try geometry(photo)
         let pixels = image.packed(channels: work.mean.count)
@@ -38,8 +37,8 @@ public struct Preprocessor: Sendable {
             ? TensorData(kind: .uint8, shape: input.shape, bytes: pixels)
             : TensorData(shape: input.shape, floats: try planes(pixels))
         guard let tensor, tensor.kind == input.dtype else {
-            throw MobileKitError.artifact(
-                "Input \(input.name): \(image.height)x\(image.width) isn't \(input.shape). Export the model again.")
+            let size = "\(image.height)x\(image.width)"
+            throw MobileKitError("Input \(input.name): \(size) isn't \(input.shape). Export the model again.")
         }
         return tensor
     }
@@ -55,7 +54,7 @@ public struct Preprocessor: Sendable {
     }
 
     private var broken: MobileKitError {
-        .artifact("The manifest's preprocess: isn't a resize and crop to a size. Export the model again.")
+        MobileKitError("The manifest's preprocess: isn't a resize and crop to a size. Export the model again.")
     }
 
     /// The size before the crop; the longer side is truncated as Hugging Face's processors do it.
@@ -64,9 +63,8 @@ public struct Preprocessor: Sendable {
         if let height = resize.height, let width = resize.width, height > 0, width > 0 { return (height, width) }
         guard let short = resize.shortestEdge, short > 0 else { throw broken }
         let long = Int(Double(short * max(height, width)) / Double(min(height, width)))
-        guard short <= PixelImage.mostPixels / long else {
-            throw MobileKitError.image("A photo of \(width)x\(height) is too narrow for this model. Crop it first.")
-        }
+        guard short <= PixelImage.mostPixels / long
+        else { throw MobileKitError("A photo of \(width)x\(height) is too narrow for this model. Crop it first.") }
         return width <= height ? (long, short) : (short, long)
     }
 
