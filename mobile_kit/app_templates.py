@@ -4,8 +4,8 @@ import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from html import escape
 from pathlib import Path
-from xml.sax.saxutils import escape
 
 from mobile_kit.errors import UnsupportedError
 
@@ -78,7 +78,7 @@ class Template:
 def _android_string(text: str) -> str:
     """Escape a string resource (Android's guide to string resources, "Handle special characters")."""
     quoted = re.sub(r"([\\'\"@?])", r"\\\1", text)
-    return escape(quoted)
+    return escape(quoted, quote=False)
 
 
 def _pbxproj(text: str) -> str:
