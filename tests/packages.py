@@ -13,9 +13,13 @@ import tempfile
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TypeVar
+
+import pytest
 
 from mobile_kit.environments import cache_folder
 
+Fetched = TypeVar("Fetched")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")
 TIMEOUT_S = 300
 CONFIGURATION = """APT::Install-Recommends "false";
@@ -165,3 +169,11 @@ def _mirror() -> str:
     if not found:
         raise PackageError("a Debian package needs a mirror, and apt knows none: apt-get update")
     return found[0]
+
+
+def or_skip(fetch: Callable[[], Fetched]) -> Fetched:
+    """Return what is fetched, or skip the test with the reason why it can't be had here."""
+    try:
+        return fetch()
+    except PackageError as exc:
+        pytest.skip(str(exc))

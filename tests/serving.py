@@ -1,6 +1,7 @@
 """Serve an artifact's page in this process, and ask it."""
 
 import http.client
+import io
 import json
 import socket
 import threading
@@ -9,6 +10,8 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+
+from PIL import Image
 
 from mobile_kit.preview import Preview
 
@@ -66,3 +69,10 @@ def served(artifact: Path) -> Iterator[Server]:
         finally:
             running.should_exit = True
             thread.join(TIMEOUT_S)
+
+
+def encoded(pixels: Any, kind: str = "PNG") -> bytes:
+    """Return a picture as a file's bytes."""
+    stream = io.BytesIO()
+    Image.fromarray(pixels).save(stream, kind)
+    return stream.getvalue()

@@ -6,27 +6,29 @@ import pytest
 
 from mobile_kit.export import export
 from mobile_kit.prepare import ExportOptions
-from tests.apps.kotlin_app import App, sources
-from tests.apps.kotlin_toolchain import toolchain
+from tests.apps import kotlin_app, kotlin_toolchain, swift_app, swift_toolchain
 from tests.conftest import install_paper_targets
 from tests.exports import CHECKPOINTS
-from tests.packages import PackageError
+from tests.packages import or_skip
 
 FAMILIES = ("cvt", "hiera", "mobilevitv2", "vit_msn")
 
 
 @pytest.fixture(scope="session")
-def kotlin(tmp_path_factory: pytest.TempPathFactory) -> App:
+def kotlin(tmp_path_factory: pytest.TempPathFactory) -> kotlin_app.App:
     """The Android app's runtime module, with warnings as errors."""
-    try:
-        tools = toolchain()
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    tools = or_skip(kotlin_toolchain.toolchain)
     folder = tmp_path_factory.mktemp("kotlin")
     jar = folder / "app.jar"
-    ended = tools.compile(sources(folder), jar)
+    ended = tools.compile(kotlin_app.sources(folder), jar)
     assert ended.returncode == 0, ended.stderr
-    return App(tools, jar)
+    return kotlin_app.App(tools, jar)
+
+
+@pytest.fixture(scope="session")
+def swift(tmp_path_factory: pytest.TempPathFactory) -> swift_app.App:
+    """The iOS app's runtime package, built for Linux."""
+    return swift_app.build(or_skip(swift_toolchain.toolchain), tmp_path_factory.mktemp("swift"))
 
 
 @pytest.fixture(scope="session")

@@ -15,7 +15,7 @@ from tests.apps.android_app import APP, CODE, MAIN, RESOURCES, elements, resourc
 from tests.apps.kotlin_apk import Tools
 from tests.apps.kotlin_app import MODULE, write_artifact
 from tests.apps.kotlin_toolchain import Toolchain, apk_tools, toolchain
-from tests.packages import PackageError
+from tests.packages import or_skip
 
 MOST_LINES = 200
 ANDROID = "{http://schemas.android.com/apk/res/android}"
@@ -24,10 +24,7 @@ MANIFEST = MAIN / "AndroidManifest.xml"
 
 @pytest.fixture(scope="module")
 def tools() -> Toolchain:
-    try:
-        return toolchain()
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    return or_skip(toolchain)
 
 
 @pytest.fixture(scope="module")
@@ -207,10 +204,7 @@ def test_every_xml_is_well_formed() -> None:
 
 
 def test_androids_own_tool_takes_the_resources(tools: Toolchain, tmp_path: Path) -> None:
-    try:
-        android = Tools(apk_tools())
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    android = Tools(or_skip(apk_tools))
     # Gradle fills these in.
     merged = MANIFEST.read_text(encoding="utf-8").replace("${applicationId}", APP_ID)
     (tmp_path / "AndroidManifest.xml").write_text(merged.replace("<manifest ", '<manifest package="mobilekit.app" '))

@@ -14,7 +14,7 @@ from tests.apps.kotlin_toolchain import KOTLIN_PARTS
 from tests.apps.kotlin_toolchain import toolchain as kotlin_toolchain
 from tests.apps.swift_toolchain import toolchain as swift_toolchain
 from tests.exports import Export
-from tests.packages import PackageError
+from tests.packages import or_skip
 
 # A private view of the file system in which the compiler's root has the folders of the test, at their places.
 SWIFT = """#!/bin/sh
@@ -57,10 +57,7 @@ def checked(app: str, folder: Path) -> dict[str, Check]:
 
 
 def test_kotlins_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, tools: Path) -> None:
-    try:
-        kotlin = kotlin_toolchain()
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    kotlin = or_skip(kotlin_toolchain)
     path = ":".join(str(kotlin.folder / "kotlin" / part) for part in KOTLIN_PARTS)
     compiler = f"-Xmx1g -cp {path} org.jetbrains.kotlin.cli.jvm.K2JVMCompiler -no-reflect -no-stdlib"
     # Its own library, which an installed compiler finds beside itself.
@@ -81,10 +78,7 @@ def test_kotlins_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, too
 
 
 def test_swifts_compiler_finds_a_wrong_type(digits: Export, tmp_path: Path, tools: Path) -> None:
-    try:
-        root = swift_toolchain().root
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    root = or_skip(swift_toolchain).root
     for name in ("swift", "swiftc"):
         tool(tools, name, SWIFT.format(root=root, name=name))
     folder = project("ios", digits, tmp_path)

@@ -16,7 +16,7 @@ from tests.apps.swift_app import JOB, README, STRICT, App, build_stubs, sources
 from tests.apps.swift_toolchain import toolchain
 from tests.apps.usage import shown
 from tests.exports import ROOT, Export
-from tests.packages import PackageError
+from tests.packages import or_skip
 
 TEMPLATE = ROOT / "sample_apps" / "ios"
 PROJECT, SCHEME = "MobileKit.xcodeproj/project.pbxproj", "MobileKit.xcodeproj/xcshareddata/xcschemes/MobileKit.xcscheme"
@@ -175,10 +175,7 @@ def test_no_constant_of_a_model_is_in_the_app() -> None:
 
 
 def test_the_app_type_checks_where_linux_has_the_interfaces(tmp_path_factory: pytest.TempPathFactory) -> None:
-    try:
-        swift = App(toolchain(), tmp_path_factory.mktemp("screens"))
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    swift = App(or_skip(toolchain), tmp_path_factory.mktemp("screens"))
     modules = build_stubs(swift)
     library = ("-emit-module", "-parse-as-library", "-wmo", "-module-name", "MobileKitRuntime", "-I", modules)
     assert not swift.swiftc(*library, *STRICT, *sources(swift), "-o", f"{modules}/MobileKitRuntime.swiftmodule")

@@ -7,22 +7,17 @@ import time
 import zipfile
 from pathlib import Path
 
-import pytest
-
 from tests.apps.kotlin_apk import ACTIVITY, LEAST_SDK, PACKAGE, Tools, assemble
 from tests.apps.kotlin_app import App
 from tests.apps.kotlin_toolchain import apk_tools
 from tests.exports import Export
-from tests.packages import PackageError
+from tests.packages import or_skip
 
 ARM64 = 183  # e_machine of an ELF file
 
 
 def test_an_apk_with_executorch_is_signed_and_whole(kotlin: App, digits: Export, tmp_path: Path) -> None:
-    try:
-        tools = Tools(apk_tools())
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    tools = Tools(or_skip(apk_tools))
     models = tmp_path / "assets/models"
     artifact = Path(shutil.copytree(digits["executorch-xnnpack-fp32"], models / "digits"))
     index = {"folder": "digits", "title": "digits", "least_sqnr_db": {"logits": 30.0}}

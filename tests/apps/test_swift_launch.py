@@ -15,7 +15,7 @@ from tests.apps.swift_app import JOB, OWN, App, build_hashes, build_library, sou
 from tests.apps.swift_toolchain import toolchain
 from tests.conftest import install_paper_targets
 from tests.exports import ROOT
-from tests.packages import PackageError
+from tests.packages import or_skip
 
 SCREENLESS = ("Engine", "Measurements", "ModelStore", "SelfTest")
 UNITS = ("ALL", "CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
@@ -25,10 +25,7 @@ ENDED = 9
 
 @pytest.fixture(scope="module")
 def app(tmp_path_factory: pytest.TempPathFactory) -> App:
-    try:
-        app = App(toolchain(), tmp_path_factory.mktemp("launch"))
-    except PackageError as exc:
-        pytest.skip(str(exc))
+    app = App(or_skip(toolchain), tmp_path_factory.mktemp("launch"))
     library = build_library(app, "MobileKitRuntime", [*sources(app), *build_hashes(app)[:2]])
     shutil.copy(OWN / "swift" / "launch.swift", app.folder)
     for name in SCREENLESS:

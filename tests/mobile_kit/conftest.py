@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.target import Array
+from sample_apps.checkpoints.digits import LABELS, held_out_views
 from targets.tflite import TFLiteTarget
 from tests.damage import Changed
 from tests.exports import Export
+from tests.serving import encoded
 
 
 @pytest.fixture
@@ -27,3 +29,9 @@ def changed(monkeypatch: pytest.MonkeyPatch) -> Callable[[Callable[..., dict[str
         monkeypatch.setattr(TFLiteTarget, "load", lambda self, path, inputs, outputs: Changed(path))
 
     return install
+
+
+@pytest.fixture(scope="session")
+def views() -> list[tuple[bytes, str]]:
+    """Photos of digits in PNG, of another size than the network's, and what is on them."""
+    return [(encoded(image), LABELS[label]) for image, label in held_out_views(4, seed=5, size_px=210)]
