@@ -102,7 +102,7 @@ def _verified(manifest: Manifest) -> tuple[Mapping[str, Any], Mapping[str, float
         status, found = record["status"], {each["name"]: each for each in record["outputs"]}
         canary = {name: float(moved) for name, moved in record["canary"].items()}
         if status == "failed":
-            raise ArtifactError(f"{where}: failed its verification ({record['failure']}). Export the model again.")
+            raise ArtifactError(f"{where}: failed its verification: {record['failure']}. Bundle another.")
         for each in found.values():
             _measured(each)
     except FileNotFoundError as exc:

@@ -1,6 +1,6 @@
 """What is looked at in an artifact beside its distance from the oracle, one function a check."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -27,12 +27,17 @@ __all__ = [
     "check_geometry",
     "check_interface",
     "check_labels",
+    "check_probabilities",
     "check_sight",
     "essential",
     "not_finite",
 ]
 
 Status = Literal["passed", "failed", "not run"]
+# How far a file's softmax may be below one that is rounded to float16 once: exact ones are within 0.1 dB of it, and
+# XNNPACK's in float16 is 6 dB below, which is little next to what the logits lose, so that no distance from the oracle
+# shows it. Where nearly all is in one class, that rounding leaves more decibels than float32 has.
+SOFTMAX_MARGIN_DB, SOFTMAX_MOST_DB = 1.0, 90.0
 
 
 @dataclass(frozen=True)
@@ -169,6 +174,21 @@ def check_finite(counts: Mapping[str, int]) -> Check:
     """No output may be infinite or not a number: float16 overflows so. counts: of all runs, by output."""
     wrong = [f"{name} has {count} values that are infinite or not a number" for name, count in counts.items() if count]
     return Check("finite", "failed" if wrong else "passed", "; ".join(wrong) or "every value is a finite number")
+
+
+def check_probabilities(manifest: Manifest, results: Sequence[Mapping[str, Array]]) -> list[Check]:
+    """The probabilities must be the softmax of the file's own logits. Returns: nothing of a file without either."""
+    if not {"probabilities", "logits"} <= {spec.name for spec in manifest.outputs}:
+        return []
+    # Large outputs are kept of the photo alone.
+    kept = [result for result in results if {"probabilities", "logits"} <= result.keys()]
+    got, logits = (np.concatenate([result[name] for result in kept]) for name in ("probabilities", "logits"))
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    exact = powers / powers.sum(axis=-1, keepdims=True)
+    found, rounded = metrics.sqnr_db(got, exact), metrics.sqnr_db(exact.astype(np.float16), exact)
+    status: Status = "passed" if found >= min(rounded, SOFTMAX_MOST_DB) - SOFTMAX_MARGIN_DB else "failed"
+    detail = f"{found:.1f} dB from the softmax of the file's logits; rounded to float16 once, that is {rounded:.1f} dB"
+    return [Check("probabilities", status, detail)]
 
 
 def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> Check:

@@ -26,7 +26,7 @@ from mobile_kit.report import ReportOptions, report
 from mobile_kit.spec import TensorSpec
 from mobile_kit.trial import ProfileOptions
 
-__all__ = ["DemoOptions", "DemoRow", "demo", "shipped_families"]
+__all__ = ["DemoOptions", "DemoRow", "demo", "shipped_families", "summary"]
 
 VIEWS_SEED = 1
 # Views of the scans that were trained on, for static recipes.
@@ -37,14 +37,16 @@ CALIBRATION_VIEWS, CALIBRATION_SEED = 128, 2
 class DemoRow:
     """One file: its size, its distance from the checkpoint, and its accuracy on unseen digits.
 
-    checkpoint_accuracy: Hugging Face's own on the same digits. swapped_accuracy: with red and blue swapped, as an app
-    with a colour mistake would have it.
+    parity: the figure that was judged, of the output that lost most, as in verify.json and the report. reason: why the
+    status isn't "passed", None where it is. checkpoint_accuracy: Hugging Face's own on the same digits.
+    swapped_accuracy: with red and blue swapped, as an app with a colour mistake would have it.
     """
 
     file: str
     bytes: int
     parity: str
     status: str
+    reason: str | None
     accuracy: float
     checkpoint_accuracy: float
     swapped_accuracy: float
@@ -157,6 +159,7 @@ def _row(item: Exported, views: int, checkpoint_accuracy: float) -> DemoRow:
         bytes=item.bytes,
         parity=_parity(item),
         status=item.status,
+        reason=item.detail or None,
         accuracy=right / views,
         checkpoint_accuracy=checkpoint_accuracy,
         swapped_accuracy=swapped / views,
@@ -173,10 +176,24 @@ def _is_right(predictor: Predictor, image: NDArray[np.uint8], label: int) -> boo
     return int(predictor.outputs(image)["logits"].argmax()) == label
 
 
+def summary(rows: Sequence[DemoRow]) -> str:
+    """Say in a sentence what came out."""
+    failed = [row for row in rows if row.status != "passed"]
+    if failed:
+        return f"{len(failed)} of {len(rows)} files didn't pass: " + "; ".join(
+            f"{row.file}: {row.reason}" for row in failed
+        )
+    lost = max(*(row.checkpoint_accuracy - row.accuracy for row in rows), 0.0)
+    swapped = max(row.swapped_accuracy for row in rows)
+    return (
+        f"{len(rows)} of {len(rows)} files compute what their checkpoints compute. Of the unseen digits they lose "
+        f"{lost:.1%} at most, and with red and blue swapped they recognize {swapped:.1%} at most."
+    )
+
+
 def _parity(item: Exported) -> str:
-    """Return the logits' distance from the checkpoint's, as verify.json has it."""
+    """Return the figure that was judged."""
     report: dict[str, Any] = json.loads((item.manifest.folder / "verify.json").read_text(encoding="utf-8"))
-    logits = next(out for out in report["outputs"] if out["name"] == "logits")
     if item.manifest.data["recipe"]["weight_bits"] == 32:
-        return f"{logits['max_error']:.1e} sigma"
-    return f"{logits['sqnr_db']:.1f} dB"
+        return f"{report['max_error']:.1e} sigma"
+    return f"{report['sqnr_db']:.1f} dB"

@@ -1,6 +1,5 @@
 """The reference that an artifact is held against: Hugging Face's own model and processor, eager."""
 
-import copy
 from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -13,10 +12,10 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
-from torch.utils._python_dispatch import TorchDispatchMode
 
 from mobile_kit.checkpoints import CANT_COMPUTE, Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
+from mobile_kit.half_precision import HalfPrecision
 from mobile_kit.metrics import distance, moved, pixel_agreement, sqnr_db
 from mobile_kit.scenes import scene
 from mobile_kit.spec import DISCRETE, TensorSpec, group
@@ -36,31 +35,13 @@ class Yardstick:
     """How far Hugging Face is from itself on one output; null where it was not measured.
 
     float32_error: the largest difference of its float32 from its float64, in standard deviations of the output.
-    float16_sqnr_db: signal to noise of its float16. Of a class map: the part of the pixels that change, in
-    float32_error and float16_changed.
+    float16_sqnr_db: signal to noise of its float16, as `HalfPrecision` computes it. Of a class map: the part of the
+    pixels that change, in float32_error and float16_changed.
     """
 
     float32_error: float
     float16_sqnr_db: float | None = None
     float16_changed: float | None = None
-
-
-class HalfArithmetic(TorchDispatchMode):
-    """Compute in half precision where torch on a CPU is slow, or Hugging Face's code leaves it by mistake.
-
-    Convolutions are computed in float32 and rounded: torch's own half kernels take 200 times as long for grouped ones,
-    and they too accumulate in float32. What a half and a float32 tensor give is rounded: Hiera's masks are float32,
-    and the half layers behind them would refuse what they mask.
-    """
-
-    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
-        dtypes = {x.dtype for x in args if isinstance(x, torch.Tensor)}
-        if func is torch.ops.aten.convolution.default and torch.float16 in dtypes:
-            wide = (x.float() if isinstance(x, torch.Tensor) else x for x in args)
-            return func(*wide, **(kwargs or {})).half()
-        result = func(*args, **(kwargs or {}))
-        mixed = {torch.float16, torch.float32} <= dtypes and isinstance(result, torch.Tensor)
-        return result.half() if mixed and result.dtype == torch.float32 else result
 
 
 class Oracle:
@@ -83,7 +64,10 @@ class Oracle:
         return np.ascontiguousarray(values, dtype=np.float32)
 
     def run(self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32) -> dict[str, NDArray[Any]]:
-        """Return every output of the file, computed in a precision; all come as float64 but masks, which are int32."""
+        """Return every output of the file, computed in a precision; all come as float64 but masks, which are int32.
+
+        dtype: float16 is computed as `HalfPrecision` does.
+        """
         with _in_precision(self.checkpoint.model, dtype) as model:
             return self._named(model, pixel_values, dtype, self.outputs)
 
@@ -104,7 +88,8 @@ class Oracle:
         further = {name: torch.from_numpy(values) for name, values in self.further.items()}
         if "bool_masked_pos" in further:
             further["bool_masked_pos"] = further["bool_masked_pos"].bool()
-        return model(torch.from_numpy(pixel_values).to(dtype), **further, **options)
+        entering = torch.from_numpy(pixel_values)
+        return model(entering.double() if dtype == torch.float64 else entering, **further, **options)
 
     def measure(
         self, pixel_values: NDArray[np.float32], half: bool, most: Mapping[str, int] = MappingProxyType({})
@@ -189,7 +174,7 @@ class Oracle:
         else:
             like = group(spec.name)
             value = raw[like] if like == spec.name else raw[like][int(spec.name.removeprefix(f"{like}_"))]
-        return value.double().numpy().reshape(spec.shape or value.shape)
+        return value.numpy().astype(np.float64).reshape(spec.shape or value.shape)
 
     def _segmentation(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
         size = self.checkpoint.image_size
@@ -197,20 +182,20 @@ class Oracle:
             maps = self.checkpoint.processor.post_process_semantic_segmentation(raw, target_sizes=[size])
             return maps[0].numpy().astype(np.int32)[None]
         scores = F.interpolate(raw["logits"], size=size, mode="bilinear", align_corners=False)
-        return scores.permute(0, 2, 3, 1).double().numpy()
+        return scores.permute(0, 2, 3, 1).numpy().astype(np.float64)
 
 
 @contextmanager
 def _in_precision(model: nn.Module, dtype: torch.dtype) -> Iterator[nn.Module]:
-    """Give a float32 model in another precision; in float64 it is the same one, as a copy of a large one is larger."""
+    """Give a float32 model in another precision: the same one, as a copy of a large one is larger."""
     if dtype == torch.float64:
         try:
             yield model.double()
         finally:
             model.float()  # each number of it was a float32, and is again
     elif dtype == torch.float16:
-        with HalfArithmetic():
-            yield copy.deepcopy(model).half()
+        with HalfPrecision():
+            yield model
     else:
         yield model
 

@@ -22,17 +22,12 @@ BASE = "fp32"
 NUMBER = {"type": ["number", "null"]}
 VERIFIED = {
     "type": "object",
-    "required": ["status", "outputs"],
+    "required": ["status", "max_error", "sqnr_db", "outputs"],
     "properties": {
         "status": {"enum": ["passed", "failed", "not run"]},
-        "outputs": {
-            "type": "array",
-            "items": {
-                "type": "object",
-                "required": ["bound", "max_error", "sqnr_db"],
-                "properties": {"bound": {"type": "string"}, "max_error": NUMBER, "sqnr_db": NUMBER},
-            },
-        },
+        "max_error": NUMBER,
+        "sqnr_db": NUMBER,
+        "outputs": {"type": "array"},
     },
 }
 SCORE = {
@@ -201,9 +196,6 @@ def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
     verified = _json(manifest.folder / "verify.json", VERIFIED)
     score = _json(manifest.folder / SCORES, SCORE)
     target, backend = manifest.data["target"], manifest.data["backend"]
-    outputs = verified["outputs"] if verified else []
-    judged = [out for out in outputs if out["bound"] != "not judged" and out["max_error"] is not None]
-    noises = [out["sqnr_db"] for out in judged if out["sqnr_db"] is not None]
     return Row(
         folder=resolved.relative_to(root).as_posix(),
         # Two folders may have a model of one name.
@@ -213,8 +205,8 @@ def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
         status=verified["status"] if verified else "not run",
         bytes=manifest.model_bytes,
         size_ratio=None,
-        sqnr_db=min(noises, default=math.inf) if judged else None,
-        max_error=max((out["max_error"] for out in judged), default=None),
+        sqnr_db=_decibels(verified) if verified else None,
+        max_error=verified["max_error"] if verified else None,
         images=score["images"] if score else None,
         metric=score["metric"] if score else None,
         value=score["value"] if score else None,
@@ -222,6 +214,12 @@ def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
         interval=tuple(score["interval"]) if score else None,
         untimed=None if timed else _untimed(manifest),
     )
+
+
+def _decibels(verified: Mapping[str, Any]) -> float | None:
+    """Return the decibels in a verify.json, which has no word for those of no noise at all."""
+    lossless = verified["sqnr_db"] is None and verified["max_error"] is not None
+    return math.inf if lossless else verified["sqnr_db"]
 
 
 def _untimed(manifest: Manifest) -> str | None:

@@ -21,7 +21,8 @@ from tests.exports import DIGITS, Export
 Outputs = dict[str, Array]
 
 FLOAT32_SIGMA, FLOAT32_FACTOR = 1e-4, 4.0
-FLOAT16_MARGIN_DB = 3.0
+# What runtimes' kernels add to an exact float16, and a margin.
+FLOAT16_MARGIN_DB = 4.0
 DIGITS_FLOAT16_DB = 45.0
 MASK_CHANGED, MASK_FACTOR = 1e-3, 2.0
 SIGHT = 0.1

@@ -48,7 +48,7 @@ LAYERS = (
     "layers parts preprocess",
     "app_templates instruments labelled",
     "comparison results",
-    "documents environments images latency metrics progress quantization samples scenes svg timing",
+    "documents environments half_precision images latency metrics progress quantization samples scenes svg timing",
     "spec",
     "errors",
 )

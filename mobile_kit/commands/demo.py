@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.demo import DemoOptions, demo
+    from mobile_kit.demo import DemoOptions, demo, summary
     from mobile_kit.progress import Progress
 
     asked = DemoOptions(options.out, options.family, options.target, options.recipe, options.views, options.profile)
@@ -47,5 +47,5 @@ def run(options: argparse.Namespace) -> int:
             for row, parts in zip(rows, accuracies, strict=True)
         ]
         print_table(header, shown)
-        print("\n".join(map(str, files)), end="\n" if files else "")
+        print("\n".join([*map(str, files), summary(rows)]))
     return int(any(row.status != "passed" for row in rows))

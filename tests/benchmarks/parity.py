@@ -35,7 +35,7 @@ SCENES = (1, 2)
 # In standard deviations of the output, or this many times Hugging Face's own float32;
 # decibels that may be lost to Hugging Face's own float16; decibels of the digits with Core ML.
 SIGMA, FACTOR = 1e-4, 4.0
-MARGIN_DB = 3.0
+MARGIN_DB = 4.0
 DIGITS_DB = 45.0
 
 

@@ -9,6 +9,7 @@ from PIL import Image
 
 from mobile_kit.manifest import read_manifest
 from mobile_kit.scenes import scene
+from mobile_kit.target import Array
 from mobile_kit.verify import VerifyReport, failure, verify
 from tests.conftest import Answer
 from tests.damage import assert_refused, change_manifest, refresh_hashes
@@ -172,6 +173,27 @@ def test_a_blind_file_fails_even_where_it_is_right(changed: Callable[..., None],
     assert checks_of(report)["sight"] == "failed"
     assert report.status == "failed"
     assert "another photo moves the outputs by at least 0 standard" in (failure(report) or "")
+
+
+def half_softmax(logits: Array) -> Array:
+    """As a kernel computes it that has float16 for its sums too."""
+    powers = np.exp((logits - logits.max(-1, keepdims=True)).astype(np.float16))
+    total = np.float16(0)
+    for power in powers[0]:
+        total += power
+    return (powers * np.float16(1 / total)).astype(np.float32)
+
+
+def test_a_softmax_in_half_precision_fails_though_the_oracle_is_as_near(
+    changed: Callable[..., None], digits: Export
+) -> None:
+    good = verify(digits["tflite-fp16"])
+    changed(lambda inputs, outputs: {**outputs, "probabilities": half_softmax(outputs["logits"])})
+    report = verify(digits["tflite-fp16"])
+    assert (checks_of(good)["probabilities"], checks_of(report)["probabilities"]) == ("passed", "failed")
+    assert all(out.passed for out in report.outputs)
+    assert report.status == "failed"
+    assert "dB from the softmax of the file's logits" in (failure(report) or "")
 
 
 @pytest.mark.usefixtures("paper_targets")
