@@ -1,5 +1,6 @@
 """Norms as operations that XNNPACK takes."""
 
+import math
 from typing import ClassVar
 
 import torch
@@ -9,6 +10,10 @@ from torch import Tensor, nn
 from mobile_kit.layers import MapNorm, TokenNorm
 
 __all__ = ["HalfNorm", "LinearNorm"]
+
+# The most addends of a mean in float16. HalfNorm's squares are about 0.024 on average, and a 256th of that is still a
+# normal number; a kernel whose sums are float16 too flushes smaller ones to 0, as Arm's do.
+MOST_ADDENDS = 256
 
 
 class LinearNorm(nn.Module):
@@ -55,11 +60,30 @@ class HalfNorm(LinearNorm):
 
     def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__(norm)
+        tokens = norm.shape[0] if isinstance(norm, MapNorm) else 0
+        self.columns, rows = _rows_of(tokens) if tokens else (0, 0)
+        self.padding = rows * self.columns - tokens
+        over_columns = torch.full((1, self.columns), 1 / self.columns) if tokens else None
+        self.register_buffer("over_tokens", None, persistent=False)
+        self.register_buffer("over_columns", over_columns, persistent=False)
+        over_rows = torch.full((1, rows), self.columns / tokens) if tokens else None
+        self.register_buffer("over_rows", over_rows, persistent=False)
         # As tensors: a number over a tensor becomes a reciprocal, which XNNPACK lacks, and one added to a half tensor
         # a cast outside the delegate. Least is float16's least normal number: a flat map stays 0.
         numbers = {"root": norm.eps**0.5, "one": 1.0, "two": 2.0, "eight": 8.0, "least": 2.0**-14}
         for name, number in numbers.items():
             self.register_buffer(name, torch.full((1, 1, 1), number), persistent=False)
+
+    def mean(self, x: Tensor) -> Tensor:
+        """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
+        by_token = F.linear(x, self.over_width)
+        if self.over_columns is None or self.over_rows is None:
+            return by_token
+        tokens = by_token.reshape(1, 1, -1)
+        if self.padding:
+            tokens = F.pad(tokens, (0, self.padding))
+        by_row = F.linear(tokens.reshape(1, -1, self.columns), self.over_columns)
+        return F.linear(by_row.reshape(1, 1, -1), self.over_rows)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
@@ -73,3 +97,13 @@ class HalfNorm(LinearNorm):
         floor = self.root / deviation
         excess = self.mean(rough * rough - self.one) + floor * floor
         return rough - (rough * (excess / self.two) + self.mean(rough))
+
+
+def _rows_of(tokens: int) -> tuple[int, int]:
+    """Return in how many columns and rows tokens stand, near a square; where they fill none, some columns are empty."""
+    root = math.isqrt(tokens - 1) + 1
+    fitting = (columns for columns in range(root, 0, -1) if tokens % columns == 0)
+    columns = next(fitting)
+    if tokens // columns <= MOST_ADDENDS:
+        return columns, tokens // columns
+    return root, -(-tokens // root)
