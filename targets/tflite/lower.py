@@ -14,6 +14,7 @@ from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import FloatPart, Lowered, ModelCard, Request, input_text
 from targets.tflite.attention import SplitAttend
 from targets.tflite.graph import read_graph
+from targets.tflite.linear import PointwiseLinear
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
 from targets.tflite.quantize import to_dynamic, to_float16_weights, to_int8_weights
 
@@ -32,6 +33,9 @@ CHANGES: dict[str, dict[str, Any]] = {
     "static_wi8_ai8_mixed": {"scheme": "int8 weights a channel, int8 activations a tensor, affine, min-max"},
     "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float32 arithmetic"},
 }
+# Centred values are multiplied by it before they are squared: trained residuals pass 256, and a phone's GPU computes in
+# float16, whose greatest value is 65504. A power of two changes no bit of the result in float32.
+FACTOR = 2.0**-4
 
 
 class MeanNorm(nn.Module):
@@ -46,8 +50,8 @@ class MeanNorm(nn.Module):
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
-        centred = x - x.mean(self.axes, keepdim=True)
-        return centred * torch.rsqrt((centred * centred).mean(self.axes, keepdim=True) + self.eps)
+        scaled = (x - x.mean(self.axes, keepdim=True)) * FACTOR
+        return scaled * torch.rsqrt((scaled * scaled).mean(self.axes, keepdim=True) + self.eps * FACTOR**2)
 
 
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
@@ -64,6 +68,7 @@ def convert(model: CommonModel, dtypes: Sequence[str], path: Path) -> None:
     replace(model, MapNorm, MeanNorm)
     replace(model, TokenNorm, MeanNorm)
     replace(model, Attend, SplitAttend)
+    replace(model, nn.Linear, PointwiseLinear)
     shapes = [x.shape for x in model.spec.inputs]
     examples = tuple(torch.zeros(shape, dtype=getattr(torch, t)) for shape, t in zip(shapes, dtypes, strict=True))
     litert_torch.convert(model.eval(), examples).export(str(path))
