@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from mobile_kit.layers import Attend, MapNorm, TokenNorm, replace
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
@@ -16,6 +16,7 @@ from targets.tflite.attention import SplitAttend
 from targets.tflite.graph import read_graph
 from targets.tflite.linear import PointwiseLinear
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
+from targets.tflite.norm import MeanNorm, factors_of
 from targets.tflite.quantize import to_dynamic, to_float16_weights, to_int8_weights
 
 __all__ = ["convert", "describe", "lower"]
@@ -33,27 +34,6 @@ CHANGES: dict[str, dict[str, Any]] = {
     "static_wi8_ai8_mixed": {"scheme": "int8 weights a channel, int8 activations a tensor, affine, min-max"},
     "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float32 arithmetic"},
 }
-# Centred values are multiplied by it before they are squared: trained residuals pass 256, and a phone's GPU computes in
-# float16, whose greatest value is 65504. A power of two changes no bit of the result in float32.
-FACTOR = 2.0**-4
-
-
-class MeanNorm(nn.Module):
-    """MapNorm or TokenNorm as means: litert-torch wraps each layer_norm in three reshapes."""
-
-    part: ClassVar[str] = "norms"
-
-    def __init__(self, norm: MapNorm | TokenNorm) -> None:
-        super().__init__()
-        self.eps = norm.eps
-        self.axes = (1, 2) if isinstance(norm, MapNorm) else (2,)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, T, D)."""
-        scaled = (x - x.mean(self.axes, keepdim=True)) * FACTOR
-        return scaled * torch.rsqrt((scaled * scaled).mean(self.axes, keepdim=True) + self.eps * FACTOR**2)
-
-
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .tflite of a common model to `path`."""
     convert(model, [x.dtype for x in model.spec.inputs], path)
@@ -65,8 +45,9 @@ def convert(model: CommonModel, dtypes: Sequence[str], path: Path) -> None:
     """Write the float file of a common model, whose inputs are of some dtypes."""
     import litert_torch
 
-    replace(model, MapNorm, MeanNorm)
-    replace(model, TokenNorm, MeanNorm)
+    factors = factors_of(model)
+    for kind in (MapNorm, TokenNorm):
+        replace(model, kind, lambda norm: MeanNorm(norm, factors[norm]))
     replace(model, Attend, SplitAttend)
     replace(model, nn.Linear, PointwiseLinear)
     shapes = [x.shape for x in model.spec.inputs]

@@ -6,7 +6,7 @@ from pathlib import Path
 
 from torch import nn
 
-from mobile_kit.parts import LAST, OTHER, Part, parts_of
+from mobile_kit.parts import LAST, LAYERS, OTHER, Part, parts_of
 from mobile_kit.spec import CommonModel
 
 __all__ = ["Operation", "read_operations", "scopes"]
@@ -14,7 +14,10 @@ __all__ = ["Operation", "read_operations", "scopes"]
 # They move values and change none.
 LAYOUT = frozenset({"CONCATENATION", "PACK", "PAD", "RESHAPE", "SLICE", "SPLIT", "STRIDED_SLICE", "TRANSPOSE"})
 
-LAST_KINDS = {"CONV_2D": "convolutions", "FULLY_CONNECTED": "linear layers", "SOFTMAX": "softmax"}
+CONVOLUTIONS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D"})  # linear layers are among them
+PRODUCTS = frozenset({"BATCH_MATMUL", "FULLY_CONNECTED"})  # of two activations
+# Behind a linear layer stands a RESHAPE: the convolution that gives an output is one of the model.
+LAST_KINDS = {"CONV_2D": "convolutions", "SOFTMAX": "softmax"}
 
 
 @dataclass(frozen=True)
@@ -67,13 +70,23 @@ def read_operations(path: Path, parts: Mapping[str, Part]) -> list[Operation]:
         inputs, outputs = (frozenset(int(tensor) for tensor in detail[role]) for role in ("inputs", "outputs"))
         name = names[int(detail["outputs"][0])]
         before = next((made[tensor].part for tensor in inputs if tensor in made), None)
-        # An operation that was fused from several is called after all of them, the last one first.
-        scope = name.partition(";")[0]
-        part = parts.get(scope) or parts.get(scope.rpartition("/")[2]) or _part_of_output(detail["op_name"], before)
+        part = _part_of(detail["op_name"], name, parts) or _part_of_output(detail["op_name"], before)
         made |= dict.fromkeys(
             outputs, Operation(detail["op_name"], name, part, inputs, outputs, bool(inputs & entries))
         )
     return list(dict.fromkeys(made.values()))
+
+
+def _part_of(kind: str, name: str, parts: Mapping[str, Part]) -> Part | None:
+    """Return the part of an operation by its name; None for one that is called after an output of the file.
+
+    What was fused from several operations is called after all of them, the last one first: a convolution after the
+    activation behind it, a product after the reshape in front of the linear layer that reads it.
+    """
+    found = (parts.get(scope) or parts.get(scope.rpartition("/")[2]) for scope in name.split(";"))
+    named = [part for part in found if part is not None]
+    computing = [part for part in named if (part.kind in LAYERS) == (kind in CONVOLUTIONS)]
+    return next(iter((computing if kind in CONVOLUTIONS | PRODUCTS else []) or named), None)
 
 
 def _part_of_output(kind: str, before: Part | None) -> Part:
