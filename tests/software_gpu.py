@@ -80,7 +80,8 @@ def run(path: Path, inputs: Mapping[str, Array], *, float32: bool = False, timeo
     vulkan_folder = vulkan()
     with tempfile.TemporaryDirectory() as private:
         folder = Path(private)
-        np.savez(folder / "inputs.npz", **inputs)
+        arrays: dict[str, Any] = dict(inputs)
+        np.savez(folder / "inputs.npz", **arrays)
         command = [sys.executable, "-m", "tests.software_gpu", str(path.resolve()), private]
         try:
             done = subprocess.run(
@@ -143,7 +144,7 @@ def main() -> None:
     (chosen.folder / "accelerated.json").write_text(json.dumps(accelerated))
 
 
-def _run_here(model: str, inputs: Mapping[str, Array], float32: bool) -> tuple[bool, dict[str, Array]]:
+def _run_here(model: str, inputs: Mapping[str, Array], float32: bool) -> tuple[bool, dict[str, Any]]:
     from ai_edge_litert.compiled_model import CompiledModel
     from ai_edge_litert.hardware_accelerator import HardwareAccelerator
     from ai_edge_litert.options import GpuOptions, Options

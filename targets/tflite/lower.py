@@ -34,6 +34,8 @@ CHANGES: dict[str, dict[str, Any]] = {
     "static_wi8_ai8_mixed": {"scheme": "int8 weights a channel, int8 activations a tensor, affine, min-max"},
     "weight_only_wi8_afp32": {"scheme": "int8 weights a channel, symmetric; float32 arithmetic"},
 }
+
+
 def lower(model: CommonModel, request: Request, path: Path) -> Lowered:
     """Write the .tflite of a common model to `path`."""
     convert(model, [x.dtype for x in model.spec.inputs], path)
@@ -46,8 +48,8 @@ def convert(model: CommonModel, dtypes: Sequence[str], path: Path) -> None:
     import litert_torch
 
     factors = factors_of(model)
-    for kind in (MapNorm, TokenNorm):
-        replace(model, kind, lambda norm: MeanNorm(norm, factors[norm]))
+    replace(model, MapNorm, lambda norm: MeanNorm(norm, factors[norm]))
+    replace(model, TokenNorm, lambda norm: MeanNorm(norm, factors[norm]))
     replace(model, Attend, SplitAttend)
     replace(model, nn.Linear, PointwiseLinear)
     shapes = [x.shape for x in model.spec.inputs]

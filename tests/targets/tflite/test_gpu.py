@@ -1,0 +1,128 @@
+"""Files of the digit checkpoints on LiteRT's GPU engine, which computes in float16, on digits that they never saw."""
+
+import copy
+import functools
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.layers import MapNorm, TokenNorm
+from mobile_kit.metrics import sqnr_db
+from mobile_kit.oracle import Oracle
+from mobile_kit.outputs import select_outputs
+from mobile_kit.preprocess import attach
+from mobile_kit.quantization import recipe
+from mobile_kit.spec import CommonModel
+from mobile_kit.target import ModelCard, Request
+from sample_apps.checkpoints.digits import held_out_views, training_views
+from targets.tflite import TARGET, lower
+from targets.tflite.norm import MeanNorm
+from tests.exports import CHECKPOINTS
+from tests.packages import or_skip
+from tests.software_gpu import EngineRun, run, vulkan
+
+Array = NDArray[Any]
+RECIPES = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8")
+# Least decibels of the logits of VIEWS unseen digits, all together, to Hugging Face's own in float32.
+BOUNDS_DB = {
+    "cvt": dict.fromkeys(RECIPES, 0.0),
+    "hiera": dict.fromkeys(RECIPES, 0.0),
+    "mobilevitv2": dict.fromkeys(RECIPES, 0.0),
+    "vit_msn": dict.fromkeys(RECIPES, 0.0),
+}
+VIEWS, VIEWS_SEED = 4, 11
+CALIBRATION_VIEWS, CALIBRATION_SEED = 32, 2
+# A norm that squares what overflows float16: 6.0 dB were measured.
+WRONG_DB = 10.0
+CARD = ModelCard("test", "", None, None, "", None)
+
+
+@dataclass(frozen=True)
+class Files:
+    """The files of a checkpoint by recipe, what enters them, and Hugging Face's logits for it."""
+
+    model: CommonModel
+    paths: Mapping[str, Path]
+    images: Array
+    logits: Array
+
+
+class SquaringNorm(nn.Module):
+    """MeanNorm without its factor."""
+
+    part = "norms"
+
+    def __init__(self, norm: MapNorm | TokenNorm, _: float) -> None:
+        super().__init__()
+        self.axes, self.eps = MeanNorm(norm, 1.0).axes, norm.eps
+
+    def forward(self, x: Tensor) -> Tensor:
+        centred = x - x.mean(self.axes, keepdim=True)
+        return centred * torch.rsqrt((centred * centred).mean(self.axes, keepdim=True) + self.eps)
+
+
+@functools.cache
+def lowered(family: str, folders: pytest.TempPathFactory) -> Files:
+    folder = folders.mktemp(family)
+    checkpoint = load(str(CHECKPOINTS / f"{family}-digits"))
+    model = taking_bytes(checkpoint)
+    paths = {name: folder / f"{name}.tflite" for name in RECIPES}
+    lower.convert(copy.deepcopy(model), ["uint8"], paths["fp32"])
+    for name, change in lower.ONE_STEP.items():
+        paths[name].write_bytes(change(paths["fp32"]))
+    samples = [{"image": view[None]} for view, _ in training_views(CALIBRATION_VIEWS, CALIBRATION_SEED)]
+    request = Request(recipe("static_wi8_ai8"), None, None, CARD)
+    calibrated: Any = TARGET.calibrate(copy.deepcopy(model), request, samples, folder)
+    calibrated.write(calibrated.static, paths["static_wi8_ai8"])
+    views = [view for view, _ in held_out_views(VIEWS, VIEWS_SEED)]
+    oracle = Oracle(checkpoint, model.spec.outputs)
+    logits = np.stack([oracle.run(oracle.pixel_values(view))["logits"] for view in views])
+    return Files(model, paths, np.stack([view[None] for view in views]), logits)
+
+
+def taking_bytes(checkpoint: Checkpoint) -> CommonModel:
+    family, head = checkpoint.family, checkpoint.head
+    model = select_outputs(family.build(checkpoint.model, head.name, checkpoint.image_size, ()), head, ("logits",))
+    return attach(model, checkpoint.preprocess, TARGET.entry, False)
+
+
+def on_engine(path: Path, files: Files) -> tuple[EngineRun, float]:
+    """Return what the engine made of the digits, and the decibels of the logits."""
+    from ai_edge_litert.interpreter import Interpreter
+
+    (signature,) = Interpreter(str(path)).get_signature_list().values()
+    done = run(path, {signature["inputs"][0]: files.images})
+    (logits,) = done.outputs.values()
+    return done, sqnr_db(logits, files.logits)
+
+
+@pytest.mark.parametrize("name", RECIPES)
+@pytest.mark.parametrize("family", sorted(BOUNDS_DB))
+def test_a_gpu_takes_all_of_a_file_and_computes_it_right(
+    family: str, name: str, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    or_skip(vulkan)
+    files = lowered(family, tmp_path_factory)
+    done, decibels = on_engine(files.paths[name], files)
+    assert done.accelerated
+    assert decibels >= BOUNDS_DB[family][name]
+
+
+def test_squares_beyond_float16_are_seen(
+    tmp_path_factory: pytest.TempPathFactory, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    or_skip(vulkan)
+    files = lowered("mobilevitv2", tmp_path_factory)
+    monkeypatch.setattr(lower, "MeanNorm", SquaringNorm)
+    lower.convert(copy.deepcopy(files.model), ["uint8"], tmp_path / "squaring.tflite")
+    done, decibels = on_engine(tmp_path / "squaring.tflite", files)
+    assert done.accelerated
+    assert decibels < WRONG_DB
