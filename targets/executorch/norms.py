@@ -16,6 +16,44 @@ __all__ = ["HalfNorm", "LinearNorm"]
 MOST_ADDENDS = 256
 
 
+class Mean(nn.Module):
+    """A mean over tokens as one product with a constant vector."""
+
+    weights: Tensor
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        self.register_buffer("weights", torch.full((1, tokens), 1 / tokens), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, 1, T) to (1, 1, 1)."""
+        return F.linear(x, self.weights)
+
+
+class MeanInTurns(nn.Module):
+    """A mean over tokens as two products: over the columns of each row that they stand in, and over the rows.
+
+    In one, each addend is a token's number by T: beyond 400 tokens, squares become subnormal in float16 so, and 0 on
+    Arm.
+    """
+
+    columns: Tensor
+    rows: Tensor
+
+    def __init__(self, tokens: int) -> None:
+        super().__init__()
+        columns, rows = _rows_of(tokens)
+        self.empty = rows * columns - tokens
+        self.register_buffer("columns", torch.full((1, columns), 1 / columns), persistent=False)
+        self.register_buffer("rows", torch.full((1, rows), columns / tokens), persistent=False)
+
+    def forward(self, x: Tensor) -> Tensor:
+        """(1, 1, T) to (1, 1, 1)."""
+        x = F.pad(x, (0, self.empty)) if self.empty else x
+        by_row = F.linear(x.reshape(1, -1, self.columns.shape[1]), self.columns)
+        return F.linear(by_row.reshape(1, 1, -1), self.rows)
+
+
 class LinearNorm(nn.Module):
     """MapNorm or TokenNorm with its means as products with constant vectors.
 
@@ -24,20 +62,23 @@ class LinearNorm(nn.Module):
     """
 
     part: ClassVar[str] = "norms"
+    over_tokens: ClassVar[type[nn.Module]] = Mean
     over_width: Tensor
-    over_tokens: Tensor | None
 
     def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__()
         tokens, width = norm.shape if isinstance(norm, MapNorm) else (0, norm.width)
         self.eps = norm.eps
         self.register_buffer("over_width", torch.full((1, width), 1 / width), persistent=False)
-        self.register_buffer("over_tokens", torch.full((1, tokens), 1 / tokens) if tokens else None, persistent=False)
+        self.token_mean = self.over_tokens(tokens) if tokens else None
 
     def mean(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
         by_token = F.linear(x, self.over_width)
-        return by_token if self.over_tokens is None else F.linear(by_token.reshape(1, 1, -1), self.over_tokens)
+        if self.token_mean is None:
+            return by_token
+        mean: Tensor = self.token_mean(by_token.reshape(1, 1, -1))
+        return mean
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""
@@ -52,6 +93,7 @@ class HalfNorm(LinearNorm):
     by eight times their mean magnitude, no square of 2048 numbers is, even where one of them outweighs the others.
     """
 
+    over_tokens = MeanInTurns
     root: Tensor
     one: Tensor
     two: Tensor
@@ -60,30 +102,11 @@ class HalfNorm(LinearNorm):
 
     def __init__(self, norm: MapNorm | TokenNorm) -> None:
         super().__init__(norm)
-        tokens = norm.shape[0] if isinstance(norm, MapNorm) else 0
-        self.columns, rows = _rows_of(tokens) if tokens else (0, 0)
-        self.padding = rows * self.columns - tokens
-        over_columns = torch.full((1, self.columns), 1 / self.columns) if tokens else None
-        self.register_buffer("over_tokens", None, persistent=False)
-        self.register_buffer("over_columns", over_columns, persistent=False)
-        over_rows = torch.full((1, rows), self.columns / tokens) if tokens else None
-        self.register_buffer("over_rows", over_rows, persistent=False)
         # As tensors: a number over a tensor becomes a reciprocal, which XNNPACK lacks, and one added to a half tensor
         # a cast outside the delegate. Least is float16's least normal number: a flat map stays 0.
         numbers = {"root": norm.eps**0.5, "one": 1.0, "two": 2.0, "eight": 8.0, "least": 2.0**-14}
         for name, number in numbers.items():
             self.register_buffer(name, torch.full((1, 1, 1), number), persistent=False)
-
-    def mean(self, x: Tensor) -> Tensor:
-        """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
-        by_token = F.linear(x, self.over_width)
-        if self.over_columns is None or self.over_rows is None:
-            return by_token
-        tokens = by_token.reshape(1, 1, -1)
-        if self.padding:
-            tokens = F.pad(tokens, (0, self.padding))
-        by_row = F.linear(tokens.reshape(1, -1, self.columns), self.over_columns)
-        return F.linear(by_row.reshape(1, 1, -1), self.over_rows)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""

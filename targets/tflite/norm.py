@@ -14,8 +14,6 @@ __all__ = ["MeanNorm", "factors_of"]
 # A GPU computes in float16, whose greatest number is 65504: what is squared must stay below 256. Trained checkpoints
 # pass the greatest value of `_example` tenfold (MobileViTV2's digits, 51 and 525): these leave room for 32 times.
 GREATEST = 8.0
-# The least positive number of float16. An epsilon below is 0 there, and a constant map 0 / 0.
-LEAST_EPS = 2.0**-24
 # Colors of the example image: squares of random bytes, as white noise excites residuals half as much.
 SQUARES, SEED = 8, 0
 
@@ -31,7 +29,7 @@ class MeanNorm(nn.Module):
     def __init__(self, norm: MapNorm | TokenNorm, factor: float) -> None:
         super().__init__()
         self.factor = factor
-        self.eps = norm.eps if factor == 1 else max(norm.eps * factor**2, LEAST_EPS)
+        self.eps = norm.eps * factor**2
         self.axes = _axes(norm)
 
     def forward(self, x: Tensor) -> Tensor:
@@ -67,13 +65,17 @@ def _axes(norm: MapNorm | TokenNorm) -> tuple[int, ...]:
 
 
 def _example(spec: TensorSpec) -> Tensor:
-    """Return a value of an input: an image of coloured squares, noise, or zeros where only some integers are valid."""
+    """Return a value of an input: an image of colored squares, the same as pixel values, or noise."""
     dtype = getattr(torch, spec.dtype)
     generator = torch.Generator().manual_seed(SEED)
-    if spec.meaning == "image":
-        _, height, width, channels = spec.shape
+    if spec.meaning in {"image", "pixel_values"}:
+        channels = spec.shape[3 if spec.layout == "NHWC" else 1]
+        height, width = spec.shape[1:3] if spec.layout == "NHWC" else spec.shape[2:]
         colors: Any = torch.randint(256, (1, channels, SQUARES, SQUARES), generator=generator).float()
-        return nn.functional.interpolate(colors, (height, width)).permute(0, 2, 3, 1).to(dtype)
+        if spec.meaning == "pixel_values":
+            colors = colors / 64 - 2  # as mean and std leave it; without them they are smaller
+        image: Tensor = nn.functional.interpolate(colors, (height, width)).to(dtype)
+        return image.permute(0, 2, 3, 1) if spec.layout == "NHWC" else image
     if not dtype.is_floating_point:
         return torch.zeros(spec.shape, dtype=dtype)
-    return torch.randn(spec.shape, generator=generator)
+    return torch.rand(spec.shape, generator=generator)

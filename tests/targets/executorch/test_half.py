@@ -1,3 +1,4 @@
+import math
 from collections.abc import Callable
 
 import pytest
@@ -11,7 +12,7 @@ from torch import Tensor, nn
 from mobile_kit.layers import MapNorm, Ranking, TokenNorm
 from mobile_kit.metrics import sqnr_db
 from targets.executorch.half import HalfRanking, decompose, gelu, silu
-from targets.executorch.norms import HalfNorm
+from targets.executorch.norms import HalfNorm, MeanInTurns
 
 # One rounding to float16 leaves 74 dB, three 69; numbers that belong to all of a token add a little.
 THREE_ROUNDINGS_DB, TWO_ROUNDINGS_DB = 66.0, 68.0
@@ -58,6 +59,49 @@ INPUTS: dict[str, Callable[[], Tensor]] = {
 def test_a_norm_keeps_float16_s_precision(name: str, norm: TokenNorm | MapNorm) -> None:
     x = INPUTS[name]().half().float()
     assert decibels(in_xnnpack(HalfNorm(norm), x), norm(x.double())) > THREE_ROUNDINGS_DB
+
+
+# Maps of 8 x 8 to 64 x 64, of no rows (4 x 17), and of a prime number of tokens.
+TOKENS = (64, 68, 257, 784, 1024, 4093, 4096)
+# The least normal number of float16: a kernel that adds up in float16 may take what is smaller for 0.
+NORMAL = 2.0**-14
+# The mean of the squares that HalfNorm takes, of normally distributed numbers: (1 / 8)^2 * pi / 2.
+SQUARE = math.pi / 128
+
+
+@pytest.mark.parametrize("count", TOKENS)
+def test_a_norm_over_a_map_of_any_size_keeps_float16_s_precision(count: int) -> None:
+    torch.manual_seed(0)
+    x = (torch.randn(1, count, 64) * 0.01).half().float()
+    norm = MapNorm(count, 64, 1e-5)
+    assert decibels(in_xnnpack(HalfNorm(norm), x), norm(x.double())) > THREE_ROUNDINGS_DB
+
+
+@pytest.mark.parametrize("count", TOKENS)
+def test_the_means_of_a_norm_have_no_addend_that_is_0_in_half_sums(count: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    added: list[Tensor] = []
+    linear, width = F.linear, 48
+
+    def recorded(x: Tensor, weight: Tensor) -> Tensor:
+        if x.shape[-1] != width:  # over tokens; what is 0 is padding
+            added.append((x * weight)[x != 0])
+        return linear(x, weight)
+
+    torch.manual_seed(0)
+    x = torch.randn(1, count, width)
+    norm = HalfNorm(MapNorm(count, width, 1e-5))
+    monkeypatch.setattr(F, "linear", recorded)
+    norm.mean(x.square() * (SQUARE / x.square().mean()))
+    assert len(added) == 2
+    assert all(float(addends.min()) >= NORMAL for addends in added)
+
+
+def test_no_number_of_tokens_makes_an_addend_subnormal() -> None:
+    for count in range(64, 4097):
+        mean = MeanInTurns(count)
+        columns, rows = mean.columns.shape[1], mean.rows.shape[1]
+        assert 0 <= columns * rows - count == mean.empty < columns
+        assert SQUARE * min(1 / columns, columns / count) > NORMAL, count
 
 
 @pytest.mark.parametrize("scale", [0.0, 1e-3])
