@@ -10,10 +10,10 @@ import numpy as np
 from mobile_kit.errors import DeviceError
 from mobile_kit.golden import Answers, Sample
 from mobile_kit.manifest import Manifest
+from mobile_kit.parity import parity
 from mobile_kit.results import ModelInfo, OutputDistance, Result, Validity
 from mobile_kit.target import Array
 from mobile_kit.timing import QUIET_CORES
-from mobile_kit.verify import parity
 
 __all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "judged", "model_info"]
 

@@ -11,12 +11,13 @@ from pathlib import Path
 from mobile_kit.calibration import Samples
 from mobile_kit.families import families
 from mobile_kit.outputs import essential_outputs
+from mobile_kit.parity import QUANTIZED_MASK_BOUND, OutputParity
 from mobile_kit.parts import work_of
 from mobile_kit.quantization import Wanted
 from mobile_kit.search import Measurements, find_mixed, part_costs, write_costs
 from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.target import Lowered, Request, Target
-from mobile_kit.verify import QUANTIZED_MASK_BOUND, OutputParity, VerifyReport
+from mobile_kit.verify import VerifyReport
 
 __all__ = ["MixedModel", "stricter", "wanted_of"]
 

@@ -192,7 +192,7 @@ def units(ops: Sequence[Op]) -> Placement:
 
 @dataclass(frozen=True)
 class OutputDistance:
-    """How far an output of the device is from the golden one; see `verify.OutputParity`."""
+    """How far an output of the device is from the golden one; see `parity.OutputParity`."""
 
     name: str
     max_error: float | None = None

@@ -9,7 +9,7 @@ import json
 import math
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -28,71 +28,29 @@ from mobile_kit.checks import (
     check_labels,
     check_probabilities,
     check_sight,
-    essential,
     not_finite,
 )
-from mobile_kit.errors import ArtifactError, CheckpointError, UnsupportedError, unwritable
-from mobile_kit.golden import ORACLE_FILE, Answers, Sample, read_answers, read_golden
+from mobile_kit.errors import CheckpointError, UnsupportedError, unwritable
+from mobile_kit.golden import Answers, Sample, read_answers, read_golden
 from mobile_kit.images import find_images, read_image
 from mobile_kit.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.oracle import Oracle, Yardstick
-from mobile_kit.quantization import LEAST_SQNR_DB, Wanted, recipe
-from mobile_kit.spec import DISCRETE, TensorSpec
+from mobile_kit.parity import EXACT, OutputParity, parity
+from mobile_kit.quantization import recipe
+from mobile_kit.spec import DISCRETE
 from mobile_kit.target import Array, Runtime, find_target
 
 __all__ = [
-    "QUANTIZED_MASK_BOUND",
-    "OutputParity",
     "VerifyReport",
     "check_checkpoint",
     "failure",
     "load_oracle",
-    "parity",
     "verify",
     "write_report",
 ]
 
-# Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
-FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
-# Reduced precision: no more than both below Hugging Face's own float16, which `HalfPrecision` computes alike on every
-# machine. What runtimes' kernels add to it: at most 2.9 dB were measured (ExecuTorch's CvT on a CPU with AVX-512; 1.8
-# without), by `python -m tests.benchmarks.half_precision`; and a margin for kernels of other CPUs.
-FLOAT16_KERNELS_DB, FLOAT16_MARGIN_DB = 3.0, 1.0
-# Never asked for more: one rounding to float16 leaves 72 dB, and a saturated output of Hugging Face's has no noise.
-FLOAT16_CEILING_DB = 65.0
-# Class maps: pixels at a boundary flip with any rounding; this part, or the factor times Hugging Face's own.
-MASK_BOUND, MASK_FACTOR = 1e-3, 2.0
-# Class maps of a quantized file: the part of the pixels whose class may change.
-QUANTIZED_MASK_BOUND = 0.02
-EXACT, NOT_JUDGED = "pixel agreement = 1", "not judged"
 # Float32 on another machine, in standard deviations (masks: part of the pixels); another checkpoint is off by about 1.
 SAME_CHECKPOINT = 1e-2
-
-
-@dataclass(frozen=True)
-class OutputParity:
-    """Distance of one output from the oracle's, over all images; what doesn't apply to an output is null.
-
-    max_error: largest difference in standard deviations of the reference. bound: what max_error (float32) or sqnr_db
-    (lower precision) or pixel_agreement (masks) was held against; of a quantized file's outputs, those are judged that
-    its head is there for.
-    """
-
-    name: str
-    max_error: float | None
-    sqnr_db: float | None
-    cosine: float | None
-    top1: float | None
-    top5: float | None
-    pixel_agreement: float | None
-    mean_iou: float | None
-    bound: str
-    passed: bool
-
-    @property
-    def judged(self) -> bool:
-        """Whether it was held against a bound."""
-        return self.bound != NOT_JUDGED
 
 
 @dataclass(frozen=True)
@@ -211,19 +169,6 @@ def _compared(
     )
 
 
-def parity(
-    manifest: Manifest, answers: Answers, samples: Sequence[Sample], results: Sequence[Mapping[str, Array]]
-) -> tuple[OutputParity, ...]:
-    """Return the distance of each output from the oracle's over samples, of what a file computed for each."""
-    found = []
-    for spec in manifest.outputs:
-        judged = [(r, s) for r, s in zip(results, samples, strict=True) if spec.name in s.reference]
-        got = np.concatenate([result[spec.name] for result, _ in judged])
-        want = np.concatenate([sample.reference[spec.name] for _, sample in judged])
-        found.append(_parity(spec, manifest, answers, got, want))
-    return tuple(found)
-
-
 def write_report(report: VerifyReport, folder: Path, other_runtime: str | None = None) -> None:
     """Write verify.json into the artifact, or verify-RUNTIME.json. Raises: ArtifactError where it can't be written."""
     name = f"verify-{_file_name(other_runtime)}.json" if other_runtime else "verify.json"
@@ -306,82 +251,6 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
         for place, image in enumerate(entering)
     ]
     return yardsticks, samples[1:]
-
-
-def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
-    yardstick = answers.yardsticks[spec.name]
-    if spec.meaning in DISCRETE:
-        return _discrete_parity(spec, manifest, answers, got, want)
-    error, noise = metrics.distance(got, want), metrics.sqnr_db(got, want)
-    classes = spec.layout == "NK"
-    maps = spec.meaning == "logits" and not classes
-    axis = 3 if spec.layout == "NHWK" else 1
-    if manifest.data["recipe"]["weight_bits"] == 32:
-        limit = max(FLOAT32_BOUND, FLOAT32_FACTOR * yardstick.float32_error)
-        bound, passed = f"max error <= {limit:.2g} sigma", error <= limit
-    else:
-        wanted = _wanted(spec, manifest, answers)
-        decided = spec.meaning == "logits"
-        agreement = metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if decided else None
-        bound, passed = str(wanted) or NOT_JUDGED, wanted.met_by(noise, agreement)
-    return OutputParity(
-        name=spec.name,
-        max_error=error,
-        sqnr_db=noise,
-        cosine=metrics.cosine(got, want),
-        top1=metrics.top_k_agreement(got, want, 1) if classes else None,
-        top5=metrics.top_k_agreement(got, want, 5) if classes else None,
-        pixel_agreement=metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if maps else None,
-        mean_iou=metrics.mean_iou(got.argmax(axis), want.argmax(axis)) if maps else None,
-        bound=bound,
-        passed=bool(passed),
-    )
-
-
-def _wanted(spec: TensorSpec, manifest: Manifest, answers: Answers) -> Wanted:
-    """Return what an output of lower precision must keep, nothing where it isn't judged."""
-    used = recipe(manifest.data["recipe"]["name"])
-    if used.quantized:
-        return answers.wanted.by(used) if spec.name in essential(manifest) else Wanted()
-    own = answers.yardsticks[spec.name].float16_sqnr_db
-    if own is None:
-        raise ArtifactError(
-            f"artifact {manifest.folder}: {ORACLE_FILE} lacks the float16 yardstick. Export the model again."
-        )
-    return Wanted(min(own - FLOAT16_KERNELS_DB - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB))
-
-
-def _discrete_parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
-    agreement = metrics.pixel_agreement(got, want)
-    limit = _most_changed(spec, manifest, answers)
-    return OutputParity(
-        name=spec.name,
-        max_error=None,
-        sqnr_db=None,
-        cosine=None,
-        top1=None,
-        top5=None,
-        pixel_agreement=agreement,
-        mean_iou=metrics.mean_iou(got, want) if spec.meaning == "mask" else None,
-        bound=NOT_JUDGED if limit is None else f"pixel agreement >= {1 - limit:.4f}" if limit else EXACT,
-        passed=limit is None or agreement >= 1 - limit,
-    )
-
-
-def _most_changed(spec: TensorSpec, manifest: Manifest, answers: Answers) -> float | None:
-    """Return the part of an output's integers that may change, null where they aren't judged."""
-    if spec.meaning != "mask":
-        return 0.0
-    used, yardstick = recipe(manifest.data["recipe"]["name"]), answers.yardsticks[spec.name]
-    bits = used.weight_bits
-    if used.quantized:
-        if answers.wanted.agreement is not None:
-            return 1 - answers.wanted.agreement
-        # Where the user asks for fewer decibels than the recipe does, classes may change as they do.
-        least = answers.wanted.sqnr_db
-        return None if least is not None and least < LEAST_SQNR_DB[used.name] else QUANTIZED_MASK_BOUND
-    own = yardstick.float16_changed if bits == 16 else yardstick.float32_error
-    return max(MASK_BOUND, MASK_FACTOR * (own or 0.0))
 
 
 def failure(report: VerifyReport) -> str | None:

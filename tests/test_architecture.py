@@ -33,6 +33,7 @@ LAYERS = (
     "trial",
     "judge",
     "devices verify",
+    "parity",
     "checks",
     "golden",
     "oracle",

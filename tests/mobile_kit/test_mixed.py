@@ -11,10 +11,11 @@ from mobile_kit.checks import Check
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.export import export
 from mobile_kit.mixed import stricter, wanted_of
+from mobile_kit.parity import OutputParity
 from mobile_kit.prepare import ExportOptions
 from mobile_kit.quantization import Wanted
 from mobile_kit.spec import ModelSpec, TensorSpec
-from mobile_kit.verify import OutputParity, VerifyReport
+from mobile_kit.verify import VerifyReport
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS
 
