@@ -177,8 +177,12 @@ def check_finite(counts: Mapping[str, int]) -> Check:
 
 
 def check_probabilities(manifest: Manifest, results: Sequence[Mapping[str, Array]]) -> list[Check]:
-    """The probabilities must be the softmax of the file's own logits. Returns: nothing of a file without either."""
-    if not {"probabilities", "logits"} <= {spec.name for spec in manifest.outputs}:
+    """The probabilities must be the softmax of the file's own logits.
+
+    Returns: nothing of a file without either, or of a quantized one, which has bounds of its own.
+    """
+    quantized = recipe(manifest.data["recipe"]["name"]).quantized
+    if quantized or not {"probabilities", "logits"} <= {spec.name for spec in manifest.outputs}:
         return []
     # Large outputs are kept of the photo alone.
     kept = [result for result in results if {"probabilities", "logits"} <= result.keys()]
