@@ -24,7 +24,7 @@ MEASURED: dict[str, tuple[int, dict[Accumulators, float]]] = {
     "linear, 1024": (1024, {"float16": 47.1, "float32": 73.0}),
     "3x3 convolution": (128, {"float16": 46.4, "float32": 73.6}),
 }
-# What the figure may move by between CPUs; 0 was measured with kernels for SSE4.2, AVX2 and AVX-512.
+# What the figure may move by between CPUs; 0 was measured with kernels for SSE4.1 and AVX2.
 SPREAD_DB = 0.1
 YARDSTICK = """
 import json
