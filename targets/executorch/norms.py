@@ -9,11 +9,13 @@ from torch import Tensor, nn
 
 from mobile_kit.layers import MapNorm, TokenNorm
 
-__all__ = ["HalfNorm", "LinearNorm"]
+__all__ = ["FEW_TOKENS", "HalfNorm", "LinearNorm", "MeanInTurns"]
 
 # The most addends of a mean in float16. HalfNorm's squares are about 0.024 on average, and a 256th of that is still a
 # normal number; a kernel whose sums are float16 too flushes smaller ones to 0, as Arm's do.
 MOST_ADDENDS = 256
+# Of so few tokens, one turn has no such addend even where numbers are about 0.01.
+FEW_TOKENS = 64
 
 
 class Mean(nn.Module):
@@ -62,7 +64,6 @@ class LinearNorm(nn.Module):
     """
 
     part: ClassVar[str] = "norms"
-    over_tokens: ClassVar[type[nn.Module]] = Mean
     over_width: Tensor
 
     def __init__(self, norm: MapNorm | TokenNorm) -> None:
@@ -71,6 +72,11 @@ class LinearNorm(nn.Module):
         self.eps = norm.eps
         self.register_buffer("over_width", torch.full((1, width), 1 / width), persistent=False)
         self.token_mean = self.over_tokens(tokens) if tokens else None
+
+    @staticmethod
+    def over_tokens(tokens: int) -> nn.Module:
+        """Return what takes the mean over tokens."""
+        return Mean(tokens)
 
     def mean(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, 1, 1), or (1, T, 1) for tokens by themselves."""
@@ -93,7 +99,6 @@ class HalfNorm(LinearNorm):
     by eight times their mean magnitude, no square of 2048 numbers is, even where one of them outweighs the others.
     """
 
-    over_tokens = MeanInTurns
     root: Tensor
     one: Tensor
     two: Tensor
@@ -107,6 +112,11 @@ class HalfNorm(LinearNorm):
         numbers = {"root": norm.eps**0.5, "one": 1.0, "two": 2.0, "eight": 8.0, "least": 2.0**-14}
         for name, number in numbers.items():
             self.register_buffer(name, torch.full((1, 1, 1), number), persistent=False)
+
+    @staticmethod
+    def over_tokens(tokens: int) -> nn.Module:
+        """Return what takes the mean over tokens, as exactly as float16 can."""
+        return Mean(tokens) if tokens <= FEW_TOKENS else MeanInTurns(tokens)
 
     def forward(self, x: Tensor) -> Tensor:
         """(1, T, D) to (1, T, D)."""

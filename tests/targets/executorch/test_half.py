@@ -12,7 +12,7 @@ from torch import Tensor, nn
 from mobile_kit.layers import MapNorm, Ranking, TokenNorm
 from mobile_kit.metrics import sqnr_db
 from targets.executorch.half import HalfRanking, decompose, gelu, silu
-from targets.executorch.norms import HalfNorm, MeanInTurns
+from targets.executorch.norms import FEW_TOKENS, HalfNorm, MeanInTurns
 
 # One rounding to float16 leaves 74 dB, three 69; numbers that belong to all of a token add a little.
 THREE_ROUNDINGS_DB, TWO_ROUNDINGS_DB = 66.0, 68.0
@@ -90,9 +90,10 @@ def test_the_means_of_a_norm_have_no_addend_that_is_0_in_half_sums(count: int, m
     torch.manual_seed(0)
     x = torch.randn(1, count, width)
     norm = HalfNorm(MapNorm(count, width, 1e-5))
+    turns = 1 if count <= FEW_TOKENS else 2
     monkeypatch.setattr(F, "linear", recorded)
     norm.mean(x.square() * (SQUARE / x.square().mean()))
-    assert len(added) == 2
+    assert len(added) == turns
     assert all(float(addends.min()) >= NORMAL for addends in added)
 
 
