@@ -179,7 +179,7 @@ def check_finite(counts: Mapping[str, int]) -> Check:
 def check_probabilities(manifest: Manifest, results: Sequence[Mapping[str, Array]]) -> list[Check]:
     """The probabilities must be the softmax of the file's own logits.
 
-    Returns: nothing of a file without either, or of a quantized one, which has bounds of its own.
+    Returns: no check of a file without either, nor of a quantized one, whose outputs have other bounds.
     """
     quantized = recipe(manifest.data["recipe"]["name"]).quantized
     if quantized or not {"probabilities", "logits"} <= {spec.name for spec in manifest.outputs}:

@@ -19,8 +19,8 @@ __all__ = ["EXACT", "QUANTIZED_MASK_BOUND", "OutputParity", "parity"]
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
 # Reduced precision: no more than both below Hugging Face's own float16, which `HalfPrecision` computes alike on every
-# machine. What runtimes' kernels add to it: at most 2.9 dB were measured (ExecuTorch's CvT on a CPU with AVX-512; 1.8
-# without), by `python -m tests.benchmarks.half_precision`; and a margin for kernels of other CPUs.
+# machine. What runtimes' kernels add to it: 1.8 dB at most on CPUs with AVX2, by
+# `python -m tests.benchmarks.half_precision`; with AVX-512, a CvT for ExecuTorch was seen 2.9 dB below. And a margin for kernels of other CPUs.
 FLOAT16_KERNELS_DB, FLOAT16_MARGIN_DB = 3.0, 1.0
 # Never asked for more: one rounding to float16 leaves 72 dB, and a saturated output of Hugging Face's has no noise.
 FLOAT16_CEILING_DB = 65.0
@@ -33,7 +33,7 @@ EXACT, NOT_JUDGED = "pixel agreement = 1", "not judged"
 
 @dataclass(frozen=True)
 class OutputParity:
-    """Distance of one output from the oracle's, over all images; what doesn't apply to an output is null.
+    """Distance of one output from the oracle's, over all images; what doesn't apply to an output is None.
 
     max_error: largest difference in standard deviations of the reference. bound: what max_error (float32) or sqnr_db
     (lower precision) or pixel_agreement (masks) was held against; of a quantized file's outputs, those are judged that
@@ -131,7 +131,7 @@ def _discrete_parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got
 
 
 def _most_changed(spec: TensorSpec, manifest: Manifest, answers: Answers) -> float | None:
-    """Return the part of an output's integers that may change, null where they aren't judged."""
+    """Return the part of an output's integers that may change, None where they aren't judged."""
     if spec.meaning != "mask":
         return 0.0
     used, yardstick = recipe(manifest.data["recipe"]["name"]), answers.yardsticks[spec.name]

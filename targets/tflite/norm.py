@@ -12,7 +12,7 @@ from mobile_kit.spec import CommonModel, TensorSpec
 __all__ = ["MeanNorm", "factors_of"]
 
 # A GPU computes in float16, whose greatest number is 65504: what is squared must stay below 256. Trained checkpoints
-# pass the greatest value of `_example` tenfold (MobileViTV2's digits, 51 and 525): these leave room for 32 times.
+# pass the greatest value of `_example` (MobileViTV2's digits fivefold, 525 to 112): these leave room for 32 times.
 GREATEST = 8.0
 # Colors of the example image: squares of random bytes, as white noise excites residuals half as much.
 SQUARES, SEED = 8, 0
