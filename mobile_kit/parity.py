@@ -20,8 +20,8 @@ __all__ = ["EXACT", "QUANTIZED_MASK_BOUND", "OutputParity", "parity"]
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
 # Reduced precision: no more than both below Hugging Face's own float16, which `HalfPrecision` computes alike on every
 # machine. What runtimes' kernels add to it: 1.8 dB at most on CPUs with AVX2, measured by
-# `python -m tests.benchmarks.half_precision`; with AVX-512, a CvT for ExecuTorch was seen 2.9 dB below. And a margin for
-# kernels of other CPUs.
+# `python -m tests.benchmarks.half_precision`; with AVX-512, a CvT for ExecuTorch was seen 2.9 dB below. And a margin
+# for kernels of other CPUs.
 FLOAT16_KERNELS_DB, FLOAT16_MARGIN_DB = 3.0, 1.0
 # Never asked for more: one rounding to float16 leaves 72 dB, and a saturated output of Hugging Face's has no noise.
 FLOAT16_CEILING_DB = 65.0
