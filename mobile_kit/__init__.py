@@ -7,11 +7,11 @@ __all__ = ["__version__", "find_target", "load", "read_manifest"]
 
 __version__ = "0.1.0"
 
-# Commands are functions of the module that has their name: `from mobile_kit.export import export`.
+# Commands are functions of the module that has their name: `from mobile_kit.exporting.export import export`.
 _HOMES = {
-    "find_target": "mobile_kit.target",
-    "load": "mobile_kit.checkpoints",
-    "read_manifest": "mobile_kit.manifest",
+    "find_target": "mobile_kit.target_api.interface",
+    "load": "mobile_kit.checkpoints.load",
+    "read_manifest": "mobile_kit.artifacts.manifest",
 }
 
 

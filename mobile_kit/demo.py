@@ -12,19 +12,19 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.checkpoints import load
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import LoweringError, unknown
-from mobile_kit.export import Exported, export
-from mobile_kit.manifest import read_manifest
-from mobile_kit.oracle import Oracle
-from mobile_kit.predict import Predictor
-from mobile_kit.prepare import ExportOptions
-from mobile_kit.profiling import profile, untimed
+from mobile_kit.evaluation.predict import Predictor
+from mobile_kit.exporting.export import Exported, export
+from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.profiling.profile import profile, untimed
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.quantization import recipe
-from mobile_kit.report import ReportOptions, report
-from mobile_kit.spec import TensorSpec
-from mobile_kit.trial import ProfileOptions
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.reporting.report import ReportOptions, report
 
 __all__ = ["DemoOptions", "DemoRow", "demo", "shipped_families", "summary"]
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import torch
 
-from mobile_kit.checkpoints import Checkpoint, load
-from mobile_kit.export import export as export_models
-from mobile_kit.families.mobilevitv2 import HEADS
-from mobile_kit.prepare import ExportOptions
-from mobile_kit.scenes import scene
+from mobile_kit.checkpoints.load import Checkpoint, load
+from mobile_kit.exporting.export import export as export_models
+from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.models.mobilevitv2 import HEADS
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests import paper_target
 from tests.exports import DIGITS, ROOT, Export, export
 from tests.small_checkpoints import PROCESSOR, save, small_model
@@ -32,7 +32,7 @@ SHALLOW = {"n_attn_blocks": (1, 1, 1)}
 def _scenes_once() -> Iterator[None]:
     """Random weights and golden files need many, and the same seed and size give the same bytes."""
     with pytest.MonkeyPatch.context() as patch:
-        for module in ("golden", "randomize"):
+        for module in ("artifacts.golden", "checkpoints.random_weights"):
             patch.setattr(f"mobile_kit.{module}.scene", functools.cache(scene))
         yield
 
@@ -176,7 +176,7 @@ class Answer:
 @pytest.fixture
 def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
     """Run a command in this process; native code's words are caught too."""
-    from mobile_kit.cli import main
+    from mobile_kit.cli.main import main
 
     def run(*arguments: str | Path) -> Answer:
         capfd.readouterr()

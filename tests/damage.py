@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 from safetensors import safe_open
 
-from mobile_kit.manifest import read_manifest
-from mobile_kit.target import Array
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.target_api.interface import Array
 from targets.tflite.runtime import TFLiteRuntime
 from tests.conftest import Answer
 from tests.exports import DIGITS

@@ -9,13 +9,13 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mobile_kit.families import Family
-from mobile_kit.metrics import distance, spread
-from mobile_kit.oracle import LEAST_DIFFERENCE
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.randomize import randomize
-from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE, CommonModel, TensorSpec, group
+from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
+from mobile_kit.checkpoints.random_weights import randomize
+from mobile_kit.measurements.metrics import distance, spread
+from mobile_kit.models.family import Family
+from mobile_kit.models.spec import DISCRETE, CommonModel, TensorSpec, group
+from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.preprocessing.synthetic_images import scene
 
 # The bound: in standard deviations of the output, or four times Hugging Face's own distance from its float64.
 BOUND, FACTOR = 1e-4, 4.0

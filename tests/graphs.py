@@ -6,7 +6,7 @@ from collections.abc import Iterable
 import torch
 from torch import Tensor
 
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.spec import CommonModel
 
 # What one delegate or another lacks, or computes element by element; boolean masks become these too. Names as torch,
 # Core ML, LiteRT and ExecuTorch write them: Core ML's slice_by_index is a plain slice.

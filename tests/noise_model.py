@@ -6,11 +6,11 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import Ranking
-from mobile_kit.quantization import recipe
-from mobile_kit.samples import further_inputs
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Array, Lowered, ModelCard, Request, find_target
+from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.models.layers import Ranking
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import Array, Lowered, ModelCard, Request, find_target
 
 UNITS, CHOSEN = 49, 19
 NOISE = TensorSpec("noise", (1, UNITS), "float32", None, "noise", range=(0, 1))

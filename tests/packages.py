@@ -17,7 +17,7 @@ from typing import TypeVar
 
 import pytest
 
-from mobile_kit.environments import cache_folder
+from mobile_kit.target_api.environments import cache_folder
 
 Fetched = TypeVar("Fetched")
 KEYRING = Path("/usr/share/keyrings/debian-archive-keyring.gpg")

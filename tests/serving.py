@@ -13,7 +13,7 @@ from typing import Any
 
 from PIL import Image
 
-from mobile_kit.preview import Preview
+from mobile_kit.apps.web_preview import Preview
 
 TIMEOUT_S = 120
 
@@ -57,7 +57,7 @@ class Server:
 @contextmanager
 def served(artifact: Path) -> Iterator[Server]:
     """Serve an artifact on a free port."""
-    from mobile_kit.serve import server
+    from mobile_kit.apps.serve import server
 
     preview = Preview(artifact)
     running = server(preview)

@@ -7,9 +7,9 @@ from typing import Any
 import torch
 import transformers
 
-from mobile_kit.families.mobilevitv2 import FAMILY
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.randomize import randomize
+from mobile_kit.checkpoints.random_weights import randomize
+from mobile_kit.models.mobilevitv2 import FAMILY
+from mobile_kit.preprocessing.preprocess import Preprocess
 
 LABELS = ("apple", "birch", "cedar", "daisy", "elder")
 CONFIG: dict[str, Any] = {"width_multiplier": 0.25, "image_size": 64, "aspp_out_channels": 32}

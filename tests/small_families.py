@@ -7,8 +7,8 @@ from typing import Any
 
 import transformers
 
-from mobile_kit.families import families
-from mobile_kit.preprocess import Preprocess
+from mobile_kit.models.family import families
+from mobile_kit.preprocessing.preprocess import Preprocess
 from tests.eager import random_model
 from tests.small_checkpoints import LABELS
 

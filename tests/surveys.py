@@ -7,13 +7,24 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from mobile_kit.comparison import compare
-from mobile_kit.judge import judged, model_info
-from mobile_kit.latency import latency
-from mobile_kit.manifest import read_manifest
-from mobile_kit.profiling import profile_name
-from mobile_kit.results import Config, DeviceInfo, Load, Memory, ModelInfo, Op, Result, RunInfo, Validity, write_results
-from mobile_kit.survey import Measured, Row, Survey
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.measurements.comparison import compare
+from mobile_kit.measurements.latency import latency
+from mobile_kit.measurements.result import (
+    Config,
+    DeviceInfo,
+    Load,
+    Memory,
+    ModelInfo,
+    Op,
+    Result,
+    RunInfo,
+    Validity,
+    write_results,
+)
+from mobile_kit.profiling.profile import profile_name
+from mobile_kit.profiling.validity import judged, model_info
+from mobile_kit.reporting.summary import Measured, Row, Survey
 
 HOST = DeviceInfo("host", "host", emulated=False, os="Linux", cores=8)
 PHONE = DeviceInfo("adb:R5CT", "adb", emulated=False, model="Pixel 8", soc="Tensor G3", ram_bytes=8 * 10**9)

@@ -78,7 +78,7 @@ TARGETS = sorted(path.parent.name for path in (ROOT / "targets").glob("*/__init_
 
 # What is exempt from a rule by design, with the reason.
 NEEDS_SAMPLE_APPS = {
-    "mobile_kit/app_templates.py": "the templates of the apps are copied from where sample_apps is installed",
+    "mobile_kit/apps/templates.py": "the templates of the apps are copied from where sample_apps is installed",
     "mobile_kit/demo.py": "the demo's held-out views come from sample_apps.checkpoints.digits",
 }
 NEEDS_COREMLTOOLS = {
@@ -121,7 +121,7 @@ def kit_modules(path: Path) -> set[str]:
 
 
 def module(path: Path) -> str:
-    """`checkpoints` for mobile_kit/checkpoints.py and `families` for all in mobile_kit/families/."""
+    """`checkpoints` for mobile_kit/checkpoints/load.py and `families` for all in mobile_kit/families/."""
     return path.relative_to(ROOT).parts[1].removesuffix(".py")
 
 
@@ -134,7 +134,7 @@ def test_imports_are_seen_wherever_they_stand(tmp_path: Path, monkeypatch: pytes
         "import a.b as c\nfrom d import e\nfrom . import f\nfrom ..g import h\n"
         "def run():\n    import i\n    importlib.import_module('j.k')\nif 0:\n    from l.m import n\n"
     )
-    assert set(imports(path)) == {"a.b", "d.e", "mobile_kit.families.f", "mobile_kit.g.h", "i", "j.k", "l.m.n"}
+    assert set(imports(path)) == {"a.b", "d.e", "mobile_kit.models.family.f", "mobile_kit.g.h", "i", "j.k", "l.m.n"}
 
 
 def test_every_module_has_its_layer() -> None:
@@ -194,10 +194,10 @@ HEAVY = {*TOOLCHAINS, "transformers", "tensorflow", "jax"}
 
 # After each of these lines, in one process: torch alone takes seconds to import.
 LIGHT = (
-    "import mobile_kit.target",
+    "import mobile_kit.target_api.interface",
     *(f"import targets.{target}" for target in TARGETS),
-    "mobile_kit.target.targets()",
-    "import mobile_kit.verify",
+    "mobile_kit.target_api.interface.targets()",
+    "import mobile_kit.evaluation.verify",
 )
 
 
@@ -217,7 +217,7 @@ def test_importing_and_finding_targets_imports_no_toolchain() -> None:
 
 
 def test_importing_the_command_line_imports_neither_torch_nor_a_toolchain() -> None:
-    line = "import mobile_kit, mobile_kit.cli"
+    line = "import mobile_kit, mobile_kit.cli.main"
     assert loaded_after([line], {*HEAVY, "torch", "numpy", "PIL", "rich"}) == {line: []}
 
 

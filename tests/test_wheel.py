@@ -10,16 +10,16 @@ from tests.exports import ROOT
 
 SOURCES = ("LICENSE", "README.md", "mobile_kit", "pyproject.toml", "sample_apps", "targets")
 HOLDS = (
-    "mobile_kit/families/cvt.json",
-    "mobile_kit/families/hiera.json",
-    "mobile_kit/families/mobilevitv2.json",
-    "mobile_kit/families/vit_msn.json",
-    "mobile_kit/manifest.schema.json",
+    "mobile_kit/models/cvt.json",
+    "mobile_kit/models/hiera/checkpoints.json",
+    "mobile_kit/models/mobilevitv2.json",
+    "mobile_kit/models/vit_msn.json",
+    "mobile_kit/artifacts/manifest.schema.json",
     "mobile_kit/py.typed",
-    "mobile_kit/report.schema.json",
-    "mobile_kit/result.schema.json",
-    "mobile_kit/templates/report.html.j2",
-    "mobile_kit/templates/serve.html.j2",
+    "mobile_kit/reporting/report.schema.json",
+    "mobile_kit/measurements/result.schema.json",
+    "mobile_kit/reporting/report.html.j2",
+    "mobile_kit/apps/serve.html.j2",
     "sample_apps/checkpoints/cvt-digits/model.safetensors",
     "sample_apps/checkpoints/digits.npz",
     "sample_apps/checkpoints/hiera-digits/model.safetensors",
@@ -27,7 +27,7 @@ HOLDS = (
     "sample_apps/checkpoints/mobilevitv2-digits/model.safetensors",
     "sample_apps/checkpoints/mobilevitv2-digits/preprocessor_config.json",
     "sample_apps/checkpoints/vit_msn-digits/model.safetensors",
-    "targets/coreml/mil/run.py",
+    "targets/coreml/mil/interpreter.py",
     "targets/executorch/lower.py",
     "targets/tflite/metadata.py",
 )
@@ -71,6 +71,6 @@ def test_tests_and_caches_are_not(wheel: zipfile.ZipFile) -> None:
 
 def test_the_wheel_installs_the_command_and_the_targets(wheel: zipfile.ZipFile) -> None:
     entry_points = wheel.read("mobile_kit-0.1.0.dist-info/entry_points.txt").decode()
-    assert "mobile-kit = mobile_kit.cli:main" in entry_points
+    assert "mobile-kit = mobile_kit.cli.main:main" in entry_points
     for name in ("coreml", "executorch", "tflite"):
         assert f"{name} = targets.{name}:TARGET" in entry_points

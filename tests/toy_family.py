@@ -4,9 +4,9 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mobile_kit.families import Family, Head, labels_of
-from mobile_kit.layers import fold_batch_norm, linear
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.family import Family, Head, labels_of
+from mobile_kit.models.layers import fold_batch_norm, linear
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 
 
 class Toy(CommonModel):

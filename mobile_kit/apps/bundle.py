@@ -6,14 +6,14 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_kit.app_check import Check, check_app, check_references
-from mobile_kit.app_index import INDEX, folder_names, model_index
-from mobile_kit.app_record import set_aside, write_record
-from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES, Template, template_root
+from mobile_kit.apps.bundle_record import set_aside, write_record
+from mobile_kit.apps.model_index import INDEX, folder_names, model_index
+from mobile_kit.apps.project_check import Check, check_app, check_references
+from mobile_kit.apps.templates import APP_ID, NAME, TEMPLATES, Template, template_root
+from mobile_kit.artifacts.manifest import MANIFEST, Manifest, read_manifest, sha256_of
+from mobile_kit.artifacts.staging import move_to_place, staging_folder
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.manifest import MANIFEST, Manifest, read_manifest, sha256_of
-from mobile_kit.staging import move_to_place, staging_folder
-from mobile_kit.target import find_target
+from mobile_kit.target_api.interface import find_target
 
 __all__ = ["Bundle", "BundleOptions", "bundle"]
 

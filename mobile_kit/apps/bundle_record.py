@@ -5,8 +5,8 @@ import os
 from collections.abc import Iterator
 from pathlib import Path
 
+from mobile_kit.artifacts.manifest import sha256_of
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.manifest import sha256_of
 
 __all__ = ["set_aside", "write_record"]
 

@@ -7,8 +7,8 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.manifest import Manifest
 
 __all__ = ["INDEX", "folder_names", "model_index"]
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from mobile_kit.app_templates import Template
+from mobile_kit.apps.templates import Template
 from mobile_kit.errors import ArtifactError, tool_reason
 
 __all__ = ["Check", "check_app", "check_references"]

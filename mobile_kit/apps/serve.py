@@ -20,8 +20,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mobile_kit import __version__
+from mobile_kit.apps.web_preview import Preview
 from mobile_kit.errors import DeviceError, ImageError, MissingToolError, MobileKitError
-from mobile_kit.preview import Preview
 
 if TYPE_CHECKING:
     import uvicorn
@@ -171,7 +171,7 @@ def _page(**values: object) -> str:
     """Return the page. Words of the artifact are escaped, whatever they are."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
-    environment = Environment(loader=PackageLoader("mobile_kit"), autoescape=True, undefined=StrictUndefined)
+    environment = Environment(loader=PackageLoader("mobile_kit.apps", ""), autoescape=True, undefined=StrictUndefined)
     return environment.get_template(TEMPLATE).render(values)
 
 

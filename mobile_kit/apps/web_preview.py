@@ -12,9 +12,9 @@ import numpy as np
 from PIL import Image
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.images import decode_image
-from mobile_kit.predict import NAMING, Predictor, Reading, legend, painted, read_outputs
-from mobile_kit.target import Array
+from mobile_kit.evaluation.predict import NAMING, Predictor, Reading, legend, painted, read_outputs
+from mobile_kit.preprocessing.image_files import decode_image
+from mobile_kit.target_api.interface import Array
 
 __all__ = ["Preview"]
 

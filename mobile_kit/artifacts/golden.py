@@ -16,14 +16,14 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.calibration import judged_images
+from mobile_kit.artifacts.manifest import Manifest, input_record, output_record, preprocess_record
+from mobile_kit.checkpoints.oracle import Oracle, Yardstick
 from mobile_kit.errors import ArtifactError
-from mobile_kit.manifest import Manifest, input_record, output_record, preprocess_record
-from mobile_kit.oracle import Oracle, Yardstick
-from mobile_kit.quantization import NOTHING_ASKED, QuantRecipe, Wanted
-from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE, TensorSpec
-from mobile_kit.target import Array
+from mobile_kit.models.spec import DISCRETE, TensorSpec
+from mobile_kit.preprocessing.synthetic_images import scene
+from mobile_kit.quantization.calibration import judged_images
+from mobile_kit.quantization.recipes import NOTHING_ASKED, QuantRecipe, Wanted
+from mobile_kit.target_api.interface import Array
 
 __all__ = ["ORACLE_FILE", "Answers", "Golden", "Sample", "read_answers", "read_golden", "write_golden"]
 

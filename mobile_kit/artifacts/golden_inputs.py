@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_kit.spec import TensorSpec
+from mobile_kit.models.spec import TensorSpec
 
 __all__ = ["further_inputs"]
 

@@ -12,9 +12,9 @@ import numpy as np
 
 from mobile_kit import __version__
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.spec import ModelSpec, TensorSpec
-from mobile_kit.target import Array, Lowered, Runtime, check_installed, find_target
+from mobile_kit.models.spec import ModelSpec, TensorSpec
+from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.target_api.interface import Array, Lowered, Runtime, check_installed, find_target
 
 __all__ = [
     "MANIFEST",
@@ -214,7 +214,7 @@ def open_runtime(manifest: Manifest, other: str | None = None) -> Runtime:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of the manifest."""
-    text = resources.files("mobile_kit").joinpath("manifest.schema.json").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("manifest.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

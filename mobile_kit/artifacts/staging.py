@@ -7,8 +7,8 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
+from mobile_kit.artifacts.manifest import MANIFEST
 from mobile_kit.errors import MobileKitError, UnsupportedError
-from mobile_kit.manifest import MANIFEST
 
 __all__ = ["check_places", "failed", "move_to_place", "staging_folder"]
 

@@ -13,12 +13,12 @@ from typing import Any
 import torch
 from torch import nn
 
+from mobile_kit.checkpoints.random_weights import randomize
+from mobile_kit.checkpoints.tensorflow_weights import TENSORFLOW
+from mobile_kit.checkpoints.weights import PICKLE, WEIGHTS, load_weights, one_line, weights_in
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.families import Family, Head, families, known_checkpoints
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.randomize import randomize
-from mobile_kit.tf_weights import TENSORFLOW
-from mobile_kit.weights import PICKLE, WEIGHTS, load_weights, one_line, weights_in
+from mobile_kit.models.family import Family, Head, families, known_checkpoints
+from mobile_kit.preprocessing.preprocess import Preprocess
 
 __all__ = ["CANT_COMPUTE", "Checkpoint", "load"]
 

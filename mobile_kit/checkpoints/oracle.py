@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 from PIL import Image
 from torch import nn
 
-from mobile_kit.checkpoints import CANT_COMPUTE, Checkpoint
+from mobile_kit.checkpoints.half_precision import HalfPrecision
+from mobile_kit.checkpoints.load import CANT_COMPUTE, Checkpoint
+from mobile_kit.checkpoints.weights import one_line
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
-from mobile_kit.half_precision import HalfPrecision
-from mobile_kit.metrics import distance, moved, pixel_agreement, sqnr_db
-from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE, TensorSpec, group
-from mobile_kit.weights import one_line
+from mobile_kit.measurements.metrics import distance, moved, pixel_agreement, sqnr_db
+from mobile_kit.models.spec import DISCRETE, TensorSpec, group
+from mobile_kit.preprocessing.synthetic_images import scene
 
 __all__ = ["LEAST_DIFFERENCE", "Oracle", "Yardstick"]
 

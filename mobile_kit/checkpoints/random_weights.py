@@ -8,8 +8,8 @@ import numpy as np
 import torch
 from torch import nn
 
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.scenes import scene
+from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.preprocessing.synthetic_images import scene
 
 __all__ = ["randomize"]
 

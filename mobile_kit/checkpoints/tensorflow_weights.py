@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from mobile_kit.errors import CheckpointError, MissingToolError
-from mobile_kit.families import Family
+from mobile_kit.models.family import Family
 
 __all__ = ["TENSORFLOW", "read_tensorflow"]
 

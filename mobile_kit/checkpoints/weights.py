@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import nn
 
+from mobile_kit.checkpoints.tensorflow_weights import TENSORFLOW, read_tensorflow
 from mobile_kit.errors import CheckpointError
-from mobile_kit.families import Family, Head
-from mobile_kit.tf_weights import TENSORFLOW, read_tensorflow
+from mobile_kit.models.family import Family, Head
 
 __all__ = ["PICKLE", "WEIGHTS", "load_weights", "one_line", "weights_in"]
 

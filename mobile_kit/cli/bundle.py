@@ -5,8 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.app_templates import APP_ID, NAME
-from mobile_kit.commands import command, print_json, print_table
+from mobile_kit.apps.templates import APP_ID, NAME
+from mobile_kit.cli import command, print_json, print_table
 
 __all__ = ["add", "run"]
 
@@ -31,7 +31,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.bundle import BundleOptions, bundle
+    from mobile_kit.apps.bundle import BundleOptions, bundle
     from mobile_kit.progress import Progress
 
     names = ("app", "out", "app_id", "name", "library_only", "force", "check")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.commands import command, megabytes, names, positive, print_json, print_table
+from mobile_kit.cli import command, megabytes, names, positive, print_json, print_table
 
 __all__ = ["add", "run"]
 

@@ -4,7 +4,7 @@ import argparse
 from dataclasses import asdict
 from typing import Any
 
-from mobile_kit.commands import command, print_json, print_table
+from mobile_kit.cli import command, print_json, print_table
 
 __all__ = ["add", "run"]
 

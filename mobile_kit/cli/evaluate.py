@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.commands import command, print_json, print_table
+from mobile_kit.cli import command, print_json, print_table
 
 __all__ = ["add", "run"]
 
@@ -27,7 +27,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.evaluate import EvaluateOptions, evaluate
+    from mobile_kit.evaluation.evaluate import EvaluateOptions, evaluate
     from mobile_kit.progress import Progress
 
     asked = EvaluateOptions(tuple(options.artifacts), options.images, options.checkpoint, options.allow_pickle)

@@ -5,8 +5,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.commands import command, decibels, megabytes, names, part, print_json, print_table
-from mobile_kit.commands.model import add_model, export_options
+from mobile_kit.cli import command, decibels, megabytes, names, part, print_json, print_table
+from mobile_kit.cli.export_arguments import add_model, export_options
 
 __all__ = ["add", "run"]
 
@@ -29,7 +29,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.export import export
+    from mobile_kit.exporting.export import export
     from mobile_kit.progress import Progress
 
     request = export_options(

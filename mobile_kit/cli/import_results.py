@@ -5,10 +5,10 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.commands import command, print_json, print_table
+from mobile_kit.cli import command, print_json, print_table
 
 if TYPE_CHECKING:
-    from mobile_kit.results import Result
+    from mobile_kit.measurements.result import Result
 
 __all__ = ["add", "run"]
 
@@ -39,7 +39,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 0 also where a result isn't valid, as it was read all the same."""
-    from mobile_kit.importing import import_results
+    from mobile_kit.profiling.import_results import import_results
 
     def tell(line: str) -> None:
         print(f"mobile-kit: {line}", file=sys.stderr)

@@ -3,7 +3,7 @@
 import argparse
 from typing import Any
 
-from mobile_kit.commands import command, print_json
+from mobile_kit.cli import command, print_json
 
 __all__ = ["add", "run"]
 
@@ -16,7 +16,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.listing import listing, to_markdown
+    from mobile_kit.target_api.support_matrix import listing, to_markdown
 
     if options.json:
         print_json(listing())

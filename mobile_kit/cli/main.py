@@ -1,4 +1,4 @@
-"""The command line: parse, call, print. Each command has a module in `commands`."""
+"""The command line: parse, call, print. Each command has a module beside this one."""
 
 import argparse
 import signal
@@ -6,13 +6,13 @@ import sys
 from collections.abc import Sequence
 
 from mobile_kit import __version__
-from mobile_kit.commands import (
+from mobile_kit.cli import (
     bundle,
     demo,
     doctor,
     evaluate,
     export,
-    importing,
+    import_results,
     listing,
     predict,
     profile,
@@ -31,7 +31,7 @@ COMMANDS = (
     evaluate,
     sensitivity,
     profile,
-    importing,
+    import_results,
     report,
     predict,
     bundle,

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.commands import command, positive, print_json, print_table
+from mobile_kit.cli import command, positive, print_json, print_table
 
 __all__ = ["add", "run"]
 
@@ -21,7 +21,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.predict import predict
+    from mobile_kit.evaluation.predict import predict
 
     prediction = predict(options.artifact, options.image, options.top, options.save)
     if options.json:

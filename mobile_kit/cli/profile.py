@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mobile_kit.commands import command, positive, print_json, print_table, seconds
+from mobile_kit.cli import command, positive, print_json, print_table, seconds
 
 if TYPE_CHECKING:
-    from mobile_kit.results import Result
+    from mobile_kit.measurements.result import Result
 
 __all__ = ["add", "run"]
 
@@ -81,10 +81,10 @@ def _cores(text: str) -> "tuple[int, ...] | Literal['big']":
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a result isn't valid."""
-    from mobile_kit.judge import LEAST_S, MOST_S
-    from mobile_kit.profiling import profile
+    from mobile_kit.profiling.profile import profile
+    from mobile_kit.profiling.session import ProfileOptions
+    from mobile_kit.profiling.validity import LEAST_S, MOST_S
     from mobile_kit.progress import Progress
-    from mobile_kit.trial import ProfileOptions
 
     least_s, most_s = ON_A_PHONE if options.device.partition(":")[0] == "ios" else (LEAST_S, MOST_S)
     asked = ProfileOptions(

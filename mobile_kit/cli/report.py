@@ -5,11 +5,11 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.commands import command, print_json, print_table
+from mobile_kit.cli import command, print_json, print_table
 
 if TYPE_CHECKING:
-    from mobile_kit.limits import Limit
-    from mobile_kit.versus import Versus
+    from mobile_kit.reporting.compare_runs import Versus
+    from mobile_kit.reporting.thresholds import Limit
 
 __all__ = ["add", "run"]
 
@@ -42,7 +42,7 @@ def add(commands: Any) -> None:
 
 def _limit(text: str) -> "Limit":
     from mobile_kit.errors import UnsupportedError
-    from mobile_kit.limits import parse_limit
+    from mobile_kit.reporting.thresholds import parse_limit
 
     try:
         return parse_limit(text)
@@ -54,8 +54,8 @@ def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a limit is met or a comparison is refused."""
     if options.compare:
         return _compare(options)
-    from mobile_kit.limits import broken
-    from mobile_kit.report import HEADER, ReportOptions, cells, report
+    from mobile_kit.reporting.report import HEADER, ReportOptions, cells, report
+    from mobile_kit.reporting.thresholds import broken
 
     found, files = report(ReportOptions(tuple(options.folders), options.html, options.markdown))
     if options.json:
@@ -69,7 +69,7 @@ def run(options: argparse.Namespace) -> int:
 
 
 def _compare(options: argparse.Namespace) -> int:
-    from mobile_kit.versus import versus
+    from mobile_kit.reporting.compare_runs import versus
 
     if len(options.folders) != 2:
         options.usage("--compare takes two, A and B")

@@ -5,11 +5,11 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.commands import command, print_json, print_table
-from mobile_kit.commands.model import add_model, export_options
+from mobile_kit.cli import command, print_json, print_table
+from mobile_kit.cli.export_arguments import add_model, export_options
 
 if TYPE_CHECKING:
-    from mobile_kit.search import PartCost
+    from mobile_kit.quantization.part_costs import PartCost
 
 __all__ = ["add", "run"]
 
@@ -22,8 +22,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
+    from mobile_kit.exporting.sensitivity import sensitivity
     from mobile_kit.progress import Progress
-    from mobile_kit.sensitivity import sensitivity
 
     with Progress() as progress:
         found, failures = sensitivity(export_options(options), progress)

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.commands import command
+from mobile_kit.cli import command
 
 __all__ = ["add", "run"]
 
@@ -28,7 +28,7 @@ def _port(text: str) -> int:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.serve import serve
+    from mobile_kit.apps.serve import serve
 
     serve(options.artifact, options.port, browse=not options.no_open)
     return 0

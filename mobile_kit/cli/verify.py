@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.commands import command, print_json
+from mobile_kit.cli import command, print_json
 from mobile_kit.errors import MobileKitError
 
 __all__ = ["add", "run"]
@@ -24,7 +24,7 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.verify import failure, verify, write_report
+    from mobile_kit.evaluation.verify import failure, verify, write_report
 
     records = []
     for folder in options.artifacts:

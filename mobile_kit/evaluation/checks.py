@@ -6,17 +6,17 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mobile_kit import metrics
-from mobile_kit.families import families
-from mobile_kit.golden import Answers, Sample
-from mobile_kit.images import read_image
-from mobile_kit.manifest import Manifest
-from mobile_kit.oracle import LEAST_DIFFERENCE
-from mobile_kit.outputs import essential_outputs
-from mobile_kit.quantization import recipe
-from mobile_kit.scenes import scene
-from mobile_kit.spec import DISCRETE
-from mobile_kit.target import Array, Runtime, find_target
+from mobile_kit.artifacts.golden import Answers, Sample
+from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
+from mobile_kit.measurements import metrics
+from mobile_kit.models.family import families
+from mobile_kit.models.outputs import essential_outputs
+from mobile_kit.models.spec import DISCRETE
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.preprocessing.synthetic_images import scene
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import Array, Runtime, find_target
 
 __all__ = [
     "Check",

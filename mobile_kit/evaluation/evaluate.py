@@ -14,17 +14,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mobile_kit.artifacts.golden import read_golden
+from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
-from mobile_kit.golden import read_golden
-from mobile_kit.images import read_image
-from mobile_kit.labelled import Example, read_classes, read_masks
-from mobile_kit.manifest import Manifest
-from mobile_kit.metrics import mean_iou_interval, paired_interval
-from mobile_kit.oracle import Oracle
-from mobile_kit.predict import Predictor, class_map
+from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks
+from mobile_kit.evaluation.predict import Predictor, class_map
+from mobile_kit.evaluation.verify import check_checkpoint, load_oracle
+from mobile_kit.measurements.metrics import mean_iou_interval, paired_interval
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.progress import Progress
-from mobile_kit.spec import TensorSpec
-from mobile_kit.verify import check_checkpoint, load_oracle
 
 __all__ = ["SCORES", "EvaluateOptions", "Score", "evaluate"]
 

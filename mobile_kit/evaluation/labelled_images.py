@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_kit.errors import ImageError
-from mobile_kit.images import find_images
+from mobile_kit.preprocessing.image_files import find_images
 
 __all__ = ["Example", "read_classes", "read_masks"]
 

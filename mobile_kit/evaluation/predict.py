@@ -9,12 +9,12 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mobile_kit.checks import check_contract, check_interface
+from mobile_kit.artifacts.golden import read_answers
+from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.errors import ArtifactError, ImageError, UnsupportedError, unknown
-from mobile_kit.golden import read_answers
-from mobile_kit.images import read_image
-from mobile_kit.manifest import Manifest, open_runtime, read_manifest
-from mobile_kit.target import Array
+from mobile_kit.evaluation.checks import check_contract, check_interface
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.target_api.interface import Array
 
 __all__ = [
     "NAMING",

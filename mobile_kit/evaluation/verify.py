@@ -16,8 +16,11 @@ from typing import Any
 
 import numpy as np
 
-from mobile_kit import metrics
-from mobile_kit.checks import (
+from mobile_kit.artifacts.golden import Answers, Sample, read_answers, read_golden
+from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
+from mobile_kit.checkpoints.oracle import Oracle, Yardstick
+from mobile_kit.errors import CheckpointError, UnsupportedError, unwritable
+from mobile_kit.evaluation.checks import (
     Check,
     Status,
     canary,
@@ -30,15 +33,12 @@ from mobile_kit.checks import (
     check_sight,
     not_finite,
 )
-from mobile_kit.errors import CheckpointError, UnsupportedError, unwritable
-from mobile_kit.golden import Answers, Sample, read_answers, read_golden
-from mobile_kit.images import find_images, read_image
-from mobile_kit.manifest import Manifest, open_runtime, read_manifest
-from mobile_kit.oracle import Oracle, Yardstick
-from mobile_kit.parity import EXACT, OutputParity, parity
-from mobile_kit.quantization import recipe
-from mobile_kit.spec import DISCRETE
-from mobile_kit.target import Array, Runtime, find_target
+from mobile_kit.evaluation.parity import EXACT, OutputParity, parity
+from mobile_kit.measurements import metrics
+from mobile_kit.models.spec import DISCRETE
+from mobile_kit.preprocessing.image_files import find_images, read_image
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import Array, Runtime, find_target
 
 __all__ = [
     "VerifyReport",
@@ -197,7 +197,7 @@ def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> O
 
     Raises: CheckpointError where it can't be found or loaded.
     """
-    from mobile_kit.checkpoints import load
+    from mobile_kit.checkpoints.load import load
 
     model = manifest.data["model"]
     if source is None and model["revision"] is None and not model["random_weights"]:

@@ -7,20 +7,20 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_kit.calibration import Calibration
-from mobile_kit.checkpoints import Checkpoint
-from mobile_kit.golden import Golden, write_golden
-from mobile_kit.images import read_image
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.oracle import Oracle
-from mobile_kit.pool import run_jobs
-from mobile_kit.prepare import ExportOptions, plan, prepare, slug
+from mobile_kit.artifacts.golden import Golden, write_golden
+from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.artifacts.staging import check_places, failed, move_to_place, staging_folder
+from mobile_kit.checkpoints.load import Checkpoint
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.exporting.prepare import ExportOptions, plan, prepare, slug
+from mobile_kit.exporting.worker import Job
+from mobile_kit.exporting.worker_pool import run_jobs
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.samples import further_inputs
-from mobile_kit.scenes import scene
-from mobile_kit.staging import check_places, failed, move_to_place, staging_folder
-from mobile_kit.target import install_command, missing_modules, targets
-from mobile_kit.worker import Job
+from mobile_kit.quantization.calibration import Calibration
+from mobile_kit.target_api.interface import install_command, missing_modules, targets
 
 __all__ = ["ExportResult", "Exported", "export"]
 

@@ -8,16 +8,16 @@ from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from mobile_kit.calibration import Samples
-from mobile_kit.families import families
-from mobile_kit.outputs import essential_outputs
-from mobile_kit.parity import QUANTIZED_MASK_BOUND, OutputParity
-from mobile_kit.parts import work_of
-from mobile_kit.quantization import Wanted
-from mobile_kit.search import Measurements, find_mixed, part_costs, write_costs
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Lowered, Request, Target
-from mobile_kit.verify import VerifyReport
+from mobile_kit.evaluation.parity import QUANTIZED_MASK_BOUND, OutputParity
+from mobile_kit.evaluation.verify import VerifyReport
+from mobile_kit.models.family import families
+from mobile_kit.models.outputs import essential_outputs
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.quantization.calibration import Samples
+from mobile_kit.quantization.part_costs import Measurements, find_mixed, part_costs, write_costs
+from mobile_kit.quantization.parts import work_of
+from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.target_api.interface import Lowered, Request, Target
 
 __all__ = ["MixedModel", "stricter", "wanted_of"]
 

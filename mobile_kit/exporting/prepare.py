@@ -9,17 +9,25 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from mobile_kit.calibration import LEAST_IMAGES, Calibration, read_calibration
-from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.artifacts.manifest import model_record
+from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Head
-from mobile_kit.manifest import model_record
-from mobile_kit.outputs import check_outputs, select_outputs
+from mobile_kit.exporting.worker import Job, write_pickle
+from mobile_kit.models.family import Head
+from mobile_kit.models.outputs import check_outputs, select_outputs
+from mobile_kit.models.spec import ModelSpec
 from mobile_kit.progress import Progress
-from mobile_kit.quantization import QuantRecipe, Wanted, recipe
-from mobile_kit.spec import ModelSpec
-from mobile_kit.target import ModelCard, Request, Target, check_installed, check_request, find_target, installed_targets
-from mobile_kit.worker import Job, write_pickle
+from mobile_kit.quantization.calibration import LEAST_IMAGES, Calibration, read_calibration
+from mobile_kit.quantization.recipes import QuantRecipe, Wanted, recipe
+from mobile_kit.target_api.interface import (
+    ModelCard,
+    Request,
+    Target,
+    check_installed,
+    check_request,
+    find_target,
+    installed_targets,
+)
 
 __all__ = ["Choice", "ExportOptions", "Prepared", "plan", "prepare", "slug"]
 

@@ -4,17 +4,17 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.oracle import Oracle
-from mobile_kit.plots import plot_costs
-from mobile_kit.pool import run_jobs
-from mobile_kit.prepare import ExportOptions, plan, prepare
+from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.artifacts.staging import staging_folder
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.exporting.prepare import ExportOptions, plan, prepare
+from mobile_kit.exporting.worker_pool import run_jobs
+from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.quantization import recipe
-from mobile_kit.samples import further_inputs
-from mobile_kit.scenes import scene
-from mobile_kit.search import Kept, PartCost, read_costs
-from mobile_kit.staging import staging_folder
-from mobile_kit.target import find_target, installed_targets, refusal
+from mobile_kit.quantization.cost_plot import plot_costs
+from mobile_kit.quantization.part_costs import Kept, PartCost, read_costs
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import find_target, installed_targets, refusal
 
 __all__ = ["Sensitivity", "sensitivity"]
 

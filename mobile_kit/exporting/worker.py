@@ -20,16 +20,16 @@ from typing import Any, TextIO
 import numpy as np
 from torch.fx.traceback import NodeSource
 
-from mobile_kit.calibration import Samples
+from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.artifacts.manifest import build_manifest, write_manifest
 from mobile_kit.errors import MobileKitError, UnsupportedError
-from mobile_kit.manifest import build_manifest, write_manifest
-from mobile_kit.mixed import MixedModel, stricter, wanted_of
-from mobile_kit.preprocess import Entry, Preprocess, attach, image_input
-from mobile_kit.quantization import NOTHING_ASKED, Wanted
-from mobile_kit.samples import further_inputs
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Array, Lowered, Request, Target, find_target
-from mobile_kit.verify import VerifyReport, failure, verify, write_report
+from mobile_kit.evaluation.verify import VerifyReport, failure, verify, write_report
+from mobile_kit.exporting.mixed_precision import MixedModel, stricter, wanted_of
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.preprocessing.preprocess import Entry, Preprocess, attach, image_input
+from mobile_kit.quantization.calibration import Samples
+from mobile_kit.quantization.recipes import NOTHING_ASKED, Wanted
+from mobile_kit.target_api.interface import Array, Lowered, Request, Target, find_target
 
 __all__ = ["GOLDEN_READY", "Job", "write_pickle"]
 

@@ -13,8 +13,8 @@ from threading import Event
 from typing import Any
 
 from mobile_kit.errors import LoweringError, MobileKitError
+from mobile_kit.exporting.worker import GOLDEN_READY, Job
 from mobile_kit.progress import Progress
-from mobile_kit.worker import GOLDEN_READY, Job
 
 __all__ = ["WorkerPool", "run_jobs"]
 
@@ -90,7 +90,7 @@ class WorkerPool:
     def _start(self, job: Job) -> "subprocess.Popen[str]":
         with job.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mobile_kit.worker", str(job.handed)],
+                [sys.executable, "-P", "-m", "mobile_kit.exporting.worker", str(job.handed)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,  # what it says before it opens the log itself

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_kit.latency import Latency
+from mobile_kit.measurements.latency import Latency
 
 __all__ = ["CONFIDENCE", "LEAST_DIFFERENCE", "Comparison", "compare"]
 

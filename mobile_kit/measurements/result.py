@@ -14,7 +14,7 @@ from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
 from mobile_kit.errors import ArtifactError, unwritable
-from mobile_kit.latency import Latency
+from mobile_kit.measurements.latency import Latency
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -281,7 +281,7 @@ def read_results(path: Path) -> list[Result]:
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a result."""
-    text = resources.files("mobile_kit").joinpath("result.schema.json").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("result.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     return loaded
 

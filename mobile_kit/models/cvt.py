@@ -13,8 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, describe
-from mobile_kit.layers import (
+from mobile_kit.models.family import Family, Head, describe
+from mobile_kit.models.layers import (
     Affine,
     Attend,
     Mlp,
@@ -27,7 +27,7 @@ from mobile_kit.layers import (
     read_out,
     split_heads,
 )
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 
 __all__ = ["FAMILY", "CvT"]
 

@@ -15,16 +15,16 @@ from typing import Any
 from torch import nn
 
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 
 __all__ = ["Family", "Head", "Known", "describe", "families", "known_checkpoints", "labels_of"]
 
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
-    "cvt": "mobile_kit.families.cvt:FAMILY",
-    "hiera": "mobile_kit.families.hiera:FAMILY",
-    "mobilevitv2": "mobile_kit.families.mobilevitv2:FAMILY",
-    "vit_msn": "mobile_kit.families.vit_msn:FAMILY",
+    "cvt": "mobile_kit.models.cvt:FAMILY",
+    "hiera": "mobile_kit.models.hiera.family:FAMILY",
+    "mobilevitv2": "mobile_kit.models.mobilevitv2:FAMILY",
+    "vit_msn": "mobile_kit.models.vit_msn:FAMILY",
 }
 
 

@@ -15,9 +15,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, describe
-from mobile_kit.layers import Affine, MapNorm, Residual, fold_affine, fold_batch_norm, linear, pointwise
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.family import Family, Head, describe
+from mobile_kit.models.layers import Affine, MapNorm, Residual, fold_affine, fold_batch_norm, linear, pointwise
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 
 __all__ = ["FAMILY", "MobileViTV2"]
 

@@ -8,9 +8,9 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Head
-from mobile_kit.layers import Softmax
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
+from mobile_kit.models.family import Head
+from mobile_kit.models.layers import Softmax
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["check_outputs", "essential_outputs", "known_outputs", "select_outputs"]
 

@@ -12,10 +12,20 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.families import Family, Head, describe
-from mobile_kit.families.positions import check_pairs, resample, unfilled
-from mobile_kit.layers import Attend, Mlp, Residual, TokenNorm, fold_affine, linear, merge_heads, read_out, split_heads
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec, group
+from mobile_kit.models.family import Family, Head, describe
+from mobile_kit.models.layers import (
+    Attend,
+    Mlp,
+    Residual,
+    TokenNorm,
+    fold_affine,
+    linear,
+    merge_heads,
+    read_out,
+    split_heads,
+)
+from mobile_kit.models.position_embeddings import check_pairs, resample, unfilled
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["FAMILY", "ViTMSN"]
 

@@ -18,8 +18,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
-from mobile_kit.images import MAX_PIXELS
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.preprocessing.image_files import MAX_PIXELS
 
 __all__ = ["Entry", "Preprocess", "attach", "image_input"]
 

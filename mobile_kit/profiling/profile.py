@@ -7,17 +7,17 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
-from mobile_kit.binary_trial import BinaryTrial, check_binary
-from mobile_kit.devices import Device, open_device
-from mobile_kit.devices.state import DeviceState
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.errors import DeviceError, UnsupportedError
-from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.measurements.result import Result, Thermal, write_results
+from mobile_kit.profiling.binary_session import BinaryTrial, check_binary
+from mobile_kit.profiling.devices import open_device
+from mobile_kit.profiling.devices.device import Device, DeviceState
+from mobile_kit.profiling.machine_load import QUIET_CORES, BusyMeter
+from mobile_kit.profiling.runner_session import PythonTrial
+from mobile_kit.profiling.session import ProfileOptions, Trial
 from mobile_kit.progress import Progress
-from mobile_kit.python_trial import PythonTrial
-from mobile_kit.results import Result, Thermal, write_results
-from mobile_kit.target import Target, find_target
-from mobile_kit.timing import QUIET_CORES, BusyMeter
-from mobile_kit.trial import ProfileOptions, Trial
+from mobile_kit.target_api.interface import Target, find_target
 
 __all__ = ["PROFILES", "profile", "profile_name", "untimed"]
 

@@ -12,13 +12,24 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit import __version__
-from mobile_kit.devices import Device
+from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
-from mobile_kit.images import read_image
-from mobile_kit.latency import latency
-from mobile_kit.manifest import Manifest
-from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Pipeline, Result, RunInfo, units, unknown_device
-from mobile_kit.trial import ProfileOptions, Trial, pinned
+from mobile_kit.measurements.latency import latency
+from mobile_kit.measurements.result import (
+    Config,
+    Load,
+    Memory,
+    ModelInfo,
+    Op,
+    Pipeline,
+    Result,
+    RunInfo,
+    units,
+    unknown_device,
+)
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.profiling.devices.device import Device
+from mobile_kit.profiling.session import ProfileOptions, Trial, pinned
 
 __all__ = ["PythonTrial"]
 

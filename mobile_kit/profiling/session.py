@@ -10,13 +10,13 @@ from typing import Literal
 
 import numpy as np
 
-from mobile_kit.devices import Device, Running
+from mobile_kit.artifacts.golden import Sample, read_answers, read_golden
+from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
-from mobile_kit.golden import Sample, read_answers, read_golden
-from mobile_kit.judge import LEAST_RUNS, LEAST_S, MOST_S, distances, judged, model_info
-from mobile_kit.manifest import Manifest
-from mobile_kit.results import DeviceInfo, OutputDistance, Result, Thermal
-from mobile_kit.target import Array, find_target
+from mobile_kit.measurements.result import DeviceInfo, OutputDistance, Result, Thermal
+from mobile_kit.profiling.devices.device import Device, Running
+from mobile_kit.profiling.validity import LEAST_RUNS, LEAST_S, MOST_S, distances, judged, model_info
+from mobile_kit.target_api.interface import Array, find_target
 
 __all__ = ["ProfileOptions", "Trial", "raw"]
 

@@ -7,13 +7,13 @@ from dataclasses import replace
 
 import numpy as np
 
+from mobile_kit.artifacts.golden import Answers, Sample
+from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
-from mobile_kit.golden import Answers, Sample
-from mobile_kit.manifest import Manifest
-from mobile_kit.parity import parity
-from mobile_kit.results import ModelInfo, OutputDistance, Result, Validity
-from mobile_kit.target import Array
-from mobile_kit.timing import QUIET_CORES
+from mobile_kit.evaluation.parity import parity
+from mobile_kit.measurements.result import ModelInfo, OutputDistance, Result, Validity
+from mobile_kit.profiling.machine_load import QUIET_CORES
+from mobile_kit.target_api.interface import Array
 
 __all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "judged", "model_info"]
 

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.search import Kept, PartCost
+from mobile_kit.quantization.part_costs import Kept, PartCost
 
 __all__ = ["Point", "plot_costs", "plot_tradeoff"]
 

@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from mobile_kit import metrics
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.parts import FIRST, KINDS, LAYERS, OTHER, Part, Work
-from mobile_kit.quantization import Wanted
-from mobile_kit.spec import DISCRETE, TensorSpec
-from mobile_kit.target import Array, Calibrated, FloatPart
+from mobile_kit.measurements import metrics
+from mobile_kit.models.spec import DISCRETE, TensorSpec
+from mobile_kit.quantization.parts import FIRST, KINDS, LAYERS, OTHER, Part, Work
+from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.target_api.interface import Array, Calibrated, FloatPart
 
 __all__ = [
     "EVERYTHING",

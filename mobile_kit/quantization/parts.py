@@ -11,7 +11,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.spec import CommonModel
 
 __all__ = ["FIRST", "KINDS", "LAST", "LAYERS", "OTHER", "Part", "Work", "parts_of", "work_of"]
 

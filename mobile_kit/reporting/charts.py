@@ -10,9 +10,9 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
-from mobile_kit.latency import Latency
-from mobile_kit.survey import Measured, doubt, grouped
-from mobile_kit.svg import HEIGHT, WIDTH, Scale, Shape, covering, strip, tag
+from mobile_kit.measurements.latency import Latency
+from mobile_kit.reporting.summary import Measured, doubt, grouped
+from mobile_kit.reporting.svg import HEIGHT, WIDTH, Scale, Shape, covering, strip, tag
 
 __all__ = [
     "COLORS",

@@ -8,10 +8,10 @@ from itertools import islice
 from typing import Any
 
 from mobile_kit import __version__
-from mobile_kit.charts import MOST_PANELS, MOST_ROWS, Panel, colors, figure, ratios, spreads, trades
-from mobile_kit.hotspots import hotspots, shares, told
-from mobile_kit.results import Result
-from mobile_kit.survey import Measured, Row, Survey, grouped
+from mobile_kit.measurements.result import Result
+from mobile_kit.reporting.charts import MOST_PANELS, MOST_ROWS, Panel, colors, figure, ratios, spreads, trades
+from mobile_kit.reporting.operation_charts import hotspots, shares, told
+from mobile_kit.reporting.summary import Measured, Row, Survey, grouped
 
 __all__ = ["page"]
 
@@ -74,7 +74,7 @@ def page(survey: Survey) -> str:
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
     environment = Environment(
-        loader=PackageLoader("mobile_kit"),
+        loader=PackageLoader("mobile_kit.reporting", ""),
         autoescape=True,
         undefined=StrictUndefined,
         trim_blocks=True,

@@ -4,10 +4,10 @@ import math
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import TypeVar
 
-from mobile_kit.charts import Group, Panel, Strip
-from mobile_kit.results import Op
-from mobile_kit.survey import Measured, doubt, grouped
-from mobile_kit.svg import HEIGHT, WIDTH, Scale, Shape, strip
+from mobile_kit.measurements.result import Op
+from mobile_kit.reporting.charts import Group, Panel, Strip
+from mobile_kit.reporting.summary import Measured, doubt, grouped
+from mobile_kit.reporting.svg import HEIGHT, WIDTH, Scale, Shape, strip
 
 __all__ = ["MOST_HOTSPOTS", "hotspots", "place_of", "shares", "told"]
 

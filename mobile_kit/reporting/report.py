@@ -10,10 +10,10 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.errors import ArtifactError, plain
-from mobile_kit.page import page
-from mobile_kit.plots import Point, plot_tradeoff
-from mobile_kit.results import schema as result_schema
-from mobile_kit.survey import Measured, Row, Survey, doubt, survey
+from mobile_kit.measurements.result import schema as result_schema
+from mobile_kit.quantization.cost_plot import Point, plot_tradeoff
+from mobile_kit.reporting.html_page import page
+from mobile_kit.reporting.summary import Measured, Row, Survey, doubt, survey
 
 __all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
 
@@ -65,7 +65,7 @@ def report(options: ReportOptions) -> tuple[Survey, list[Path]]:
 
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of report.json, with that of its results in it."""
-    text = resources.files("mobile_kit").joinpath("report.schema.json").read_text(encoding="utf-8")
+    text = resources.files(__package__).joinpath("report.schema.json").read_text(encoding="utf-8")
     loaded: dict[str, Any] = json.loads(text)
     result = {"$id": "result.schema.json", **result_schema()}
     return {**loaded, "$defs": {"result": result}}

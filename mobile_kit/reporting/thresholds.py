@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mobile_kit.errors import UnsupportedError, unknown
-from mobile_kit.survey import Measured, Row, Survey, doubt
+from mobile_kit.reporting.summary import Measured, Row, Survey, doubt
 
 __all__ = ["Limit", "broken", "parse_limit"]
 

@@ -5,8 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Protocol
 
-from mobile_kit.results import Op, Result
-from mobile_kit.spec import TensorSpec
+from mobile_kit.measurements.result import Op, Result
+from mobile_kit.models.spec import TensorSpec
 
 __all__ = ["Binary", "Imported", "Importer", "Job", "Tracer"]
 

@@ -19,11 +19,11 @@ import numpy as np
 from numpy.typing import NDArray
 
 from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
-from mobile_kit.instruments import Binary, Importer, Tracer
-from mobile_kit.parts import Part
-from mobile_kit.preprocess import Entry
-from mobile_kit.quantization import RECIPES, QuantRecipe
-from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.models.spec import CommonModel, TensorSpec
+from mobile_kit.preprocessing.preprocess import Entry
+from mobile_kit.quantization.parts import Part
+from mobile_kit.quantization.recipes import RECIPES, QuantRecipe
+from mobile_kit.target_api.benchmark import Binary, Importer, Tracer
 
 __all__ = [
     "Array",

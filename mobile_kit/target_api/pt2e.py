@@ -14,9 +14,9 @@ from numpy.typing import NDArray
 from torch import Tensor, fx, nn
 
 from mobile_kit.errors import LoweringError
-from mobile_kit.parts import KINDS, Part, parts_of
-from mobile_kit.spec import CommonModel
-from mobile_kit.target import FloatPart, Lowered
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.quantization.parts import KINDS, Part, parts_of
+from mobile_kit.target_api.interface import FloatPart, Lowered
 
 __all__ = [
     "ANNOTATION",

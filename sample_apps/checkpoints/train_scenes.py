@@ -20,7 +20,7 @@ from transformers import (
     MobileViTV2ForSemanticSegmentation,
 )
 
-from mobile_kit.metrics import mean_iou
+from mobile_kit.measurements.metrics import mean_iou
 from sample_apps.checkpoints.card import write_scenes_card
 from sample_apps.checkpoints.scenes import CLASSES, held_out_scenes, training_scenes
 from sample_apps.checkpoints.train import initialise

@@ -3,7 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
-from mobile_kit.results import Op
+from mobile_kit.measurements.result import Op
 
 __all__ = ["read_plan"]
 

@@ -18,8 +18,8 @@ import coremltools as ct
 import numpy as np
 from PIL import Image
 
-from targets.coreml.package import Package
-from targets.coreml.phone import UDID, There, end, why
+from targets.coreml.iphone_client import UDID, There, end, why
+from targets.coreml.mlpackage import Package
 
 # Core ML's memory isn't this process's, and its calls have work in them that is none of Core ML's.
 OPAQUE = True

@@ -20,7 +20,7 @@ from coremltools.models.ml_program.experimental import remote_device
 from coremltools.models.ml_program.experimental.async_wrapper import RemoteMLModelAsyncWrapper
 
 from mobile_kit.errors import tool_reason
-from targets.coreml.package import DTYPES, Package
+from targets.coreml.mlpackage import DTYPES, Package
 
 __all__ = ["UDID", "There", "end", "why"]
 

@@ -13,10 +13,10 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import Array, Calibrated, FloatPart, Lowered, ModelCard, Request, input_text
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.target_api.interface import Array, Calibrated, FloatPart, Lowered, ModelCard, Request, input_text
+from targets.coreml.import_coremltools import import_coremltools
 from targets.coreml.quantize import calibrated, quantize_weights
-from targets.coreml.toolchain import import_coremltools
 
 __all__ = ["calibrate", "lower"]
 

@@ -8,8 +8,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.parts import Part
-from mobile_kit.pt2e import (
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.quantization.parts import Part
+from mobile_kit.target_api.interface import Array, Calibrated, FloatPart, Lowered
+from mobile_kit.target_api.pt2e import (
     CalibratedGraph,
     annotate,
     computes,
@@ -18,8 +20,6 @@ from mobile_kit.pt2e import (
     is_annotated,
     part_of,
 )
-from mobile_kit.spec import CommonModel
-from mobile_kit.target import Array, Calibrated, FloatPart, Lowered
 
 __all__ = ["calibrated", "quantize_weights"]
 

@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobile_kit.layers import Ranking, Softmax, replace
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.layers import Ranking, Softmax, replace
+from mobile_kit.models.spec import CommonModel
 
 __all__ = ["HalfModel", "decompose", "gelu", "silu"]
 

@@ -10,10 +10,10 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, TokenNorm, replace
-from mobile_kit.spec import CommonModel, ModelSpec
-from mobile_kit.target import Array, Calibrated, Fallback, FloatPart, Lowered, ModelCard, Request
-from targets.executorch.half import HalfModel, decompose
+from mobile_kit.models.layers import MapNorm, TokenNorm, replace
+from mobile_kit.models.spec import CommonModel, ModelSpec
+from mobile_kit.target_api.interface import Array, Calibrated, Fallback, FloatPart, Lowered, ModelCard, Request
+from targets.executorch.float16 import HalfModel, decompose
 from targets.executorch.norms import HalfNorm, LinearNorm
 from targets.executorch.quantize import calibrated, dynamic
 
@@ -100,7 +100,7 @@ def _coreml(spec: ModelSpec, request: Request) -> Any:
     import coremltools as ct
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
 
-    from targets.executorch.noise import NoiseOutside
+    from targets.executorch.noise_partitioner import NoiseOutside
 
     half = request.recipe.weight_bits == 16
     specs = CoreMLBackend.generate_compile_specs(

@@ -7,7 +7,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, TokenNorm
+from mobile_kit.models.layers import MapNorm, TokenNorm
 
 __all__ = ["FEW_TOKENS", "HalfNorm", "LinearNorm", "MeanInTurns"]
 

@@ -7,9 +7,11 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import replace
-from mobile_kit.parts import Part, parts_of
-from mobile_kit.pt2e import (
+from mobile_kit.models.layers import replace
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.quantization.parts import Part, parts_of
+from mobile_kit.target_api.interface import Array, Calibrated, FloatPart, Lowered
+from mobile_kit.target_api.pt2e import (
     ANNOTATION,
     CalibratedGraph,
     annotate,
@@ -21,8 +23,6 @@ from mobile_kit.pt2e import (
     part_of,
     quantized_dynamically,
 )
-from mobile_kit.spec import CommonModel
-from mobile_kit.target import Array, Calibrated, FloatPart, Lowered
 
 __all__ = ["calibrated", "dynamic"]
 

@@ -8,8 +8,8 @@ from typing import Any
 import torch
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.spec import TensorSpec
-from mobile_kit.target import Array, as_array, captured_stderr
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.target_api.interface import Array, as_array, captured_stderr
 
 __all__ = ["ExecuTorchRuntime"]
 

@@ -3,17 +3,17 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mobile_kit.environments import cache_folder
-from mobile_kit.instruments import Binary, Importer, Tracer
-from mobile_kit.preprocess import Entry
-from mobile_kit.quantization import QuantRecipe
-from mobile_kit.spec import CommonModel, TensorSpec
-from mobile_kit.target import Array, Calibrated, Lowered, Request, Runtime
+from mobile_kit.models.spec import CommonModel, TensorSpec
+from mobile_kit.preprocessing.preprocess import Entry
+from mobile_kit.quantization.recipes import QuantRecipe
+from mobile_kit.target_api.benchmark import Binary, Importer, Tracer
+from mobile_kit.target_api.environments import cache_folder
+from mobile_kit.target_api.interface import Array, Calibrated, Lowered, Request, Runtime
 from targets.tflite.benchmark_command import BENCHMARK_MODEL
-from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
-from targets.tflite.benchmark_protos import BenchmarkResultProto, OpProfileProto
-from targets.tflite.kernels import read_trace
-from targets.tflite.litert_benchmark import LiteRtBenchmark
+from targets.tflite.importers.benchmark_log import BenchmarkLog, OpProfileCsv
+from targets.tflite.importers.benchmark_protobuf import BenchmarkResultProto, OpProfileProto
+from targets.tflite.importers.kernel_trace import read_trace
+from targets.tflite.importers.litert_benchmark import LiteRtBenchmark
 
 __all__ = ["TARGET", "TFLiteTarget"]
 
@@ -28,9 +28,9 @@ class TFLiteTarget:
     entry: Entry = "uint8_nhwc"
     backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
-    engine: Path | None = Path(__file__).with_name("engine.py")
+    engine: Path | None = Path(__file__).with_name("on_device") / "engine.py"
     devices: tuple[str, ...] = ("host", "adb", "ssh")
-    tracer: Tracer | None = Tracer(Path(__file__).with_name("tracer.py"), read_trace)
+    tracer: Tracer | None = Tracer(Path(__file__).with_name("on_device") / "tracer.py", read_trace)
     binary: Binary | None = BENCHMARK_MODEL
     packages = ("ai-edge-litert==2.3.0",)
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
@@ -75,7 +75,7 @@ class TFLiteTarget:
         self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
     ) -> Calibrated:
         """Measure a model's activations; its float file stays in the folder."""
-        from targets.tflite.calibrated import CalibratedFile
+        from targets.tflite.calibrated_file import CalibratedFile
 
         return CalibratedFile(model, request, samples, folder)
 

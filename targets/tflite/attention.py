@@ -5,7 +5,7 @@ from typing import ClassVar
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import Attend
+from mobile_kit.models.layers import Attend
 
 __all__ = ["SplitAttend"]
 

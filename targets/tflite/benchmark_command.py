@@ -2,8 +2,8 @@
 
 from collections.abc import Sequence
 
-from mobile_kit.instruments import Binary, Job
-from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
+from mobile_kit.target_api.benchmark import Binary, Job
+from targets.tflite.importers.benchmark_log import BenchmarkLog, OpProfileCsv
 
 __all__ = ["BENCHMARK_MODEL"]
 

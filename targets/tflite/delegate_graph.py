@@ -4,7 +4,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.target import Fallback
+from mobile_kit.target_api.interface import Fallback
 
 __all__ = ["read_graph"]
 

@@ -9,11 +9,11 @@ from typing import Any
 import torch
 from torch import nn
 
-from mobile_kit.layers import Attend, MapNorm, TokenNorm, replace
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import FloatPart, Lowered, ModelCard, Request, input_text
+from mobile_kit.models.layers import Attend, MapNorm, TokenNorm, replace
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.target_api.interface import FloatPart, Lowered, ModelCard, Request, input_text
 from targets.tflite.attention import SplitAttend
-from targets.tflite.graph import read_graph
+from targets.tflite.delegate_graph import read_graph
 from targets.tflite.linear import PointwiseLinear
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
 from targets.tflite.norm import MeanNorm, factors_of

@@ -17,7 +17,7 @@ from flatbuffers import encode, number_types
 from flatbuffers.table import Table
 
 from mobile_kit.errors import ArtifactError, LoweringError, UnsupportedError
-from targets.tflite.container import Container, pack, unpack
+from targets.tflite.tflite_file import Container, pack, unpack
 
 __all__ = [
     "LABELS_FILE",

@@ -6,8 +6,8 @@ from typing import Any, ClassVar
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, TokenNorm
-from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.models.layers import MapNorm, TokenNorm
+from mobile_kit.models.spec import CommonModel, TensorSpec
 
 __all__ = ["MeanNorm", "factors_of"]
 

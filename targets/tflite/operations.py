@@ -6,8 +6,8 @@ from pathlib import Path
 
 from torch import nn
 
-from mobile_kit.parts import LAST, LAYERS, OTHER, Part, parts_of
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.quantization.parts import LAST, LAYERS, OTHER, Part, parts_of
 
 __all__ = ["Operation", "read_operations", "scopes"]
 

@@ -12,14 +12,14 @@ from typing import IO, Any
 
 import numpy as np
 
-from mobile_kit.environments import environment
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.target import Array
+from mobile_kit.target_api.environments import environment
+from mobile_kit.target_api.interface import Array
 from targets.tflite.runtime import labels_of
 
 __all__ = ["OtherRuntime"]
 
-CLIENT = Path(__file__).with_name("runtime_client.py")
+CLIENT = Path(__file__).with_name("on_device") / "runtime_client.py"
 # What a package needs beside it.
 PACKAGES = {"ai-edge-litert": [], "tflite-runtime": ["numpy<2"]}
 REQUIREMENT = re.compile(r"([a-z-]+)==(\d+(?:\.\d+)*)")

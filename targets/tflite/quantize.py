@@ -8,11 +8,11 @@ from typing import Any
 import numpy as np
 
 from mobile_kit.errors import LoweringError
-from mobile_kit.parts import Part
-from mobile_kit.spec import TensorSpec
-from mobile_kit.target import Array
-from targets.tflite.container import pack, unpack
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.quantization.parts import Part
+from mobile_kit.target_api.interface import Array
 from targets.tflite.operations import Operation
+from targets.tflite.tflite_file import pack, unpack
 
 __all__ = [
     "Ranges",

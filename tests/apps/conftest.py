@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.export import export
-from mobile_kit.prepare import ExportOptions
+from mobile_kit.exporting.export import export
+from mobile_kit.exporting.prepare import ExportOptions
 from tests.apps import kotlin_app, kotlin_toolchain, swift_app, swift_toolchain
 from tests.conftest import install_paper_targets
 from tests.exports import CHECKPOINTS

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_kit.manifest import open_runtime, read_manifest, write_manifest
+from mobile_kit.artifacts.manifest import open_runtime, read_manifest, write_manifest
 from tests.apps.swift_toolchain import Toolchain
 from tests.exports import ROOT
 

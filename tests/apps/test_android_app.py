@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobile_kit.app_templates import APP_ID, NAME
-from mobile_kit.bundle import BundleOptions, bundle
+from mobile_kit.apps.bundle import BundleOptions, bundle
+from mobile_kit.apps.templates import APP_ID, NAME
 from tests.apps.android_app import APP, CODE, MAIN, RESOURCES, elements, resources, sources
 from tests.apps.kotlin_apk import Tools
 from tests.apps.kotlin_app import MODULE, write_artifact

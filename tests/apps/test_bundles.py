@@ -11,8 +11,8 @@ from time import perf_counter
 
 import pytest
 
-from mobile_kit.app_templates import TEMPLATES
-from mobile_kit.bundle import BundleOptions, bundle
+from mobile_kit.apps.bundle import BundleOptions, bundle
+from mobile_kit.apps.templates import TEMPLATES
 from mobile_kit.errors import ArtifactError
 from tests.exports import CHECKPOINTS, Export, export
 

@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 from PIL import Image
 
-from mobile_kit.app_templates import APP_ID, NAME, TEMPLATES
-from mobile_kit.bundle import BundleOptions, bundle
+from mobile_kit.apps.bundle import BundleOptions, bundle
+from mobile_kit.apps.templates import APP_ID, NAME, TEMPLATES
 from tests.apps.swift_app import JOB, README, STRICT, App, build_stubs, sources
 from tests.apps.swift_toolchain import toolchain
 from tests.apps.usage import shown

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mobile_kit.predict import Reading, _color, legend
+from mobile_kit.evaluation.predict import Reading, _color, legend
 from tests.apps.kotlin_app import MODULE, App, tensor, write_artifact, write_photo
 from tests.apps.vectors import write_answers
 

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobile_kit.preprocess import Preprocess
+from mobile_kit.preprocessing.preprocess import Preprocess
 from tests.apps.kotlin_app import App, write_artifact, write_photo
 from tests.apps.vectors import write_geometry, write_large_photo
 

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.environments import cache_folder
+from mobile_kit.target_api.environments import cache_folder
 from tests.apps.kotlin_toolchain import apk_tools, toolchain
 from tests.packages import PackageError, debian, npm
 

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.app_check import Check, check_app, check_references
-from mobile_kit.app_templates import TEMPLATES
-from mobile_kit.bundle import BundleOptions, bundle
+from mobile_kit.apps.bundle import BundleOptions, bundle
+from mobile_kit.apps.project_check import Check, check_app, check_references
+from mobile_kit.apps.templates import TEMPLATES
 from mobile_kit.errors import ArtifactError
 from tests.apps.kotlin_toolchain import KOTLIN_PARTS
 from tests.apps.kotlin_toolchain import toolchain as kotlin_toolchain
@@ -147,7 +147,7 @@ def test_xcode_builds_on_a_mac(
     tools: Path,
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr("mobile_kit.app_check.sys.platform", "darwin")
+    monkeypatch.setattr("mobile_kit.apps.project_check.sys.platform", "darwin")
     tool(tools, "xcodebuild", f"#!/bin/sh\n{script}\n")
     tool(tools, "xcrun", '#!/bin/sh\ntest "$2" = xcodebuild\n')
     found = checked("ios", project("ios", digits, tmp_path))["build for iOS"]
@@ -159,7 +159,7 @@ def test_a_build_that_hangs_is_stopped(
 ) -> None:
     # What it starts has the same pipe, and would keep it open.
     tool(tools, "swiftc", "#!/bin/sh\nsleep 60\n")
-    monkeypatch.setattr("mobile_kit.app_check.COMPILE_S", 1)
+    monkeypatch.setattr("mobile_kit.apps.project_check.COMPILE_S", 1)
     found = checked_quietly("ios", project("ios", digits, tmp_path))["types of the package"]
     assert (found.passed, found.said) == (None, "took more than 1 s")
 

@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobile_kit.images import read_image
-from mobile_kit.importing import import_results
-from mobile_kit.judge import model_info
-from mobile_kit.latency import latency
-from mobile_kit.manifest import read_manifest
-from mobile_kit.metrics import sqnr_db
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.measurements.latency import latency
+from mobile_kit.measurements.metrics import sqnr_db
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.profiling.import_results import import_results
+from mobile_kit.profiling.validity import model_info
 from tests.apps.conftest import FAMILIES
 from tests.apps.swift_app import (
     JOB,

@@ -9,8 +9,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from mobile_kit.importing import import_results
-from mobile_kit.manifest import read_manifest
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.profiling.import_results import import_results
 from tests.apps.swift_app import JOB, OWN, App, build_hashes, build_library, sources
 from tests.apps.swift_toolchain import toolchain
 from tests.conftest import install_paper_targets

@@ -19,8 +19,8 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.predict import class_map
-from mobile_kit.preprocess import Preprocess
+from mobile_kit.evaluation.predict import class_map
+from mobile_kit.preprocessing.preprocess import Preprocess
 
 # Of a map of classes.
 MASK_SHAPE = (1, 32, 32)

@@ -11,12 +11,12 @@ import torch.nn.functional as F
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.checkpoints import load
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.metrics import pixel_agreement, sqnr_db
-from mobile_kit.oracle import Oracle
-from mobile_kit.predict import Predictor
-from mobile_kit.spec import TensorSpec
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.evaluation.predict import Predictor
+from mobile_kit.measurements.metrics import pixel_agreement, sqnr_db
+from mobile_kit.models.spec import TensorSpec
 from sample_apps.checkpoints.digits import held_out_views, training_views
 from sample_apps.checkpoints.scenes import held_out_scenes, training_scenes
 from tests.benchmarks.process import Workshop

@@ -12,7 +12,7 @@ import torch
 from executorch.extension.pybindings.portable_lib import _unsafe_reset_threadpool
 from executorch.runtime import Runtime
 
-from mobile_kit.devices.runner import PAUSE_S
+from mobile_kit.profiling.devices.runner import PAUSE_S
 
 
 def main(path: str, image_path: str, threads: int, calls: int) -> None:

@@ -17,7 +17,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from targets.tflite.graph import read_graph
+from targets.tflite.delegate_graph import read_graph
 
 __all__ = ["CONVERTERS"]
 

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.timing import QUIET_CORES, BusyMeter
+from mobile_kit.profiling.machine_load import QUIET_CORES, BusyMeter
 from tests.benchmarks.process import Conversion, Spent, Workshop
 from tests.benchmarks.stock import CLASSIFIER, saved
 from tests.benchmarks.table import Section, judged

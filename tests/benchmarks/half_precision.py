@@ -20,22 +20,22 @@ from unittest.mock import patch
 
 import torch
 
-from mobile_kit.checkpoints import load
+from mobile_kit.artifacts.golden import read_answers
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.demo import shipped_families
-from mobile_kit.export import export
-from mobile_kit.golden import read_answers
-from mobile_kit.manifest import read_manifest
-from mobile_kit.oracle import Oracle
-from mobile_kit.outputs import select_outputs
-from mobile_kit.prepare import ExportOptions
-from mobile_kit.preprocess import attach
+from mobile_kit.evaluation.verify import verify
+from mobile_kit.exporting.export import export
+from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.models.outputs import select_outputs
+from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.quantization import recipe
-from mobile_kit.scenes import scene
-from mobile_kit.target import ModelCard, Request
-from mobile_kit.verify import verify
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import ModelCard, Request
 from targets.executorch import TARGET
-from targets.executorch import half as float16
+from targets.executorch import float16 as float16
 from targets.executorch import lower as lowering
 from targets.executorch.norms import LinearNorm
 from tests.damage import refresh_hashes

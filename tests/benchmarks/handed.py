@@ -11,11 +11,11 @@ from typing import Any, NoReturn
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.checkpoints import load
-from mobile_kit.outputs import select_outputs
-from mobile_kit.preprocess import attach
-from mobile_kit.quantization import recipe
-from mobile_kit.target import ModelCard, Request, find_target
+from mobile_kit.checkpoints.load import load
+from mobile_kit.models.outputs import select_outputs
+from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import ModelCard, Request, find_target
 
 __all__ = ["handed"]
 

@@ -9,9 +9,9 @@ import torch
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.checkpoints import Checkpoint
-from mobile_kit.manifest import read_manifest
-from mobile_kit.scenes import scene
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.checkpoints.load import Checkpoint
+from mobile_kit.preprocessing.synthetic_images import scene
 from sample_apps.checkpoints.digits import training_views
 from tests.benchmarks.engines import LOADERS
 from tests.benchmarks.process import Workshop

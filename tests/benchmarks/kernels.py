@@ -11,13 +11,13 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.checkpoints import Checkpoint
-from mobile_kit.layers import Mlp
-from mobile_kit.outputs import select_outputs
-from mobile_kit.quantization import recipe
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import ModelCard, Request, find_target
-from targets.tflite.tracer import trace
+from mobile_kit.checkpoints.load import Checkpoint
+from mobile_kit.models.layers import Mlp
+from mobile_kit.models.outputs import select_outputs
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import ModelCard, Request, find_target
+from targets.tflite.on_device.tracer import trace
 from tests.benchmarks.engines import LOADERS
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.stock import saved

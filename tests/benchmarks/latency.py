@@ -9,10 +9,10 @@ import numpy as np
 import torch
 from numpy.typing import NDArray
 
-from mobile_kit.checkpoints import Checkpoint
-from mobile_kit.manifest import read_manifest
-from mobile_kit.metrics import distance
-from mobile_kit.scenes import scene
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.checkpoints.load import Checkpoint
+from mobile_kit.measurements.metrics import distance
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.benchmarks.engines import LOADERS, Run, eager
 from tests.benchmarks.process import Conversion, Workshop
 from tests.benchmarks.stock import Plain, saved

@@ -10,13 +10,13 @@ from pathlib import Path
 
 import numpy as np
 
-from mobile_kit.calibration import Samples, read_calibration
-from mobile_kit.checkpoints import load
-from mobile_kit.outputs import select_outputs
-from mobile_kit.parts import LAYERS, OTHER, Part
-from mobile_kit.preprocess import attach
-from mobile_kit.quantization import recipe
-from mobile_kit.target import ModelCard, Request, find_target
+from mobile_kit.checkpoints.load import load
+from mobile_kit.models.outputs import select_outputs
+from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.quantization.calibration import Samples, read_calibration
+from mobile_kit.quantization.parts import LAYERS, OTHER, Part
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import ModelCard, Request, find_target
 from sample_apps.checkpoints.digits import held_out_views
 from tests.benchmarks.accuracy import VIEWS_SEED
 

@@ -7,7 +7,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.manifest import read_manifest
+from mobile_kit.artifacts.manifest import read_manifest
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.table import Section, judged
 

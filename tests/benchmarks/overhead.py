@@ -9,9 +9,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.profiling import profile
+from mobile_kit.profiling.profile import profile
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.trial import ProfileOptions
 from tests.benchmarks.process import ROOT, Workshop
 from tests.benchmarks.stock import CLASSIFIER, saved
 from tests.benchmarks.table import Section, judged

@@ -6,7 +6,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.checkpoints import Checkpoint, load
+from mobile_kit.checkpoints.load import Checkpoint, load
 
 __all__ = ["CLASSIFIER", "Plain", "saved"]
 

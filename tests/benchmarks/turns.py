@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
-from mobile_kit.timing import QUIET_CORES, BusyMeter
+from mobile_kit.profiling.machine_load import QUIET_CORES, BusyMeter
 
 # An intra-op pool goes on spinning after a run and disturbs whoever comes next (ONNX Runtime's did by a factor of 2).
 PAUSE_S = 0.05

@@ -8,13 +8,13 @@ from typing import Any
 
 from transformers import ViTImageProcessor, ViTMSNConfig, ViTMSNForImageClassification
 
-from mobile_kit.checkpoints import load
-from mobile_kit.comparison import compare
-from mobile_kit.profiling import profile
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.random_weights import randomize
+from mobile_kit.measurements.comparison import compare
+from mobile_kit.measurements.result import Result
+from mobile_kit.profiling.profile import profile
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.randomize import randomize
-from mobile_kit.results import Result
-from mobile_kit.trial import ProfileOptions
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.table import Section, judged
 

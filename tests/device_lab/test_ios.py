@@ -15,13 +15,13 @@ from typing import Any
 
 import pytest
 
-from mobile_kit.cli import main
-from mobile_kit.devices import open_device
+from mobile_kit.cli.main import main
 from mobile_kit.errors import DeviceError, UnsupportedError
-from mobile_kit.profiling import profile
+from mobile_kit.measurements.result import Result, read_results
+from mobile_kit.profiling.devices import open_device
+from mobile_kit.profiling.profile import profile
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.results import Result, read_results
-from mobile_kit.trial import ProfileOptions
 from tests.exports import Export
 
 pytest.importorskip("coremltools")

@@ -9,14 +9,14 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.devices import open_device
-from mobile_kit.devices.remote import Remote
 from mobile_kit.errors import DeviceError, UnsupportedError
-from mobile_kit.profiling import profile, profile_name
+from mobile_kit.measurements.result import Result, read_results
+from mobile_kit.profiling.devices import open_device
+from mobile_kit.profiling.devices.remote import Remote
+from mobile_kit.profiling.profile import profile, profile_name
+from mobile_kit.profiling.runner_session import PythonTrial
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.python_trial import PythonTrial
-from mobile_kit.results import Result, read_results
-from mobile_kit.trial import ProfileOptions
 from tests.device_lab.conftest import Lab, Place, wait
 
 Maker = Callable[..., AbstractContextManager[Place]]
@@ -123,9 +123,9 @@ def test_a_cable_that_is_pulled_is_noticed_on_both_sides(
 ) -> None:
     """No end of a connection comes over a network that is cut: both sides must miss the other's word."""
     monkeypatch.setattr(Remote, "given_up_s", 20)
-    monkeypatch.setattr("mobile_kit.devices.remote.BEAT_S", 1.0)
-    monkeypatch.setattr("mobile_kit.devices.remote.LEAVE_S", 2.0)
-    monkeypatch.setattr("mobile_kit.devices.program.Program.silence_s", 25.0)
+    monkeypatch.setattr("mobile_kit.profiling.devices.remote.BEAT_S", 1.0)
+    monkeypatch.setattr("mobile_kit.profiling.devices.remote.LEAVE_S", 2.0)
+    monkeypatch.setattr("mobile_kit.profiling.devices.program.Program.silence_s", 25.0)
     with device() as place:
         at_turn(3, monkeypatch, lambda trial: place.machine.cut())
         found = broken(place, artifact)
@@ -143,7 +143,7 @@ def test_a_full_disk_is_said(device: Maker, artifact: Path) -> None:
 
 def test_a_device_that_says_nothing_is_given_up(device: Maker, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asleep: its processes stand still, its link doesn't end."""
-    monkeypatch.setattr("mobile_kit.devices.program.Program.silence_s", 5.0)
+    monkeypatch.setattr("mobile_kit.profiling.devices.program.Program.silence_s", 5.0)
     with device() as place:
         at_turn(3, monkeypatch, lambda trial: place.machine.halt("bin/python3"))
         found = broken(place, artifact)

@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.profiling import profile
+from mobile_kit.measurements.result import Result
+from mobile_kit.profiling.profile import profile
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.report import ReportOptions, report
-from mobile_kit.results import Result
-from mobile_kit.trial import ProfileOptions
+from mobile_kit.reporting.report import ReportOptions, report
 from sample_apps.checkpoints.digits import training_views
 from tests.device_lab.conftest import Lab, Place
 from tests.device_lab.userland import LITERT, OLD

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.demo import DemoOptions, DemoRow, demo, shipped_families, summary
 from mobile_kit.errors import LoweringError
-from mobile_kit.manifest import read_manifest
 from mobile_kit.progress import Progress
-from mobile_kit.survey import survey
+from mobile_kit.reporting.summary import survey
 from tests.conftest import Answer
 
 Command = Callable[..., Answer]

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.environments import environment
 from mobile_kit.errors import MissingToolError
+from mobile_kit.target_api.environments import environment
 
 OLD = "tflite-runtime==2.14.0"
 

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.manifest import read_manifest
-from mobile_kit.scenes import scene
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.exports import export
 from tests.small_checkpoints import save, small_model
 from tests.targets.test_families import CASES, SHALLOW, model_of

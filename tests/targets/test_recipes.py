@@ -12,13 +12,13 @@ import torch
 import torch.nn.functional as F
 from PIL import Image
 
-from mobile_kit.checkpoints import load
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.metrics import sqnr_db
-from mobile_kit.oracle import Oracle
-from mobile_kit.predict import Predictor
-from mobile_kit.spec import TensorSpec
-from mobile_kit.verify import verify
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.evaluation.predict import Predictor
+from mobile_kit.evaluation.verify import verify
+from mobile_kit.measurements.metrics import sqnr_db
+from mobile_kit.models.spec import TensorSpec
 from sample_apps.checkpoints.digits import held_out_views, training_views
 from sample_apps.checkpoints.scenes import held_out_scenes, training_scenes
 from tests.exports import CHECKPOINTS, DIGITS, Export, export, mobile_kit

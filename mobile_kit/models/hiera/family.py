@@ -14,12 +14,12 @@ from typing import Any
 import torch
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import Family, Head, describe
-from mobile_kit.families.hiera_network import Hiera, HieraBackbone, HieraClassifier
-from mobile_kit.families.hiera_pretraining import HieraPreTraining, check_pretraining, predicted, units_kept
-from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.families.positions import check_pairs, resample, unfilled
-from mobile_kit.spec import CommonModel, TensorSpec
+from mobile_kit.models.family import Family, Head, describe
+from mobile_kit.models.hiera.network import Hiera, HieraBackbone, HieraClassifier
+from mobile_kit.models.hiera.pretraining import HieraPreTraining, check_pretraining, predicted, units_kept
+from mobile_kit.models.hiera.token_order import TokenOrder
+from mobile_kit.models.position_embeddings import check_pairs, resample, unfilled
+from mobile_kit.models.spec import CommonModel, TensorSpec
 
 __all__ = ["FAMILY"]
 
@@ -234,5 +234,5 @@ FAMILY = Family(
     check=check,
     at_size=at_size,
     fixed_size=True,
-    data=Path(__file__).with_suffix(".json"),
+    data=Path(__file__).with_name("checkpoints.json"),
 )

@@ -10,9 +10,9 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.layers import Affine, Attend, Mlp, Residual, TokenNorm, fold_affine, linear, read_out
-from mobile_kit.spec import CommonModel, ModelSpec, group
+from mobile_kit.models.hiera.token_order import TokenOrder
+from mobile_kit.models.layers import Affine, Attend, Mlp, Residual, TokenNorm, fold_affine, linear, read_out
+from mobile_kit.models.spec import CommonModel, ModelSpec, group
 
 __all__ = ["Hiera", "HieraBackbone", "HieraClassifier", "Stage"]
 

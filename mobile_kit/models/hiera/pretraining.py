@@ -10,10 +10,10 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families.hiera_network import Hiera, Stage
-from mobile_kit.families.hiera_tokens import TokenOrder
-from mobile_kit.layers import Ranking, TokenNorm, fold_affine, linear, reorder
-from mobile_kit.spec import ModelSpec
+from mobile_kit.models.hiera.network import Hiera, Stage
+from mobile_kit.models.hiera.token_order import TokenOrder
+from mobile_kit.models.layers import Ranking, TokenNorm, fold_affine, linear, reorder
+from mobile_kit.models.spec import ModelSpec
 
 __all__ = ["HieraPreTraining", "check_pretraining", "predicted", "units_kept"]
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 
 from torch import Tensor
 
-from mobile_kit.layers import reorder
+from mobile_kit.models.layers import reorder
 
 __all__ = ["TokenOrder"]
 

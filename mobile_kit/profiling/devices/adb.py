@@ -8,12 +8,12 @@ import threading
 from collections.abc import Callable, Iterator
 from typing import Any, BinaryIO, TypeVar
 
-from mobile_kit.devices import android
-from mobile_kit.devices.program import Ended, Program, patience_s
-from mobile_kit.devices.remote import Remote
-from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError, MissingToolError, UnsupportedError
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices import android
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.program import Ended, Program, patience_s
+from mobile_kit.profiling.devices.remote import Remote
 
 __all__ = ["AdbDevice"]
 

@@ -2,9 +2,9 @@
 
 import re
 
-from mobile_kit.devices.linux import is_emulated, number, pairs
-from mobile_kit.devices.state import DeviceState
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.linux import is_emulated, number, pairs
 
 __all__ = ["DESCRIBE", "STATE", "described", "state_of"]
 

@@ -5,16 +5,22 @@ A device knows nothing of a target: what is run there, and what its output means
 
 from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
 
-from mobile_kit.devices.state import DeviceState
-from mobile_kit.errors import UnsupportedError, unknown
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
 
-__all__ = ["KINDS", "Device", "DeviceState", "Running", "open_device"]
+__all__ = ["Device", "DeviceState", "Running"]
 
-KINDS = ("host", "adb", "ssh", "ios")
+
+@dataclass(frozen=True)
+class DeviceState:
+    """How warm a device is: degrees Celsius of the hottest zone, and what the system says of it; None where unknown."""
+
+    hottest_c: float | None = None
+    status: str | None = None
+    throttled: bool | None = None
 
 
 class Running(Protocol):
@@ -85,32 +91,3 @@ class Device(Protocol, AbstractContextManager["Device"]):
     def start(self, command: Sequence[str]) -> Running:
         """Start a program there; the arguments are passed as they are, whatever is in them. Raises: DeviceError."""
         ...
-
-
-def open_device(name: str, team: str | None = None) -> Device:
-    """Return a device by its name: host, adb, adb:SERIAL, ssh:HOST, ios or ios:UDID.
-
-    team: Apple's development team that signs what is put on an iPhone.
-    Raises: UnsupportedError for another.
-    """
-    kind, _, which = name.partition(":")
-    nothing = name.endswith(":")
-    if kind not in KINDS or (kind == "host" and which) or (kind == "ssh" and not which) or nothing:
-        raise unknown("device", name, ("host", "adb", "adb:SERIAL", "ssh:HOST", "ios", "ios:UDID"))
-    if kind == "ios":
-        from mobile_kit.devices.ios import IosDevice
-
-        return IosDevice(which or None, team)
-    if team is not None:
-        raise UnsupportedError(f"--team: is for device ios, not {name!r}. Leave it out.")
-    if kind == "host":
-        from mobile_kit.devices.host import HostDevice
-
-        return HostDevice()
-    if kind == "adb":
-        from mobile_kit.devices.adb import AdbDevice
-
-        return AdbDevice(which or None)
-    from mobile_kit.devices.ssh import SshDevice
-
-    return SshDevice(which)

@@ -9,11 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
-from mobile_kit.devices.linux import CLOCKS, DESCRIBE, STATE, big_cores, described, state_of
-from mobile_kit.devices.process import Process
-from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError, UnsupportedError
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.linux import CLOCKS, DESCRIBE, STATE, big_cores, described, state_of
+from mobile_kit.profiling.devices.process import Process
 
 __all__ = ["HostDevice"]
 

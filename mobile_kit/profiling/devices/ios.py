@@ -15,10 +15,10 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mobile_kit.devices.host import HostDevice
-from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError, UnsupportedError, tool_reason
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.host import HostDevice
 
 __all__ = ["IosDevice"]
 

@@ -3,8 +3,8 @@
 import re
 from collections.abc import Mapping
 
-from mobile_kit.devices.state import DeviceState
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices.device import DeviceState
 
 __all__ = ["CLOCKS", "DESCRIBE", "STATE", "big_cores", "described", "is_emulated", "number", "pairs", "state_of"]
 

@@ -6,8 +6,8 @@ import subprocess
 import tempfile
 from collections.abc import Iterator, Sequence
 
-from mobile_kit.devices.program import Ended, Program
 from mobile_kit.errors import DeviceError
+from mobile_kit.profiling.devices.program import Ended, Program
 
 __all__ = ["Process"]
 

@@ -12,11 +12,11 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeVar
 
-from mobile_kit.devices.linux import CLOCKS, big_cores
-from mobile_kit.devices.program import Ended, Program
-from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.linux import CLOCKS, big_cores
+from mobile_kit.profiling.devices.program import Ended, Program
 
 __all__ = ["Remote"]
 

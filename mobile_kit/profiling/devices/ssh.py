@@ -6,13 +6,13 @@ import tempfile
 from types import TracebackType
 from typing import BinaryIO
 
-from mobile_kit.devices.linux import DESCRIBE, STATE, described, state_of
-from mobile_kit.devices.process import Process
-from mobile_kit.devices.program import Ended, patience_s
-from mobile_kit.devices.remote import Remote
-from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError, UnsupportedError
-from mobile_kit.results import DeviceInfo
+from mobile_kit.measurements.result import DeviceInfo
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.linux import DESCRIBE, STATE, described, state_of
+from mobile_kit.profiling.devices.process import Process
+from mobile_kit.profiling.devices.program import Ended, patience_s
+from mobile_kit.profiling.devices.remote import Remote
 
 __all__ = ["SshDevice"]
 

@@ -7,11 +7,11 @@ in the name; all else is said to be unread.
 import re
 from pathlib import Path
 
-from mobile_kit.documents import Node, read_json, snake_case
 from mobile_kit.errors import ResultError
-from mobile_kit.instruments import Imported
-from mobile_kit.latency import Latency, latency
-from mobile_kit.results import Load, ModelInfo, Op, Result, RunInfo, units, unknown_device
+from mobile_kit.measurements.json_document import Node, read_json, snake_case
+from mobile_kit.measurements.latency import Latency, latency
+from mobile_kit.measurements.result import Load, ModelInfo, Op, Result, RunInfo, units, unknown_device
+from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["XcodeReport"]
 

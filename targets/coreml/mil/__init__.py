@@ -7,10 +7,10 @@ The precision is the file's own: an fp16 op gets fp16 tensors and its result is 
 are checked against what was computed, and an op that isn't known is refused by name before anything runs.
 """
 
+from targets.coreml.mil.interpreter import Interpreter, Observation, Output, RunResult, run
 from targets.coreml.mil.ops import OPS
 from targets.coreml.mil.program import Feature, MilError, Op, Port, Program, Ref
-from targets.coreml.mil.read import read_program
-from targets.coreml.mil.run import Interpreter, Observation, Output, RunResult, run
+from targets.coreml.mil.reader import read_program
 
 __all__ = [
     "OPS",

@@ -12,7 +12,7 @@ import torch
 from torch import Tensor
 
 from targets.coreml.mil.blob import STORAGE
-from targets.coreml.mil.interface import feed
+from targets.coreml.mil.inputs import feed
 from targets.coreml.mil.ops import OPS, Label, Value
 from targets.coreml.mil.program import Argument, MilError, Op, Port, Program, Ref, fits, format_shape
 

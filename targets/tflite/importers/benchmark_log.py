@@ -11,11 +11,10 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.documents import MOST
 from mobile_kit.errors import ResultError, malformed
-from mobile_kit.instruments import Imported
-from mobile_kit.latency import Latency
-from mobile_kit.results import (
+from mobile_kit.measurements.json_document import MOST
+from mobile_kit.measurements.latency import Latency
+from mobile_kit.measurements.result import (
     Config,
     Load,
     Memory,
@@ -26,7 +25,8 @@ from mobile_kit.results import (
     Validity,
     unknown_device,
 )
-from targets.tflite.op_table import SECTIONS, OpSections, delegate_name, joined, nothing
+from mobile_kit.target_api.benchmark import Imported
+from targets.tflite.importers.op_table import SECTIONS, OpSections, delegate_name, joined, nothing
 
 __all__ = ["BenchmarkLog", "OpProfileCsv"]
 

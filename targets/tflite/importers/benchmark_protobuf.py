@@ -12,10 +12,20 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mobile_kit.errors import ResultError, malformed
-from mobile_kit.instruments import Imported
-from mobile_kit.latency import Latency
-from mobile_kit.results import Config, Load, Memory, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
-from targets.tflite.op_table import joined, nothing
+from mobile_kit.measurements.latency import Latency
+from mobile_kit.measurements.result import (
+    Config,
+    Load,
+    Memory,
+    ModelInfo,
+    Op,
+    Placement,
+    Result,
+    RunInfo,
+    unknown_device,
+)
+from mobile_kit.target_api.benchmark import Imported
+from targets.tflite.importers.op_table import joined, nothing
 
 __all__ = ["BenchmarkResultProto", "OpProfileProto"]
 

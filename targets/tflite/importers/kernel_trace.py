@@ -7,7 +7,7 @@ import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from mobile_kit.results import Op
+from mobile_kit.measurements.result import Op
 
 __all__ = ["read_trace"]
 

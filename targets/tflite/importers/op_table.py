@@ -10,7 +10,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobile_kit.errors import ResultError, malformed
-from mobile_kit.results import Op
+from mobile_kit.measurements.result import Op
 
 __all__ = ["SECTIONS", "OpSections", "OpTable", "delegate_name", "joined", "nothing"]
 

@@ -8,10 +8,10 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit import app_templates
-from mobile_kit.bundle import Bundle, BundleOptions, bundle
+from mobile_kit.apps import templates as app_templates
+from mobile_kit.apps.bundle import Bundle, BundleOptions, bundle
+from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.manifest import read_manifest
 from tests.conftest import Answer
 from tests.exports import Export
 
@@ -37,7 +37,7 @@ def templates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
         path = root / name
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(text)
-    monkeypatch.setattr("mobile_kit.bundle.template_root", lambda: root)
+    monkeypatch.setattr("mobile_kit.apps.bundle.template_root", lambda: root)
     return root
 
 

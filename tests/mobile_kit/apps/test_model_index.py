@@ -9,9 +9,9 @@ from typing import Any
 
 import pytest
 
-from mobile_kit.app_index import folder_names, model_index
+from mobile_kit.apps.model_index import folder_names, model_index
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.manifest import Manifest, read_manifest
 
 
 def at(*paths: str) -> list[Manifest]:

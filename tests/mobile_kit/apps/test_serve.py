@@ -14,10 +14,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobile_kit import images, serve
-from mobile_kit.predict import LEAST_SHARE, Predictor, class_map, predict
-from mobile_kit.preview import STEPS, TOP, Preview
-from mobile_kit.scenes import scene
+from mobile_kit.apps import serve
+from mobile_kit.apps.web_preview import STEPS, TOP, Preview
+from mobile_kit.evaluation.predict import LEAST_SHARE, Predictor, class_map, predict
+from mobile_kit.preprocessing import image_files as images
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.conftest import Answer
 from tests.exports import Export
 from tests.parity import photos

@@ -12,9 +12,9 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit import serve
-from mobile_kit.preview import TOP, Preview
-from mobile_kit.scenes import scene
+from mobile_kit.apps import serve
+from mobile_kit.apps.web_preview import TOP, Preview
+from mobile_kit.preprocessing.synthetic_images import scene
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.browser import Page, browsing, opened
 from tests.exports import Export

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mobile_kit.checkpoints import load
-from mobile_kit.golden import (
+from mobile_kit.artifacts.golden import (
     FEW_VALUES,
     LEAST_SCENES,
     MOST_SCENES,
@@ -16,12 +15,13 @@ from mobile_kit.golden import (
     read_golden,
     write_golden,
 )
-from mobile_kit.manifest import Manifest
-from mobile_kit.metrics import sqnr_db
-from mobile_kit.oracle import Oracle
-from mobile_kit.quantization import RECIPES, Wanted
-from mobile_kit.scenes import scene
-from mobile_kit.spec import TensorSpec
+from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.measurements.metrics import sqnr_db
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.preprocessing.synthetic_images import scene
+from mobile_kit.quantization.recipes import RECIPES, Wanted
 from tests.small_checkpoints import save, small_model
 
 IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))
@@ -104,7 +104,7 @@ def test_a_large_output_is_judged_on_the_photo_alone(tmp_path: Path) -> None:
 
 def test_calibration_images_judge_large_outputs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.stack([scene(seed, 64, 64) for seed in range(9)])
-    monkeypatch.setattr("mobile_kit.golden.MOST_STORED", 4 * 16 * 32 * 32)
+    monkeypatch.setattr("mobile_kit.artifacts.golden.MOST_STORED", 4 * 16 * 32 * 32)
     manifest, _ = written(tmp_path, 5, half=True, names=("logits", "hidden_states_0"), calibration=images)
     samples = read_answers(manifest).samples(manifest, read_golden(manifest))
     assert len(samples) == len(images)

@@ -3,8 +3,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from mobile_kit.samples import further_inputs
-from mobile_kit.spec import TensorSpec
+from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.models.spec import TensorSpec
 
 NOISE = TensorSpec("noise", (1, 196), meaning="noise", range=(0, 1))
 MASK = TensorSpec("bool_masked_pos", (1, 49), meaning="patch_mask", range=(0, 1))

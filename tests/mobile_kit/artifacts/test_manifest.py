@@ -8,12 +8,12 @@ import numpy as np
 import pytest
 from jsonschema import Draft202012Validator
 
+from mobile_kit.artifacts.manifest import build_manifest, read_manifest, schema, write_manifest
 from mobile_kit.errors import ArtifactError
-from mobile_kit.manifest import build_manifest, read_manifest, schema, write_manifest
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.quantization import recipe
-from mobile_kit.spec import TensorSpec
-from mobile_kit.target import Fallback, Lowered
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import Fallback, Lowered
 from tests.small_checkpoints import PROCESSOR
 
 IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))

@@ -8,12 +8,12 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.checkpoints import load
-from mobile_kit.half_precision import Accumulators, HalfPrecision
-from mobile_kit.metrics import sqnr_db
-from mobile_kit.oracle import Oracle
-from mobile_kit.scenes import scene
-from mobile_kit.spec import TensorSpec
+from mobile_kit.checkpoints.half_precision import Accumulators, HalfPrecision
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.measurements.metrics import sqnr_db
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.exports import CHECKPOINTS, ROOT
 
 # Decibels of single layers on a Cortex-A76, whose accumulators are half, and on x86, whose aren't: random numbers, a

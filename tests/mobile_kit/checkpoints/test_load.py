@@ -10,13 +10,13 @@ import torch
 import transformers
 from safetensors.torch import load_file
 
-from mobile_kit.checkpoints import load
+from mobile_kit.checkpoints.load import load
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError
-from mobile_kit.families import families, known_checkpoints
-from mobile_kit.oracle import Oracle
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.scenes import scene
-from mobile_kit.spec import TensorSpec
+from mobile_kit.models.family import families, known_checkpoints
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import PROCESSOR, change_json, change_weights, save, small_model
 
 SMALLEST = "apple/mobilevitv2-0.5-imagenet1k-256"

@@ -12,7 +12,7 @@ import transformers
 from huggingface_hub.errors import LocalEntryNotFoundError
 from safetensors.torch import load_file
 
-from mobile_kit.checkpoints import load
+from mobile_kit.checkpoints.load import load
 from mobile_kit.errors import CheckpointError, MobileKitError, UnsupportedError
 from tests.exports import mobile_kit
 from tests.small_checkpoints import change_json, change_weights, small_model

@@ -6,12 +6,12 @@ import torch
 import transformers
 from torch import nn
 
-from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.checkpoints.load import Checkpoint
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, OracleError
-from mobile_kit.oracle import Oracle
-from mobile_kit.outputs import known_outputs, select_outputs
-from mobile_kit.scenes import scene
-from mobile_kit.spec import TensorSpec
+from mobile_kit.models.outputs import known_outputs, select_outputs
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import small_config, small_model
 
 PHOTO = scene(2, 90, 110)

@@ -6,10 +6,10 @@ import torch
 import transformers
 from torch import nn
 
-from mobile_kit.families.mobilevitv2 import HEADS
-from mobile_kit.oracle import LEAST_DIFFERENCE
-from mobile_kit.randomize import randomize
-from mobile_kit.scenes import scene
+from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
+from mobile_kit.checkpoints.random_weights import randomize
+from mobile_kit.models.mobilevitv2 import HEADS
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import preprocess_for, small_config, small_model
 
 

@@ -13,10 +13,10 @@ import pytest
 import torch
 from numpy.typing import NDArray
 
-from mobile_kit.checkpoints import load
+from mobile_kit.checkpoints.load import load
 from mobile_kit.errors import CheckpointError, MissingToolError
-from mobile_kit.families.cvt import FAMILY
-from mobile_kit.metrics import distance
+from mobile_kit.measurements.metrics import distance
+from mobile_kit.models.cvt import FAMILY
 from tests.small_checkpoints import change_json
 
 DATA = Path(__file__).with_name("data") / "tf_cvt"

@@ -8,7 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit import __version__, commands
+from mobile_kit import __version__
+from mobile_kit import cli as commands
 from tests.conftest import Answer
 from tests.exports import ROOT, Export, mobile_kit
 
@@ -36,7 +37,7 @@ HELP_S = 0.5
 
 def imported_by(*arguments: str) -> set[str]:
     """Return the top-level modules that a command imports."""
-    code = "import sys; from mobile_kit.cli import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
+    code = "import sys; from mobile_kit.cli.main import main\ntry: main(sys.argv[1:])\nexcept SystemExit: pass\n"
     code += "print(' '.join(sys.modules), file=sys.stderr)"
     done = subprocess.run([sys.executable, "-c", code, *arguments], capture_output=True, text=True, cwd=ROOT)
     assert done.returncode == 0, done.stderr
@@ -59,7 +60,7 @@ def test_help_is_quick() -> None:
     assert min(times) <= HELP_S
 
 
-@pytest.mark.parametrize("name", ["mobile_kit", "mobile_kit.cli", "mobile_kit.checkpoints"])
+@pytest.mark.parametrize("name", ["mobile_kit", "mobile_kit.cli.main", "mobile_kit.checkpoints.load"])
 def test_looking_at_it_imports_no_transformers(name: str) -> None:
     code = f"import sys, {name}; print('transformers' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, cwd=ROOT)

@@ -12,7 +12,7 @@ from queue import Queue
 
 import pytest
 
-from mobile_kit import serve
+from mobile_kit.apps import serve
 from tests.conftest import Answer
 from tests.exports import ROOT, Export
 
@@ -48,8 +48,9 @@ def test_ctrl_c_ends_it_calmly(digits: Export, views: list[tuple[bytes, str]]) -
 # Takes a while for every call but the first, which warms up.
 SLOW = """
 import sys, time
-from mobile_kit import cli, serve
-from mobile_kit.preview import Preview
+from mobile_kit.cli import main as cli
+from mobile_kit.apps import serve
+from mobile_kit.apps.web_preview import Preview
 answer = Preview.answer
 def slow(self, data, name):
     if name != "golden/photo.png":

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from mobile_kit.manifest import read_manifest
-from mobile_kit.scenes import scene
-from mobile_kit.target import Array
-from mobile_kit.verify import VerifyReport, failure, verify
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.evaluation.verify import VerifyReport, failure, verify
+from mobile_kit.preprocessing.synthetic_images import scene
+from mobile_kit.target_api.interface import Array
 from tests.conftest import Answer
 from tests.damage import assert_refused, change_manifest, refresh_hashes
 from tests.exports import Export

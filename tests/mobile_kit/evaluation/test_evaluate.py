@@ -9,13 +9,13 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mobile_kit.evaluate import KEPT, EvaluateOptions, evaluate
-from mobile_kit.export import export
-from mobile_kit.images import read_image
-from mobile_kit.metrics import mean_iou_interval, paired_interval
-from mobile_kit.prepare import ExportOptions
+from mobile_kit.evaluation.evaluate import KEPT, EvaluateOptions, evaluate
+from mobile_kit.exporting.export import export
+from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.measurements.metrics import mean_iou_interval, paired_interval
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.scenes import scene
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer
 from tests.exports import DIGITS
@@ -81,7 +81,7 @@ def test_only_what_is_new_is_measured(artifact: Path, views: Path, monkeypatch: 
         measured.append(path)
         return read_image(path, channels)
 
-    monkeypatch.setattr("mobile_kit.evaluate.read_image", reading)
+    monkeypatch.setattr("mobile_kit.evaluation.evaluate.read_image", reading)
     gone, changed, moved, *_ = sorted(views.rglob("*.png"))
     gone.unlink()
     assert evaluate(options, Progress(quiet=True))[0].images == VIEWS - 1

@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mobile_kit.errors import ImageError
-from mobile_kit.labelled import Example, read_classes, read_masks
+from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks
 
 LABELS = ("cat", "dog", "eel")
 

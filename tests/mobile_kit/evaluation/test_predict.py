@@ -9,8 +9,8 @@ import torch
 from PIL import Image
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.predict import LEAST_SHARE, LEGEND_ROW_PX, Predictor, _color, predict
-from mobile_kit.scenes import scene
+from mobile_kit.evaluation.predict import LEAST_SHARE, LEGEND_ROW_PX, Predictor, _color, predict
+from mobile_kit.preprocessing.synthetic_images import scene
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer
 from tests.exports import Export

@@ -12,9 +12,9 @@ import transformers
 from PIL import Image
 from torch import nn
 
-from mobile_kit import prepare
-from mobile_kit.manifest import read_manifest
-from mobile_kit.outputs import select_outputs
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.exporting import prepare
+from mobile_kit.models.outputs import select_outputs
 from tests.answers import PROGRESS, assert_refused, content, words
 from tests.conftest import Answer
 from tests.exports import DIGITS, Export, export
@@ -339,7 +339,7 @@ def test_a_file_with_the_wrong_colour_order_fails(
     good = tmp_path / "mobilevitv2-digits" / "tflite-fp32"
     shutil.copytree(digits["tflite-fp32"], good)
     before = content(good)
-    monkeypatch.setattr("mobile_kit.prepare.select_outputs", with_red_for_blue)
+    monkeypatch.setattr("mobile_kit.exporting.prepare.select_outputs", with_red_for_blue)
     answer = command("export", DIGITS, "--out", tmp_path, "--target", "tflite", "--json")
     assert answer.code == 1
     (record,) = json.loads(answer.out)["artifacts"]

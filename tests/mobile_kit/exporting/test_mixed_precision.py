@@ -7,15 +7,15 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.checks import Check
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.export import export
-from mobile_kit.mixed import stricter, wanted_of
-from mobile_kit.parity import OutputParity
-from mobile_kit.prepare import ExportOptions
-from mobile_kit.quantization import Wanted
-from mobile_kit.spec import ModelSpec, TensorSpec
-from mobile_kit.verify import VerifyReport
+from mobile_kit.evaluation.checks import Check
+from mobile_kit.evaluation.parity import OutputParity
+from mobile_kit.evaluation.verify import VerifyReport
+from mobile_kit.exporting.export import export
+from mobile_kit.exporting.mixed_precision import stricter, wanted_of
+from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.models.spec import ModelSpec, TensorSpec
+from mobile_kit.quantization.recipes import Wanted
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS
 

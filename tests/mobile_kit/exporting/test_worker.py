@@ -11,14 +11,14 @@ from typing import Any
 
 import pytest
 
-from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.artifacts.manifest import model_record
+from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import LoweringError, MobileKitError
-from mobile_kit.manifest import model_record
-from mobile_kit.pool import WorkerPool
+from mobile_kit.exporting.worker import GOLDEN_READY, Job, write_pickle
+from mobile_kit.exporting.worker_pool import WorkerPool
 from mobile_kit.progress import Progress
-from mobile_kit.quantization import RECIPES
-from mobile_kit.target import ModelCard, Request
-from mobile_kit.worker import GOLDEN_READY, Job, write_pickle
+from mobile_kit.quantization.recipes import RECIPES
+from mobile_kit.target_api.interface import ModelCard, Request
 from tests.exports import ROOT
 from tests.paper_target import NATIVE_CHATTER, PYTHON_CHATTER
 
@@ -58,7 +58,7 @@ class Ended:
 
 def work(job: Job, answer: str) -> Ended:
     done = subprocess.run(
-        [sys.executable, "-m", "mobile_kit.worker", job.handed],
+        [sys.executable, "-m", "mobile_kit.exporting.worker", job.handed],
         input=answer,
         capture_output=True,
         text=True,

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from mobile_kit.comparison import Comparison, compare
-from mobile_kit.latency import Latency, latency
+from mobile_kit.measurements.comparison import Comparison, compare
+from mobile_kit.measurements.latency import Latency, latency
 
 ROUNDS, CALLS = 20, 5
 

@@ -2,8 +2,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.documents import Node, read_json, snake_case
 from mobile_kit.errors import ResultError
+from mobile_kit.measurements.json_document import Node, read_json, snake_case
 
 
 def node(value: object) -> Node:

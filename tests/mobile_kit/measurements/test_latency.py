@@ -3,7 +3,7 @@ from dataclasses import asdict, fields
 import numpy as np
 import pytest
 
-from mobile_kit.latency import GRADES, Latency, grade, latency
+from mobile_kit.measurements.latency import GRADES, Latency, grade, latency
 
 
 def test_figures_are_those_of_the_samples() -> None:

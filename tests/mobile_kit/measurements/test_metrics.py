@@ -3,7 +3,15 @@ import math
 import numpy as np
 import pytest
 
-from mobile_kit.metrics import cosine, distance, mean_iou, pixel_agreement, spread, sqnr_db, top_k_agreement
+from mobile_kit.measurements.metrics import (
+    cosine,
+    distance,
+    mean_iou,
+    pixel_agreement,
+    spread,
+    sqnr_db,
+    top_k_agreement,
+)
 
 REFERENCE = np.array([[1.0, -1.0, 1.0, -1.0]])
 

@@ -6,8 +6,8 @@ from typing import Any, get_type_hints
 import pytest
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.latency import latency
-from mobile_kit.results import (
+from mobile_kit.measurements.latency import latency
+from mobile_kit.measurements.result import (
     Config,
     DeviceInfo,
     Load,

@@ -8,11 +8,11 @@ import transformers
 from torch import Tensor
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families import known_checkpoints
-from mobile_kit.families.cvt import FAMILY, build
-from mobile_kit.outputs import check_outputs, select_outputs
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.cvt import FAMILY, build
+from mobile_kit.models.family import known_checkpoints
+from mobile_kit.models.outputs import check_outputs, select_outputs
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.preprocessing.preprocess import Preprocess
 from tests.eager import assert_is_hugging_face, scenes
 from tests.graphs import assert_plain
 from tests.small_checkpoints import LABELS

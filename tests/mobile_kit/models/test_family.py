@@ -6,8 +6,8 @@ from pathlib import Path
 
 import transformers
 
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.randomize import randomize
+from mobile_kit.checkpoints.random_weights import randomize
+from mobile_kit.preprocessing.preprocess import Preprocess
 from tests import toy_family
 from tests.exports import ROOT, mobile_kit
 from tests.small_checkpoints import LABELS, save
@@ -32,11 +32,9 @@ def install(tmp_path: Path, family: str) -> str:
 
 
 def test_a_family_of_a_taken_name_is_refused(tmp_path: Path) -> None:
-    done = mobile_kit("list", PYTHONPATH=install(tmp_path, "mobile_kit.families.cvt:FAMILY"))
+    done = mobile_kit("list", PYTHONPATH=install(tmp_path, "mobile_kit.models.cvt:FAMILY"))
     assert done.returncode == 1
-    assert done.stderr.splitlines()[-1].startswith(
-        "mobile-kit: family 'cvt' of mobile_kit.families.cvt:FAMILY: there is"
-    )
+    assert done.stderr.splitlines()[-1].startswith("mobile-kit: family 'cvt' of mobile_kit.models.cvt:FAMILY: there is")
 
 
 def test_a_family_from_outside_is_exported_and_verified(tmp_path: Path) -> None:

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.layers import MapNorm, Mlp, Ranking, fold_affine, fold_batch_norm, pointwise, reorder, replace
+from mobile_kit.models.layers import MapNorm, Mlp, Ranking, fold_affine, fold_batch_norm, pointwise, reorder, replace
 
 # Absolute, of values of size 1: float32 with another order of sums. Measured: 2.9e-6 at most.
 BOUND = 1e-5

@@ -7,13 +7,13 @@ import torch
 import transformers
 from torch import Tensor
 
+from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.families import known_checkpoints, labels_of
-from mobile_kit.families.mobilevitv2 import FAMILY, build
-from mobile_kit.metrics import distance, spread
-from mobile_kit.oracle import LEAST_DIFFERENCE
-from mobile_kit.scenes import scene
-from mobile_kit.spec import CommonModel
+from mobile_kit.measurements.metrics import distance, spread
+from mobile_kit.models.family import known_checkpoints, labels_of
+from mobile_kit.models.mobilevitv2 import FAMILY, build
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.graphs import assert_plain
 from tests.small_checkpoints import LABELS, preprocess_for, small_config, small_model
 

@@ -4,12 +4,12 @@ import numpy as np
 import pytest
 import torch
 
-from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.checkpoints.load import Checkpoint
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.oracle import Oracle
-from mobile_kit.outputs import known_outputs, select_outputs
-from mobile_kit.scenes import scene
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.outputs import known_outputs, select_outputs
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import small_model
 
 # Absolute, of values in -1..1: float32, and Hugging Face itself errs as much. Measured: 1.3e-5 at most.

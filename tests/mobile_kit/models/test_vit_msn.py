@@ -6,11 +6,11 @@ import torch
 import transformers
 from torch import Tensor
 
-from mobile_kit.checkpoints import load
+from mobile_kit.checkpoints.load import load
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.families import known_checkpoints
-from mobile_kit.families.vit_msn import FAMILY, at_size, build
-from mobile_kit.preprocess import Preprocess
+from mobile_kit.models.family import known_checkpoints
+from mobile_kit.models.vit_msn import FAMILY, at_size, build
+from mobile_kit.preprocessing.preprocess import Preprocess
 from tests.eager import assert_is_hugging_face, scenes
 from tests.graphs import assert_plain
 from tests.small_families import HUGGING_FACE, VIT_MSN

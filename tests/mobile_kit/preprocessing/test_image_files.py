@@ -6,8 +6,8 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.errors import ImageError
-from mobile_kit.images import IMAGE_SUFFIXES, find_images, read_image, to_pixels
-from mobile_kit.scenes import scene
+from mobile_kit.preprocessing.image_files import IMAGE_SUFFIXES, find_images, read_image, to_pixels
+from mobile_kit.preprocessing.synthetic_images import scene
 
 PHOTO = scene(1, 40, 56)
 GRAY = np.asarray(Image.fromarray(PHOTO).convert("L"))

@@ -12,11 +12,11 @@ from torch import Tensor, nn
 from transformers import AutoImageProcessor
 
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
-from mobile_kit.families import known_checkpoints
-from mobile_kit.families.mobilevitv2 import build
-from mobile_kit.preprocess import Entry, ImageFront, Preprocess, attach
-from mobile_kit.scenes import scene
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.family import known_checkpoints
+from mobile_kit.models.mobilevitv2 import build
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.preprocessing.preprocess import Entry, ImageFront, Preprocess, attach
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import PROCESSOR, preprocess_for, small_model
 
 # Largest difference of the outputs, in standard deviations.

@@ -3,7 +3,7 @@ import hashlib
 import numpy as np
 import pytest
 
-from mobile_kit.scenes import scene
+from mobile_kit.preprocessing.synthetic_images import scene
 
 
 def test_a_scene_is_rgb_bytes_of_the_asked_size() -> None:

@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.binary_trial import check_binary
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.profiling import profile
+from mobile_kit.profiling.binary_session import check_binary
+from mobile_kit.profiling.profile import profile
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.trial import ProfileOptions
 from targets.executorch.executor_runner import EXECUTOR_RUNNER
 from targets.tflite.benchmark_command import BENCHMARK_MODEL
 from tests.conftest import Answer
@@ -81,7 +81,7 @@ say(f"Model executed successfully {{count}} time(s) in 1700.000000 ms.")
 @pytest.fixture
 def given(paper_artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., Path]:
     """Writes a program; a script is one here."""
-    monkeypatch.setattr("mobile_kit.profiling.check_binary", lambda path, abi: None)
+    monkeypatch.setattr("mobile_kit.profiling.profile.check_binary", lambda path, abi: None)
 
     def write(text: str, **fields: str) -> Path:
         path = tmp_path / "program"

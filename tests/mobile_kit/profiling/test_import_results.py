@@ -11,12 +11,10 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError, ResultError
-from mobile_kit.importing import import_results, importers
-from mobile_kit.judge import model_info
-from mobile_kit.latency import latency
-from mobile_kit.manifest import read_manifest
-from mobile_kit.results import (
+from mobile_kit.measurements.latency import latency
+from mobile_kit.measurements.result import (
     Config,
     DeviceInfo,
     ModelInfo,
@@ -27,6 +25,8 @@ from mobile_kit.results import (
     read_results,
     write_results,
 )
+from mobile_kit.profiling.import_results import import_results, importers
+from mobile_kit.profiling.validity import model_info
 from tests.conftest import Answer
 from tests.exports import ROOT
 
@@ -267,7 +267,8 @@ def test_a_large_log_is_read_in_little_time_and_memory(file: Path, paper_artifac
         stream.write(f"Initialized{end}")
     assert file.stat().st_size > 0.99 * LOG_BYTES
     code = (
-        "import json, sys, time\nfrom pathlib import Path\nfrom mobile_kit.importing import import_results\n"
+        "import json, sys, time\nfrom pathlib import Path\n"
+        "from mobile_kit.profiling.import_results import import_results\n"
         "start = time.perf_counter()\nfound = import_results(Path(sys.argv[1]), Path(sys.argv[2]))\n"
         "took = time.perf_counter() - start\n"
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]\n"

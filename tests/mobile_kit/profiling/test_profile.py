@@ -10,15 +10,15 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.devices.host import HostDevice
-from mobile_kit.devices.state import DeviceState
 from mobile_kit.errors import DeviceError
-from mobile_kit.instruments import Tracer
-from mobile_kit.profiling import profile, profile_name
+from mobile_kit.measurements.result import Op, read_results
+from mobile_kit.profiling.devices.device import DeviceState
+from mobile_kit.profiling.devices.host import HostDevice
+from mobile_kit.profiling.profile import profile, profile_name
+from mobile_kit.profiling.runner_session import PythonTrial
+from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
-from mobile_kit.python_trial import PythonTrial
-from mobile_kit.results import Op, read_results
-from mobile_kit.trial import ProfileOptions
+from mobile_kit.target_api.benchmark import Tracer
 from tests.conftest import Answer
 
 Command = Callable[..., Answer]
@@ -35,7 +35,7 @@ def artifact(paper_artifact: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     monkeypatch.setenv("GOLDEN", str(paper_artifact / "golden/outputs"))
     monkeypatch.setattr("tests.paper_target.PaperTarget.engine", ENGINE)
     # What else runs on the machine must not decide a test.
-    monkeypatch.setattr("mobile_kit.timing.BusyMeter.cores", lambda self: 0.0)
+    monkeypatch.setattr("mobile_kit.profiling.machine_load.BusyMeter.cores", lambda self: 0.0)
     return paper_artifact
 
 
@@ -75,7 +75,7 @@ def test_nothing_is_left_on_the_device(artifact: Path, tmp_path: Path, monkeypat
 def test_a_device_that_computes_something_else_is_not_valid(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Held against the oracle in the same run: a device that computes wrongly isn't fast."""
     monkeypatch.setattr("tests.paper_target.PaperTarget.engine", PAPER_ENGINE)
-    monkeypatch.setattr("mobile_kit.trial.raw", lambda values: (255 - values).tobytes())
+    monkeypatch.setattr("mobile_kit.profiling.session.raw", lambda values: (255 - values).tobytes())
     (found,) = profile([artifact], QUICK, Progress(quiet=True))
     assert found.validity.parity_held is False
     assert found.validity.reasons == ("what it computed there isn't what the checkpoint computes",)
@@ -106,7 +106,7 @@ def test_a_killed_program_s_samples_are_kept_as_no_valid_result(
 
 
 def test_others_are_told_apart_from_our_own_programs(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mobile_kit.timing.BusyMeter.cores", lambda self: 1.0)
+    monkeypatch.setattr("mobile_kit.profiling.machine_load.BusyMeter.cores", lambda self: 1.0)
     (found,) = profile([artifact], QUICK, Progress(quiet=True))
     assert found.validity.undisturbed is False
     assert found.validity.reasons == ("other processes used more than 10% of a core in too many rounds",)
@@ -115,7 +115,7 @@ def test_others_are_told_apart_from_our_own_programs(artifact: Path, monkeypatch
 
 
 def test_where_nobody_tells_who_uses_the_machine_that_is_said(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("mobile_kit.timing.BusyMeter.cores", lambda self: None)
+    monkeypatch.setattr("mobile_kit.profiling.machine_load.BusyMeter.cores", lambda self: None)
     (found,) = profile([artifact], QUICK, Progress(quiet=True))
     assert found.validity.undisturbed is None
     assert found.validity.valid
@@ -136,7 +136,7 @@ def test_what_a_device_says_is_believed_only_if_it_can_be(
 ) -> None:
     runner = tmp_path / "runner.py"
     runner.write_text(f"print('{{\"warmup_runs\": 1}}', flush=True)\ninput()\nprint({said!r}, flush=True)\ninput()\n")
-    monkeypatch.setattr("mobile_kit.python_trial.RUNNER", runner)
+    monkeypatch.setattr("mobile_kit.profiling.runner_session.RUNNER", runner)
     answer = command("profile", artifact)
     assert answer.code == 1
     assert "Traceback" not in answer.err
@@ -180,7 +180,7 @@ def test_a_warm_device_may_cool_down_between_rounds(artifact: Path, monkeypatch:
     degrees = iter([40.0, *(value for _ in range(50) for value in (55.0, 48.0, 40.5))])
     monkeypatch.setattr(HostDevice, "state", lambda self: DeviceState(next(degrees)))
     slept: list[float] = []
-    monkeypatch.setattr("mobile_kit.profiling.time.sleep", slept.append)
+    monkeypatch.setattr("mobile_kit.profiling.profile.time.sleep", slept.append)
     profile([artifact], replace(QUICK, min_s=0.0, cooldown_s=60.0), Progress(quiet=True))
     # Between rounds, not after the last.
     assert slept == [5.0] * 2 * 7

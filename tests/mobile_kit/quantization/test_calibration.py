@@ -6,11 +6,11 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.calibration import LEAST_IMAGES, Samples, read_calibration
 from mobile_kit.errors import ImageError
-from mobile_kit.images import read_image
-from mobile_kit.preprocess import Preprocess
-from mobile_kit.scenes import scene
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.preprocessing.synthetic_images import scene
+from mobile_kit.quantization.calibration import LEAST_IMAGES, Samples, read_calibration
 
 PREPROCESS = Preprocess({"height": 16, "width": 24}, None, "bilinear", "RGB", 1 / 255, (0.5,) * 3, (0.5,) * 3)
 GRAY = Preprocess({"height": 16, "width": 24}, None, "bilinear", "GRAY", 1 / 255, (0.5,), (0.5,))

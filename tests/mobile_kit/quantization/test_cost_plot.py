@@ -6,8 +6,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.plots import Point, _labels, plot_costs, plot_tradeoff
-from mobile_kit.search import Kept, PartCost
+from mobile_kit.quantization.cost_plot import Point, _labels, plot_costs, plot_tradeoff
+from mobile_kit.quantization.part_costs import Kept, PartCost
 
 
 @pytest.mark.parametrize(

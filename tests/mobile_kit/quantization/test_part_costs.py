@@ -9,11 +9,11 @@ import numpy as np
 import pytest
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.parts import FIRST, LAST, Part, Work
-from mobile_kit.quantization import Wanted
-from mobile_kit.search import EVERYTHING, Measurements, find_mixed, part_costs, read_costs, write_costs
-from mobile_kit.spec import TensorSpec
-from mobile_kit.target import Lowered
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.quantization.part_costs import EVERYTHING, Measurements, find_mixed, part_costs, read_costs, write_costs
+from mobile_kit.quantization.parts import FIRST, LAST, Part, Work
+from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.target_api.interface import Lowered
 
 STEM, HEAD = Part("convolutions", "", FIRST), Part("linear layers", "", LAST)
 LAYER_1, LAYER_2 = Part("linear layers", "layers.1"), Part("linear layers", "layers.2")

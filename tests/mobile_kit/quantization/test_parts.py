@@ -1,8 +1,8 @@
 import pytest
 
-from mobile_kit.families import families
-from mobile_kit.parts import FIRST, KINDS, LAST, Part, parts_of
-from mobile_kit.spec import CommonModel
+from mobile_kit.models.family import families
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.quantization.parts import FIRST, KINDS, LAST, Part, parts_of
 from tests.small_families import CVT, HIERA, VIT_MSN, Small
 
 FAMILIES = {small.family: small for small in (CVT, HIERA, VIT_MSN)}

@@ -1,7 +1,7 @@
 import pytest
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.quantization import ALIASES, LEAST_SQNR_DB, RECIPES, QuantRecipe, Wanted, recipe
+from mobile_kit.quantization.recipes import ALIASES, LEAST_SQNR_DB, RECIPES, QuantRecipe, Wanted, recipe
 
 
 def test_recipes_are_found_by_their_names() -> None:

@@ -9,9 +9,9 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.profiling import profile_name
-from mobile_kit.results import Config, write_results
-from mobile_kit.versus import versus
+from mobile_kit.measurements.result import Config, write_results
+from mobile_kit.profiling.profile import profile_name
+from mobile_kit.reporting.compare_runs import versus
 from tests.conftest import Answer
 from tests.surveys import BOARD, HOST, PHONE, profiled, quantized
 

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.charts import MOST_PANELS, MOST_ROWS
-from mobile_kit.latency import Latency, latency
-from mobile_kit.page import page
-from mobile_kit.results import DeviceInfo, Op, RunInfo, Validity
-from mobile_kit.survey import Measured, Survey
+from mobile_kit.measurements.latency import Latency, latency
+from mobile_kit.measurements.result import DeviceInfo, Op, RunInfo, Validity
+from mobile_kit.reporting.charts import MOST_PANELS, MOST_ROWS
+from mobile_kit.reporting.html_page import page
+from mobile_kit.reporting.summary import Measured, Survey
 from tests.browser import BROWSER, browsing
 from tests.surveys import BOARD, HOST, PHONE, result, row, surveyed
 

@@ -4,10 +4,10 @@ from dataclasses import replace
 
 import pytest
 
-from mobile_kit.charts import Group
-from mobile_kit.hotspots import MOST_HOTSPOTS, hotspots, place_of, shares, told
-from mobile_kit.results import Op
-from mobile_kit.survey import Measured
+from mobile_kit.measurements.result import Op
+from mobile_kit.reporting.charts import Group
+from mobile_kit.reporting.operation_charts import MOST_HOTSPOTS, hotspots, place_of, shares, told
+from mobile_kit.reporting.summary import Measured
 from tests.surveys import BOARD, result, row, surveyed
 
 ROW = row("model", "tflite", "fp16")

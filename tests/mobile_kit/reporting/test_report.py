@@ -9,10 +9,10 @@ import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
 
-from mobile_kit.profiling import profile_name
-from mobile_kit.report import ReportOptions, report, schema, to_markdown
-from mobile_kit.survey import Row
-from mobile_kit.timing import QUIET_CORES
+from mobile_kit.profiling.machine_load import QUIET_CORES
+from mobile_kit.profiling.profile import profile_name
+from mobile_kit.reporting.report import ReportOptions, report, schema, to_markdown
+from mobile_kit.reporting.summary import Row
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer
 from tests.exports import DIGITS
@@ -135,7 +135,7 @@ def test_what_is_no_number_is_refused(value: str, artifact: Path, command: Comma
 
 def test_the_picture_has_what_was_measured_on_this_machine(artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     drawn = []
-    monkeypatch.setattr("mobile_kit.report.plot_tradeoff", lambda points, title, path: drawn.extend(points))
+    monkeypatch.setattr("mobile_kit.reporting.report.plot_tradeoff", lambda points, title, path: drawn.extend(points))
     other = quantized(artifact)
     for device, ms in ((PHONE, 2.0), (HOST, 4.0)):
         profiled(artifact, 12.0, device=device)

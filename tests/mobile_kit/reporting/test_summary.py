@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.profiling import profile_name
-from mobile_kit.results import DeviceInfo, Validity, write_results
-from mobile_kit.survey import device_label, doubt, survey
+from mobile_kit.measurements.result import DeviceInfo, Validity, write_results
+from mobile_kit.profiling.profile import profile_name
+from mobile_kit.reporting.summary import device_label, doubt, survey
 from tests.surveys import BOARD, HOST, PHONE, profiled, quantized
 
 pytestmark = pytest.mark.usefixtures("paper_targets")

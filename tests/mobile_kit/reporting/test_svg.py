@@ -2,7 +2,7 @@ import math
 
 import pytest
 
-from mobile_kit.svg import HEIGHT, Scale, Shape, covering, strip, tag
+from mobile_kit.reporting.svg import HEIGHT, Scale, Shape, covering, strip, tag
 
 
 def test_words_are_escaped_wherever_they_stand() -> None:

@@ -8,9 +8,9 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.limits import OF_FILE, OF_RESULT, Limit, broken, parse_limit
-from mobile_kit.results import Memory
-from mobile_kit.survey import Measured, Survey
+from mobile_kit.measurements.result import Memory
+from mobile_kit.reporting.summary import Measured, Survey
+from mobile_kit.reporting.thresholds import OF_FILE, OF_RESULT, Limit, broken, parse_limit
 from tests.conftest import Answer
 from tests.surveys import BOARD, HOST, profiled, result, row
 

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.environments import cache_folder, environment
 from mobile_kit.errors import MissingToolError
+from mobile_kit.target_api.environments import cache_folder, environment
 
 
 def test_an_environment_is_made_once_and_kept(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -15,7 +15,7 @@ def test_an_environment_is_made_once_and_kept(tmp_path: Path, monkeypatch: pytes
         built.append(packages)
         (place / "bin").mkdir()
 
-    monkeypatch.setattr("mobile_kit.environments._build", build)
+    monkeypatch.setattr("mobile_kit.target_api.environments._build", build)
     first = environment(tmp_path / "cache", "name", ["a==1"])
     assert environment(tmp_path / "cache", "name", ["a==1"]) == first
     assert environment(tmp_path / "cache", "name", ["a==2"]) != first

@@ -5,11 +5,18 @@ from importlib import metadata
 import numpy as np
 import pytest
 
-from mobile_kit import target as target_module
 from mobile_kit.errors import MissingToolError, UnsupportedError
-from mobile_kit.quantization import RECIPES, QuantRecipe
-from mobile_kit.spec import TensorSpec
-from mobile_kit.target import as_array, captured_stderr, check_installed, check_request, find_target, targets
+from mobile_kit.models.spec import TensorSpec
+from mobile_kit.quantization.recipes import RECIPES, QuantRecipe
+from mobile_kit.target_api import interface as target_module
+from mobile_kit.target_api.interface import (
+    as_array,
+    captured_stderr,
+    check_installed,
+    check_request,
+    find_target,
+    targets,
+)
 
 BUILT_IN = ("coreml", "executorch", "tflite")
 CAPABILITIES = {"backends", "entry", "extra", "model_file", "modules", "name", "recipes"}

@@ -3,9 +3,9 @@ from collections.abc import Callable
 
 import pytest
 
-from mobile_kit.families import families
-from mobile_kit.listing import listing, to_markdown
-from mobile_kit.quantization import RECIPES
+from mobile_kit.models.family import families
+from mobile_kit.quantization.recipes import RECIPES
+from mobile_kit.target_api.support_matrix import listing, to_markdown
 from tests.conftest import Answer
 from tests.exports import ROOT
 

@@ -8,12 +8,12 @@ import coremltools as ct
 import numpy as np
 import pytest
 
-from mobile_kit import quantization
-from mobile_kit.checkpoints import Checkpoint
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.families.mobilevitv2 import build
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.target import Request, check_request, find_target
+from mobile_kit.models.mobilevitv2 import build
+from mobile_kit.quantization import recipes as quantization
+from mobile_kit.target_api.interface import Request, check_request, find_target
 from sample_apps.checkpoints.digits import LABELS
 from targets.coreml import TARGET
 from targets.coreml.mil import Program, read_program

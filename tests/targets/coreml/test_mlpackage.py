@@ -7,11 +7,12 @@ import coremltools as ct
 import numpy as np
 import pytest
 
-from mobile_kit.golden import read_golden
-from mobile_kit.manifest import read_manifest
-from mobile_kit.target import Array
-from targets.coreml.mil import read_program, run
-from targets.coreml.package import Package
+from mobile_kit.artifacts.golden import read_golden
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.target_api.interface import Array
+from targets.coreml.mil import interpreter as run
+from targets.coreml.mil import read_program
+from targets.coreml.mlpackage import Package
 from tests.noise_model import NOISE, PIXELS, lowered
 
 

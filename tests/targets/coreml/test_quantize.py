@@ -6,7 +6,7 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.manifest import read_manifest
+from mobile_kit.artifacts.manifest import read_manifest
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS, export
 

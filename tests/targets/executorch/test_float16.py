@@ -9,9 +9,9 @@ from executorch.exir import to_edge_transform_and_lower
 from executorch.runtime import Runtime
 from torch import Tensor, nn
 
-from mobile_kit.layers import MapNorm, Ranking, TokenNorm
-from mobile_kit.metrics import sqnr_db
-from targets.executorch.half import HalfRanking, decompose, gelu, silu
+from mobile_kit.measurements.metrics import sqnr_db
+from mobile_kit.models.layers import MapNorm, Ranking, TokenNorm
+from targets.executorch.float16 import HalfRanking, decompose, gelu, silu
 from targets.executorch.norms import FEW_TOKENS, HalfNorm, MeanInTurns
 
 # One rounding to float16 leaves 74 dB, three 69; numbers that belong to all of a token add a little.

@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 from executorch.runtime import Runtime
 
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.quantization import RECIPES
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.quantization.recipes import RECIPES
 from sample_apps.checkpoints.digits import LABELS
 from targets.executorch import TARGET
 from tests.exports import Export

@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 import torch
 
-from mobile_kit.checkpoints import load
-from mobile_kit.outputs import select_outputs
-from mobile_kit.parts import LAYERS, Part, parts_of
-from mobile_kit.preprocess import attach
-from mobile_kit.pt2e import is_annotated
+from mobile_kit.checkpoints.load import load
+from mobile_kit.models.outputs import select_outputs
+from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.quantization.parts import LAYERS, Part, parts_of
+from mobile_kit.target_api.pt2e import is_annotated
 from targets.executorch.quantize import NEVER, SLOW, _quantizer
 from tests.exports import CHECKPOINTS
 

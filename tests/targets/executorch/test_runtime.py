@@ -3,8 +3,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError
-from mobile_kit.manifest import read_manifest
 from targets.executorch import TARGET
 from tests.exports import Export
 from tests.parity import assert_parity

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.environments import environment
 from mobile_kit.errors import MissingToolError
+from mobile_kit.target_api.environments import environment
 from tests.exports import ROOT
 
 CLIENT = ROOT / "tests" / "targets" / "tflite" / "mediapipe_client.py"

@@ -1,7 +1,7 @@
 import pytest
 import torch
 
-from mobile_kit.layers import Attend
+from mobile_kit.models.layers import Attend
 from targets.tflite.attention import SplitAttend
 
 

@@ -13,16 +13,16 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from mobile_kit.checkpoints import Checkpoint, load
-from mobile_kit.layers import MapNorm, TokenNorm
-from mobile_kit.manifest import read_manifest
-from mobile_kit.metrics import sqnr_db
-from mobile_kit.oracle import Oracle
-from mobile_kit.outputs import select_outputs
-from mobile_kit.preprocess import attach
-from mobile_kit.quantization import recipe
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target import ModelCard, Request
+from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.checkpoints.load import Checkpoint, load
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.measurements.metrics import sqnr_db
+from mobile_kit.models.layers import MapNorm, TokenNorm
+from mobile_kit.models.outputs import select_outputs
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.quantization.recipes import recipe
+from mobile_kit.target_api.interface import ModelCard, Request
 from sample_apps.checkpoints.digits import held_out_views, training_views
 from targets.tflite import TARGET, lower
 from targets.tflite.norm import MeanNorm

@@ -5,7 +5,7 @@ import pytest
 from ai_edge_litert import schema_py_generated as schema
 from ai_edge_litert.interpreter import Interpreter
 
-from mobile_kit.manifest import Manifest, read_manifest
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from sample_apps.checkpoints.digits import LABELS
 from targets.tflite.metadata import TensorNote, read_metadata
 from tests.exports import Export

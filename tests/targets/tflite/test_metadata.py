@@ -14,8 +14,8 @@ from PIL import Image
 from torch import Tensor, nn
 
 from mobile_kit.errors import ArtifactError, LoweringError, UnsupportedError
-from targets.tflite.container import Container, Pointer, pack, unpack
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, read_metadata, set_tensor_names
+from targets.tflite.tflite_file import Container, Pointer, pack, unpack
 from tests.targets.tflite.conftest import CLIENT
 
 HEIGHT_PX, WIDTH_PX = 32, 48

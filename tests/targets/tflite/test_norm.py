@@ -3,8 +3,8 @@ import copy
 import pytest
 import torch
 
-from mobile_kit.layers import MapNorm, TokenNorm
-from mobile_kit.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.layers import MapNorm, TokenNorm
+from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 from targets.tflite.norm import GREATEST, MeanNorm, factors_of
 
 SHAPE = (1, 64, 48)

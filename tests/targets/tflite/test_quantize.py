@@ -1,6 +1,6 @@
 """Which operations of a .tflite become int8: a graph of a few named operations is enough to see the rules."""
 
-from mobile_kit.parts import Part
+from mobile_kit.quantization.parts import Part
 from targets.tflite.operations import Operation
 from targets.tflite.quantize import choose_int8, is_fast
 

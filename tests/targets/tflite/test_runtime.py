@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.manifest import Manifest, read_manifest
-from mobile_kit.verify import verify
+from mobile_kit.evaluation.verify import verify
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from targets.tflite import TARGET
 from tests.exports import Export

@@ -10,8 +10,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from targets.coreml.mil import arrangement, compression, contraction, elementwise, resizing, window
-from targets.coreml.mil.elementwise import arg_reduction, binary, reduction, unary
+from targets.coreml.mil.ops import arrangement, compression, contraction, elementwise, resizing, window
+from targets.coreml.mil.ops.elementwise import arg_reduction, binary, reduction, unary
 
 __all__ = ["OPS", "Label", "Value"]
 

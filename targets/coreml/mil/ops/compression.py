@@ -7,7 +7,7 @@ import torch
 from torch import Tensor
 
 from targets.coreml.mil.blob import unpack_bits
-from targets.coreml.mil.elementwise import DTYPES
+from targets.coreml.mil.ops.elementwise import DTYPES
 
 
 def constexpr_affine_dequantize(quantized_data: Tensor, zero_point: Tensor, scale: Tensor, *, axis: int) -> Tensor:

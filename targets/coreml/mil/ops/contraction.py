@@ -6,8 +6,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from targets.coreml.mil.precision import wide
-from targets.coreml.mil.window import pad_spatial, window_pads
+from targets.coreml.mil.ops.precision import wide
+from targets.coreml.mil.ops.window import pad_spatial, window_pads
 
 CONV = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
 CONV_TRANSPOSE = {1: F.conv_transpose1d, 2: F.conv_transpose2d, 3: F.conv_transpose3d}

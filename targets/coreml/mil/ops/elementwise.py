@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from targets.coreml.mil.precision import wide
+from targets.coreml.mil.ops.precision import wide
 
 DTYPES = {
     "bool": torch.bool,

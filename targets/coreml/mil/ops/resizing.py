@@ -6,7 +6,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from targets.coreml.mil.precision import wide
+from targets.coreml.mil.ops.precision import wide
 
 GRIDS: dict[str, Callable[[Tensor, int, int], Tensor]] = {
     # The points of the input, 0 to n - 1, that m outputs i read: coremltools, iOS15/image_resizing.py, resize_bilinear.

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.formats.ai_hub import AiHub
-from mobile_kit.instruments import Imported
+from mobile_kit.measurements.importers.ai_hub import AiHub
+from mobile_kit.target_api.benchmark import Imported
 
 PROFILE: dict[str, Any] = {
     "execution_summary": {

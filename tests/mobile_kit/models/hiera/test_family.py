@@ -8,16 +8,16 @@ import transformers
 from numpy.typing import NDArray
 from torch import Tensor
 
-from mobile_kit.checkpoints import load
+from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.checkpoints.load import load
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.families import known_checkpoints
-from mobile_kit.families.hiera import FAMILY, build
-from mobile_kit.families.hiera_network import HieraBackbone
-from mobile_kit.metrics import distance
-from mobile_kit.preprocess import ImageModel, attach
-from mobile_kit.samples import further_inputs
-from mobile_kit.scenes import scene
-from mobile_kit.spec import CommonModel
+from mobile_kit.measurements.metrics import distance
+from mobile_kit.models.family import known_checkpoints
+from mobile_kit.models.hiera.family import FAMILY, build
+from mobile_kit.models.hiera.network import HieraBackbone
+from mobile_kit.models.spec import CommonModel
+from mobile_kit.preprocessing.preprocess import ImageModel, attach
+from mobile_kit.preprocessing.synthetic_images import scene
 from tests.eager import BOUND, assert_is_hugging_face, reference, scenes
 from tests.graphs import assert_plain
 from tests.small_checkpoints import change_json

@@ -1,7 +1,7 @@
 """What Linux and Android machines say of themselves."""
 
-from mobile_kit.devices import android, linux
-from mobile_kit.devices.state import DeviceState
+from mobile_kit.profiling.devices import android, linux
+from mobile_kit.profiling.devices.device import DeviceState
 
 BOARD = """system Linux
 version 6.6.31+rpt-rpi-2712

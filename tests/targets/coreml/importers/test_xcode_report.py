@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.instruments import Imported
-from targets.coreml.xcode import XcodeReport
+from mobile_kit.target_api.benchmark import Imported
+from targets.coreml.importers.xcode_report import XcodeReport
 
 REPORT = {
     "formatVersion": 2,

@@ -10,8 +10,8 @@ import pytest
 import torch
 
 from mobile_kit.errors import MissingToolError, ResultError
-from mobile_kit.results import Result
-from targets.executorch.etdump import ETDump
+from mobile_kit.measurements.result import Result
+from targets.executorch.importers.etdump import ETDump
 from tests.exports import mobile_kit
 
 pytest.importorskip("executorch.devtools")

@@ -5,8 +5,8 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.results import Result
-from targets.tflite.benchmark_model import BenchmarkLog, OpProfileCsv
+from mobile_kit.measurements.result import Result
+from targets.tflite.importers.benchmark_log import BenchmarkLog, OpProfileCsv
 
 LOG = """\
 INFO: STARTING!
@@ -293,7 +293,7 @@ def test_a_log_is_read_in_blocks(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     whole = read(LOG + TEXT, tmp_path)
     # The longest line has 122 bytes.
     for size in (123, 200, 1000):
-        monkeypatch.setattr("targets.tflite.benchmark_model.BLOCK", size)
+        monkeypatch.setattr("targets.tflite.importers.benchmark_log.BLOCK", size)
         assert read(LOG + TEXT, tmp_path) == read((LOG + TEXT).rstrip(), tmp_path) == whole
         with pytest.raises(ResultError, match="line 20: "):
             read(LOG.replace("count=60", "count=many"), tmp_path)

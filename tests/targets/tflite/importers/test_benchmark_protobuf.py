@@ -6,8 +6,8 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.results import Result
-from targets.tflite.benchmark_protos import BenchmarkResultProto, OpProfileProto
+from mobile_kit.measurements.result import Result
+from targets.tflite.importers.benchmark_protobuf import BenchmarkResultProto, OpProfileProto
 
 pytest.importorskip("google.protobuf")
 from google.protobuf import descriptor_pb2, descriptor_pool, message_factory

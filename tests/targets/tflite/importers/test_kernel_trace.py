@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from targets.tflite import tracer
-from targets.tflite.kernels import module_of, read_trace
+from targets.tflite.importers.kernel_trace import module_of, read_trace
+from targets.tflite.on_device import tracer
 from tests.exports import Export
 
 MODEL = "kit.preprocess.ImageModel/kit.families.x.Net_model/kit.families.x.Layer_2"

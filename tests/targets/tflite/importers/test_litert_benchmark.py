@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from targets.tflite.litert_benchmark import LiteRtBenchmark
+from targets.tflite.importers.litert_benchmark import LiteRtBenchmark
 from tests.exports import Export
 
 FOUND: dict[str, Any] = {

@@ -123,7 +123,7 @@ class PostProcessor(private val manifest: Manifest) {
     companion object {
         const val BEST = 5
 
-        // As the kit's own legend (mobile_kit/predict.py, LEAST_SHARE).
+        // As the kit's own legend (mobile_kit/evaluation/predict.py, LEAST_SHARE).
         private const val LEAST_SHARE = 0.002
     }
 }

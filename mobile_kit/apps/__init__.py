@@ -1,0 +1,1 @@
+"""Apps with artifacts in them: bundling, the templates, checks of a project, and a preview in the browser."""

@@ -1,0 +1,1 @@
+"""What an artifact computes, held against the checkpoint and against labels."""

@@ -1,0 +1,1 @@
+"""Results of measurements and what they are made of: latency, distances, comparisons."""

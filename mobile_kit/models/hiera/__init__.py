@@ -1,0 +1,1 @@
+"""Hiera: its network, the order of its tokens, and its pretraining head."""

@@ -1,0 +1,1 @@
+"""Measuring files on devices: sessions, their validity, and results of other tools."""

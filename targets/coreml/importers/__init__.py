@@ -1,0 +1,1 @@
+"""Readers of what Apple's tools measured."""

@@ -1,0 +1,1 @@
+"""Readers of what ExecuTorch's tools measured."""

@@ -1,0 +1,1 @@
+"""Readers of what LiteRT's tools measured."""
