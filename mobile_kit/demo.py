@@ -16,12 +16,12 @@ from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import LoweringError, unknown
-from mobile_kit.evaluation.predict import Predictor
+from mobile_kit.evaluation.predictor import Predictor
 from mobile_kit.exporting.export import Exported, export
-from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.models.spec import TensorSpec
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile, untimed
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.recipes import recipe
 from mobile_kit.reporting.report import ReportOptions, report

@@ -69,7 +69,7 @@ def _registered(findings: list[Finding]) -> list[Finding]:
     """Return the targets, those of other packages too, with their backends; none while the core isn't whole."""
     if any(finding.mend and ": " not in finding.name for finding in findings):
         return []
-    from mobile_kit.target_api.interface import install_command, missing_modules, targets
+    from mobile_kit.target_api.registry import install_command, missing_modules, targets
 
     return [
         Finding(f"target {name}", None if missing else target.model_file, install_command(target) if missing else None)

@@ -30,6 +30,7 @@ __all__ = [
     "ResultError",
     "UnsupportedError",
     "malformed",
+    "one_line",
     "plain",
     "tool_reason",
     "unknown",
@@ -109,3 +110,10 @@ def tool_reason(said: str) -> str:
     found = next(filter(None, (re.search(pattern, said) for pattern in patterns)), None)
     lines = [*filter(str.strip, said.splitlines())] or ["it said nothing"]
     return (found[1] if found else lines[-1]).strip().rstrip(".")
+
+
+def one_line(exc: BaseException) -> str:
+    """Return what an exception says, on one line without its full stop, shortened where it goes on."""
+    text = " ".join(str(exc).split())[:300]
+    named = f"{type(exc).__name__}: {text}" if isinstance(exc, KeyError) else text
+    return (named or type(exc).__name__).rstrip(".")

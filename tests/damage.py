@@ -10,7 +10,7 @@ import numpy as np
 from safetensors import safe_open
 
 from mobile_kit.artifacts.manifest import read_manifest
-from mobile_kit.target_api.interface import Array
+from mobile_kit.models.spec import Array
 from targets.tflite.runtime import TFLiteRuntime
 from tests.conftest import Answer
 from tests.exports import DIGITS

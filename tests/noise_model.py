@@ -8,9 +8,10 @@ from torch import Tensor, nn
 
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.models.layers import Ranking
-from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.spec import Array, CommonModel, ModelSpec, TensorSpec
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import Array, Lowered, ModelCard, Request, find_target
+from mobile_kit.target_api.interface import Lowered, ModelCard, Request
+from mobile_kit.target_api.registry import find_target
 
 UNITS, CHOSEN = 49, 19
 NOISE = TensorSpec("noise", (1, UNITS), "float32", None, "noise", range=(0, 1))

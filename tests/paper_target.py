@@ -14,12 +14,12 @@ from typing import NoReturn
 import torch
 
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.models.spec import CommonModel, TensorSpec
-from mobile_kit.preprocessing.preprocess import Entry
+from mobile_kit.measurements.importers.base import Importer
+from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.parts import LAYERS, Part, parts_of
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Importer, Tracer
-from mobile_kit.target_api.interface import Array, Calibrated, Lowered, Request, as_array
+from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.interface import Calibrated, Lowered, Request, as_array
 
 PYTHON_CHATTER, NATIVE_CHATTER = "paper: python says something", "paper: native code says something"
 

@@ -12,9 +12,9 @@ from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.measurements.metrics import distance, moved, pixel_agreement, sqnr_db
-from mobile_kit.models.spec import DISCRETE, TensorSpec
+from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.target_api.interface import Array, find_target
+from mobile_kit.target_api.registry import find_target
 from sample_apps.checkpoints.digits import held_out_views
 from tests.exports import DIGITS, Export
 

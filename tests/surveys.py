@@ -7,6 +7,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.measurements.comparison import compare
 from mobile_kit.measurements.latency import latency
@@ -22,7 +23,6 @@ from mobile_kit.measurements.result import (
     Validity,
     write_results,
 )
-from mobile_kit.profiling.profile import profile_name
 from mobile_kit.profiling.validity import judged, model_info
 from mobile_kit.reporting.summary import Measured, Row, Survey
 

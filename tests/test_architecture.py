@@ -196,7 +196,7 @@ HEAVY = {*TOOLCHAINS, "transformers", "tensorflow", "jax"}
 LIGHT = (
     "import mobile_kit.target_api.interface",
     *(f"import targets.{target}" for target in TARGETS),
-    "mobile_kit.target_api.interface.targets()",
+    "mobile_kit.target_api.registry.targets()",
     "import mobile_kit.evaluation.verify",
 )
 

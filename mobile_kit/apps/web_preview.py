@@ -12,9 +12,11 @@ import numpy as np
 from PIL import Image
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.evaluation.predict import NAMING, Predictor, Reading, legend, painted, read_outputs
+from mobile_kit.evaluation.overlay import legend, painted
+from mobile_kit.evaluation.predict import NAMING
+from mobile_kit.evaluation.predictor import Predictor, Reading, read_outputs
+from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.image_files import decode_image
-from mobile_kit.target_api.interface import Array
 
 __all__ = ["Preview"]
 

@@ -16,19 +16,17 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mobile_kit.artifacts.layout import ORACLE_FILE, SCENES_FILE
 from mobile_kit.artifacts.manifest import Manifest, input_record, output_record, preprocess_record
 from mobile_kit.checkpoints.oracle import Oracle, Yardstick
 from mobile_kit.errors import ArtifactError
-from mobile_kit.models.spec import DISCRETE, TensorSpec
+from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.calibration import judged_images
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QuantRecipe, Wanted
-from mobile_kit.target_api.interface import Array
 
-__all__ = ["ORACLE_FILE", "Answers", "Golden", "Sample", "read_answers", "read_golden", "write_golden"]
+__all__ = ["Answers", "Golden", "Sample", "read_answers", "read_golden", "write_golden"]
 
-ORACLE_FILE = "golden/oracle.json"
-SCENES_FILE = "golden/scenes.npz"
 # The decibels of one photo are a draw of luck: between photos those of a narrow network scatter by 4 dB, as its errors
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
 FEW_VALUES, LARGE = 1280, 2**14

@@ -12,9 +12,10 @@ import numpy as np
 
 from mobile_kit import __version__
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.models.spec import ModelSpec, TensorSpec
+from mobile_kit.models.spec import Array, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
-from mobile_kit.target_api.interface import Array, Lowered, Runtime, check_installed, find_target
+from mobile_kit.target_api.interface import Lowered, Runtime
+from mobile_kit.target_api.registry import check_installed, find_target
 
 __all__ = [
     "MANIFEST",

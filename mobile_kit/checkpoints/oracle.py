@@ -15,8 +15,7 @@ from torch import nn
 
 from mobile_kit.checkpoints.half_precision import HalfPrecision
 from mobile_kit.checkpoints.load import CANT_COMPUTE, Checkpoint
-from mobile_kit.checkpoints.weights import one_line
-from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError
+from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError, one_line
 from mobile_kit.measurements.metrics import distance, moved, pixel_agreement, sqnr_db
 from mobile_kit.models.spec import DISCRETE, TensorSpec, group
 from mobile_kit.preprocessing.synthetic_images import scene

@@ -11,10 +11,10 @@ import torch
 from torch import nn
 
 from mobile_kit.checkpoints.tensorflow_weights import TENSORFLOW, read_tensorflow
-from mobile_kit.errors import CheckpointError
+from mobile_kit.errors import CheckpointError, one_line
 from mobile_kit.models.family import Family, Head
 
-__all__ = ["PICKLE", "WEIGHTS", "load_weights", "one_line", "weights_in"]
+__all__ = ["PICKLE", "WEIGHTS", "load_weights", "weights_in"]
 
 WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
 PICKLE = "pytorch_model.bin"
@@ -136,10 +136,3 @@ def _shape(shape: Any) -> str:
 
 def _more(names: list[str]) -> str:
     return f" and {len(names) - 1} more" if len(names) > 1 else ""
-
-
-def one_line(exc: BaseException) -> str:
-    """Return what an exception says, on one line without its full stop, shortened where it goes on."""
-    text = " ".join(str(exc).split())[:300]
-    named = f"{type(exc).__name__}: {text}" if isinstance(exc, KeyError) else text
-    return (named or type(exc).__name__).rstrip(".")

@@ -6,7 +6,8 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.apps.templates import APP_ID, NAME
-from mobile_kit.cli import command, print_json, print_table
+from mobile_kit.cli.arguments import command
+from mobile_kit.cli.output import print_json, print_table
 
 __all__ = ["add", "run"]
 

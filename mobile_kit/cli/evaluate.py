@@ -5,7 +5,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.cli import command, print_json, print_table
+from mobile_kit.cli.arguments import command
+from mobile_kit.cli.output import print_json, print_table
 
 __all__ = ["add", "run"]
 

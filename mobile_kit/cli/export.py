@@ -5,8 +5,9 @@ import sys
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.cli import command, decibels, megabytes, names, part, print_json, print_table
+from mobile_kit.cli.arguments import command, decibels, names, part
 from mobile_kit.cli.export_arguments import add_model, export_options
+from mobile_kit.cli.output import megabytes, print_json, print_table
 
 __all__ = ["add", "run"]
 

@@ -4,10 +4,10 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli import names, positive, size
+from mobile_kit.cli.arguments import names, positive, size
 
 if TYPE_CHECKING:
-    from mobile_kit.exporting.prepare import ExportOptions
+    from mobile_kit.exporting.plan import ExportOptions
 
 __all__ = ["add_model", "export_options"]
 
@@ -36,7 +36,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def export_options(options: argparse.Namespace, **others: Any) -> "ExportOptions":
     """Return what `add_model` parsed, with others."""
-    from mobile_kit.exporting.prepare import ExportOptions
+    from mobile_kit.exporting.plan import ExportOptions
 
     return ExportOptions(
         model=options.model,

@@ -5,7 +5,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli import command, print_json, print_table
+from mobile_kit.cli.arguments import command
+from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from mobile_kit.measurements.result import Result

@@ -3,7 +3,8 @@
 import argparse
 from typing import Any
 
-from mobile_kit.cli import command, print_json
+from mobile_kit.cli.arguments import command
+from mobile_kit.cli.output import print_json
 
 __all__ = ["add", "run"]
 

@@ -4,7 +4,8 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mobile_kit.cli import command, positive, print_json, print_table, seconds
+from mobile_kit.cli.arguments import command, positive, seconds
+from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from mobile_kit.measurements.result import Result
@@ -81,8 +82,8 @@ def _cores(text: str) -> "tuple[int, ...] | Literal['big']":
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a result isn't valid."""
+    from mobile_kit.profiling.options import ProfileOptions
     from mobile_kit.profiling.profile import profile
-    from mobile_kit.profiling.session import ProfileOptions
     from mobile_kit.profiling.validity import LEAST_S, MOST_S
     from mobile_kit.progress import Progress
 

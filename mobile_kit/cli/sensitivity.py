@@ -5,8 +5,9 @@ import math
 import sys
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli import command, print_json, print_table
+from mobile_kit.cli.arguments import command
 from mobile_kit.cli.export_arguments import add_model, export_options
+from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
     from mobile_kit.quantization.part_costs import PartCost

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.cli import command
+from mobile_kit.cli.arguments import command
 
 __all__ = ["add", "run"]
 

@@ -6,7 +6,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.cli import command, print_json
+from mobile_kit.cli.arguments import command
+from mobile_kit.cli.output import print_json
 from mobile_kit.errors import MobileKitError
 
 __all__ = ["add", "run"]

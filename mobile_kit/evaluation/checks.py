@@ -12,11 +12,12 @@ from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
 from mobile_kit.measurements import metrics
 from mobile_kit.models.family import families
 from mobile_kit.models.outputs import essential_outputs
-from mobile_kit.models.spec import DISCRETE
+from mobile_kit.models.spec import DISCRETE, Array
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import Array, Runtime, find_target
+from mobile_kit.target_api.interface import Runtime
+from mobile_kit.target_api.registry import find_target
 
 __all__ = [
     "Check",

@@ -15,20 +15,20 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.artifacts.golden import read_golden
+from mobile_kit.artifacts.layout import KEPT, SCORES
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
+from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
 from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks
-from mobile_kit.evaluation.predict import Predictor, class_map
+from mobile_kit.evaluation.predictor import Predictor, class_map
 from mobile_kit.evaluation.verify import check_checkpoint, load_oracle
-from mobile_kit.measurements.metrics import mean_iou_interval, paired_interval
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.progress import Progress
 
-__all__ = ["SCORES", "EvaluateOptions", "Score", "evaluate"]
+__all__ = ["EvaluateOptions", "Score", "evaluate"]
 
-KEPT, SCORES = "evaluation.jsonl", "evaluation.json"
 IGNORED = 255
 TOP = (1, 5)
 RANKED = ("logits", "probabilities")

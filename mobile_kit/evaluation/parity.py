@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import ORACLE_FILE, Answers, Sample
+from mobile_kit.artifacts.golden import Answers, Sample
+from mobile_kit.artifacts.layout import ORACLE_FILE
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import ArtifactError
 from mobile_kit.evaluation.checks import essential
 from mobile_kit.measurements import metrics
-from mobile_kit.models.spec import DISCRETE, TensorSpec
+from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.recipes import LEAST_SQNR_DB, Wanted, recipe
-from mobile_kit.target_api.interface import Array
 
 __all__ = ["EXACT", "QUANTIZED_MASK_BOUND", "OutputParity", "parity"]
 

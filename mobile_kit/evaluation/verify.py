@@ -35,10 +35,11 @@ from mobile_kit.evaluation.checks import (
 )
 from mobile_kit.evaluation.parity import EXACT, OutputParity, parity
 from mobile_kit.measurements import metrics
-from mobile_kit.models.spec import DISCRETE
+from mobile_kit.models.spec import DISCRETE, Array
 from mobile_kit.preprocessing.image_files import find_images, read_image
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import Array, Runtime, find_target
+from mobile_kit.target_api.interface import Runtime
+from mobile_kit.target_api.registry import find_target
 
 __all__ = [
     "VerifyReport",

@@ -13,14 +13,15 @@ from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.artifacts.staging import check_places, failed, move_to_place, staging_folder
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.checkpoints.oracle import Oracle
-from mobile_kit.exporting.prepare import ExportOptions, plan, prepare, slug
-from mobile_kit.exporting.worker import Job
+from mobile_kit.exporting.job import Job
+from mobile_kit.exporting.plan import ExportOptions, plan
+from mobile_kit.exporting.prepare import prepare, slug
 from mobile_kit.exporting.worker_pool import run_jobs
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.calibration import Calibration
-from mobile_kit.target_api.interface import install_command, missing_modules, targets
+from mobile_kit.target_api.registry import install_command, missing_modules, targets
 
 __all__ = ["ExportResult", "Exported", "export"]
 

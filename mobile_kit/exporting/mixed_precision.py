@@ -14,7 +14,8 @@ from mobile_kit.models.family import families
 from mobile_kit.models.outputs import essential_outputs
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.quantization.calibration import Samples
-from mobile_kit.quantization.part_costs import Measurements, find_mixed, part_costs, write_costs
+from mobile_kit.quantization.mixed_search import find_mixed
+from mobile_kit.quantization.part_costs import Measurements, part_costs, write_costs
 from mobile_kit.quantization.parts import work_of
 from mobile_kit.quantization.recipes import Wanted
 from mobile_kit.target_api.interface import Lowered, Request, Target

@@ -1,131 +1,28 @@
 """What an export hands to its workers: the checkpoint, its common model, calibration images, and a job a file."""
 
 import re
-from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from mobile_kit.artifacts.manifest import model_record
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.exporting.worker import Job, write_pickle
+from mobile_kit.exporting.job import Job, write_pickle
+from mobile_kit.exporting.plan import Choice, ExportOptions
 from mobile_kit.models.family import Head
 from mobile_kit.models.outputs import check_outputs, select_outputs
 from mobile_kit.models.spec import ModelSpec
 from mobile_kit.progress import Progress
-from mobile_kit.quantization.calibration import LEAST_IMAGES, Calibration, read_calibration
-from mobile_kit.quantization.recipes import QuantRecipe, Wanted, recipe
-from mobile_kit.target_api.interface import (
-    ModelCard,
-    Request,
-    Target,
-    check_installed,
-    check_request,
-    find_target,
-    installed_targets,
-)
+from mobile_kit.quantization.calibration import Calibration, read_calibration
+from mobile_kit.target_api.interface import ModelCard, Request
 
-__all__ = ["Choice", "ExportOptions", "Prepared", "plan", "prepare", "slug"]
+__all__ = ["Prepared", "prepare", "slug"]
 
 SLUG = re.compile(r"[^A-Za-z0-9._-]+")
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export. Null means the checkpoint's or the target's own default.
-
-    targets: names, all installed ones where empty. outputs: names as `outputs.known_outputs` has them.
-    pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.
-    calibration: a folder of images, for static recipes; what is judged in lower precision is judged on them.
-    min_sqnr, min_agreement: what every quantized file must keep, in place of its recipe's own bound; see
-    `quantization.Wanted`.
-    """
-
-    model: str
-    out: Path
-    targets: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = ("fp32",)
-    head: str | None = None
-    backend: str | None = None
-    deployment_target: str | None = None
-    image_size: tuple[int, int] | None = None
-    pixel_values: bool = False
-    outputs: tuple[str, ...] = ()
-    revision: str | None = None
-    random_weights: bool = False
-    allow_pickle: bool = False
-    photo: Path | None = None
-    calibration: Path | None = None
-    calibration_samples: int = 128
-    min_sqnr: float | None = None
-    min_agreement: float | None = None
-
-    @property
-    def wanted(self) -> Wanted:
-        """What quantized files must keep."""
-        return Wanted(self.min_sqnr, self.min_agreement)
-
-
-class Choice(NamedTuple):
-    """One file to make."""
-
-    target: Target
-    recipe: QuantRecipe
-    backend: str | None
-    deployment_target: str | None
-
-    @property
-    def place(self) -> str:
-        """The target, with its backend where it has several."""
-        return f"{self.target.name}-{self.backend}" if self.backend else self.target.name
-
-    @property
-    def name(self) -> str:
-        """Of the artifact."""
-        return f"{self.place}-{self.recipe.name}"
-
-
-def plan(options: ExportOptions) -> list[Choice]:
-    """Check everything that can be checked before any work."""
-    if options.calibration is not None and options.calibration_samples < LEAST_IMAGES:
-        raise UnsupportedError(
-            f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say little. "
-            "Give more, or leave it out."
-        )
-    chosen = [find_target(name) for name in options.targets or installed_targets()]
-    for target in chosen:
-        check_installed(target)
-    # A choice that only some targets offer is theirs; where none offers it, it is refused.
-    backends = [(target, _own(options.backend, target.backends, [t.backends for t in chosen])) for target in chosen]
-    systems = [target.deployment_targets(backend) for target, backend in backends]
-    plan = []
-    for (target, backend), offered in zip(backends, systems, strict=True):
-        system = _own(options.deployment_target, offered, systems)
-        # An alias may stand beside what it means.
-        for used in dict.fromkeys(recipe(name) for name in options.recipes):
-            check_request(target, used, backend, system)
-            _check_calibration(options, used)
-            plan.append(Choice(target, used, backend, system))
-    return plan
-
-
-def _check_calibration(options: ExportOptions, used: QuantRecipe) -> None:
-    if used.calibrated and options.calibration is None:
-        raise UnsupportedError(
-            f"recipe {used.name!r}: measures the activations' ranges on images, and none were given. Add --calibration "
-            f"with a folder of at least {LEAST_IMAGES}, better 100, such as the app will see."
-        )
-
-
-def _own(asked: str | None, offered: tuple[str, ...], everywhere: Iterable[tuple[str, ...]]) -> str | None:
-    """Return a target's part of a choice: what was asked, its default, or nothing where it has no such choice."""
-    if not offered:
-        return None if any(everywhere) else asked
-    return asked or offered[0]
 
 
 @dataclass(frozen=True)

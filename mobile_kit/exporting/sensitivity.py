@@ -7,14 +7,16 @@ from typing import Any
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.staging import staging_folder
 from mobile_kit.checkpoints.oracle import Oracle
-from mobile_kit.exporting.prepare import ExportOptions, plan, prepare
+from mobile_kit.exporting.plan import ExportOptions, plan
+from mobile_kit.exporting.prepare import prepare
 from mobile_kit.exporting.worker_pool import run_jobs
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.cost_plot import plot_costs
 from mobile_kit.quantization.part_costs import Kept, PartCost, read_costs
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import find_target, installed_targets, refusal
+from mobile_kit.target_api.interface import refusal
+from mobile_kit.target_api.registry import find_target, installed_targets
 
 __all__ = ["Sensitivity", "sensitivity"]
 

@@ -13,7 +13,6 @@ import sys
 import time
 import traceback
 from collections.abc import Callable
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, TextIO
 
@@ -24,64 +23,22 @@ from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import build_manifest, write_manifest
 from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.evaluation.verify import VerifyReport, failure, verify, write_report
+from mobile_kit.exporting.job import GOLDEN_READY, Job
 from mobile_kit.exporting.mixed_precision import MixedModel, stricter, wanted_of
-from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.preprocessing.preprocess import Entry, Preprocess, attach, image_input
+from mobile_kit.models.spec import Array, CommonModel
+from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.calibration import Samples
 from mobile_kit.quantization.recipes import NOTHING_ASKED, Wanted
-from mobile_kit.target_api.interface import Array, Lowered, Request, Target, find_target
+from mobile_kit.target_api.interface import Lowered, Target
+from mobile_kit.target_api.registry import find_target
 
-__all__ = ["GOLDEN_READY", "Job", "write_pickle"]
+__all__ = []
 
-GOLDEN_READY = "golden"
 # Toolchains allocate graphs of small objects by the million: Python's own 700 costs a tenth of the export's time.
 OBJECTS_UNTIL_COLLECTION = 100_000
 SHOW_EVERY_S = 2.0
 # How often a mixed recipe's file is written, where it keeps less than the search promised.
 TRIES = 3
-
-
-@dataclass(frozen=True)
-class Job:
-    """One file to make, or a model whose parts to measure.
-
-    model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
-    the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
-    model_record: the manifest's `model` object. calibration: the file of a calibrated recipe's images, and what the
-    manifest says of them. wanted: what a mixed recipe must keep. measurements: the folder of those that its search
-    makes. costs: the file of what each part costs, where that is all that is asked.
-    """
-
-    name: str
-    target: str
-    model: Path
-    spec: ModelSpec
-    entry: Entry
-    request: Request
-    preprocess: Preprocess
-    model_record: dict[str, Any]
-    folder: Path
-    log: Path
-    calibration: tuple[Path, dict[str, Any]] | None = None
-    wanted: Wanted = NOTHING_ASKED
-    measurements: Path | None = None
-    costs: Path | None = None
-
-    @property
-    def inputs(self) -> tuple[TensorSpec, ...]:
-        """What the file takes."""
-        return (image_input(self.spec, self.entry), *self.spec.inputs[1:])
-
-    @property
-    def handed(self) -> Path:
-        """Where the job is written for its worker: beside its folder, not among the artifact's files."""
-        return self.folder.with_name(f"{self.name}.pkl")
-
-
-def write_pickle(content: Job | CommonModel, path: Path) -> None:
-    """Hand a job or a common model over to workers."""
-    with path.open("wb") as stream:
-        pickle.dump(content, stream)
 
 
 def work(job: Job, status: TextIO) -> None:

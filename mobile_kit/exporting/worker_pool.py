@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from mobile_kit.errors import LoweringError, MobileKitError
-from mobile_kit.exporting.worker import GOLDEN_READY, Job
+from mobile_kit.exporting.job import GOLDEN_READY, Job
 from mobile_kit.progress import Progress
 
 __all__ = ["WorkerPool", "run_jobs"]

@@ -1,11 +1,12 @@
 """What a model takes and gives: the types that every stage of the pipeline shares."""
 
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["DISCRETE", "CommonModel", "Meaning", "ModelSpec", "TensorSpec", "group"]
+__all__ = ["DISCRETE", "Array", "CommonModel", "Entry", "Meaning", "ModelSpec", "TensorSpec", "group"]
 
 Meaning = Literal[
     "features",
@@ -91,3 +92,11 @@ class CommonModel(nn.Module):
     def forward(self, *inputs: Tensor) -> tuple[Tensor, ...]:
         """Compute the outputs of the spec."""
         raise NotImplementedError
+
+
+Array = NDArray[Any]
+
+
+Entry = Literal["pixel_values", "uint8_nhwc", "rgb_nchw"]
+"""How an image enters a graph: the processor's result; bytes (1, H, W, C); or, behind a platform's own image type,
+pixels 0..255 as float (1, C, H, W)."""

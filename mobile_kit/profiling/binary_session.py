@@ -9,10 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from mobile_kit.errors import DeviceError, ResultError, UnsupportedError
+from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.measurements.result import ModelInfo, Result, RunInfo, unknown_device
 from mobile_kit.profiling.devices.elf import machine_of
 from mobile_kit.profiling.session import Trial, pinned
-from mobile_kit.target_api.benchmark import Binary, Importer, Job
+from mobile_kit.target_api.benchmark import Binary, Job
 
 __all__ = ["BinaryTrial", "check_binary"]
 

@@ -5,14 +5,14 @@ from collections.abc import Callable, Sequence
 from dataclasses import replace
 from pathlib import Path, PurePosixPath
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.errors import ResultError
 from mobile_kit.measurements.importers import IMPORTERS
+from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.measurements.result import ModelInfo, Result, write_results
-from mobile_kit.profiling.profile import profile_name
 from mobile_kit.profiling.validity import judged, model_info
-from mobile_kit.target_api.benchmark import Importer
-from mobile_kit.target_api.interface import targets
+from mobile_kit.target_api.registry import targets
 
 __all__ = ["import_results", "importers"]
 

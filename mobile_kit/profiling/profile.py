@@ -7,6 +7,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from uuid import uuid4
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.measurements.result import Result, Thermal, write_results
@@ -14,15 +15,15 @@ from mobile_kit.profiling.binary_session import BinaryTrial, check_binary
 from mobile_kit.profiling.devices import open_device
 from mobile_kit.profiling.devices.device import Device, DeviceState
 from mobile_kit.profiling.machine_load import QUIET_CORES, BusyMeter
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.runner_session import PythonTrial
-from mobile_kit.profiling.session import ProfileOptions, Trial
+from mobile_kit.profiling.session import Trial
 from mobile_kit.progress import Progress
-from mobile_kit.target_api.interface import Target, find_target
+from mobile_kit.target_api.interface import Target
+from mobile_kit.target_api.registry import find_target
 
-__all__ = ["PROFILES", "profile", "profile_name", "untimed"]
+__all__ = ["profile", "untimed"]
 
-# The files of results in an artifact.
-PROFILES = "profile-*.json"
 PLATFORM_ONLY = "only a Mac or a phone runs it"
 IN_AN_APP = "an iPhone runs it in an app alone"
 # Of the rounds that are tried, one in so many must be undisturbed.
@@ -66,12 +67,6 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         for manifest, result in zip(manifests, results, strict=True):
             write_results([result], manifest.folder / profile_name(device.name))
     return results
-
-
-def profile_name(device: str) -> str:
-    """Return what the file of a device's results is called."""
-    safe = "".join(char if char.isalnum() or char in "._" else "-" for char in device)
-    return f"profile-{safe}.json"
 
 
 def untimed(manifest: Manifest, kind: str = "host") -> str | None:

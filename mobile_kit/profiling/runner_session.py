@@ -29,7 +29,8 @@ from mobile_kit.measurements.result import (
 )
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.profiling.devices.device import Device
-from mobile_kit.profiling.session import ProfileOptions, Trial, pinned
+from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.session import Trial, pinned
 
 __all__ = ["PythonTrial"]
 

@@ -3,10 +3,9 @@
 import tempfile
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
-from typing import Literal
 
 import numpy as np
 
@@ -14,38 +13,13 @@ from mobile_kit.artifacts.golden import Sample, read_answers, read_golden
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
 from mobile_kit.measurements.result import DeviceInfo, OutputDistance, Result, Thermal
+from mobile_kit.models.spec import Array
 from mobile_kit.profiling.devices.device import Device, Running
-from mobile_kit.profiling.validity import LEAST_RUNS, LEAST_S, MOST_S, distances, judged, model_info
-from mobile_kit.target_api.interface import Array, find_target
+from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.validity import distances, judged, model_info
+from mobile_kit.target_api.registry import find_target
 
-__all__ = ["ProfileOptions", "Trial", "raw"]
-
-
-@dataclass(frozen=True)
-class ProfileOptions:
-    """How to time. Calls go on until there are `runs` of them and `min_s` seconds, and end after `max_s`.
-
-    device, team: see `devices.open_device`. runner: a program of the platform's own that times its files, in place of
-    the kit's. install: put the runtime into our folder there first. blocks: rounds, in each of which every file has its
-    turn. cores: numbers of those to stay on, or the big ones. loads: warm ones. traced: runs of which single operations
-    are timed. cooldown_s: how long to wait at most, after a round, until the device is as cool as it was; 0 not to.
-    """
-
-    device: str = "host"
-    team: str | None = None
-    runner: Path | None = None
-    install: bool = False
-    threads: int | None = 2
-    cores: tuple[int, ...] | Literal["big"] | None = None
-    warmup_runs: int = 1
-    warmup_s: float = 0.5
-    runs: int = LEAST_RUNS
-    min_s: float = LEAST_S
-    max_s: float = MOST_S
-    blocks: int = 16
-    loads: int = 3
-    traced: int = 20
-    cooldown_s: float = 0.0
+__all__ = ["Trial", "raw"]
 
 
 class Trial(ABC):

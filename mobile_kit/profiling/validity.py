@@ -12,8 +12,8 @@ from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
 from mobile_kit.evaluation.parity import parity
 from mobile_kit.measurements.result import ModelInfo, OutputDistance, Result, Validity
+from mobile_kit.models.spec import Array
 from mobile_kit.profiling.machine_load import QUIET_CORES
-from mobile_kit.target_api.interface import Array
 
 __all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "judged", "model_info"]
 

@@ -11,9 +11,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.errors import ImageError
+from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.image_files import find_images, read_image
 from mobile_kit.preprocessing.preprocess import Preprocess
-from mobile_kit.target_api.interface import Array
 
 __all__ = ["LEAST_IMAGES", "Calibration", "Samples", "judged_images", "read_calibration"]
 

@@ -13,7 +13,7 @@ from torch import Tensor, nn
 
 from mobile_kit.models.spec import CommonModel
 
-__all__ = ["FIRST", "KINDS", "LAST", "LAYERS", "OTHER", "Part", "Work", "parts_of", "work_of"]
+__all__ = ["FIRST", "KINDS", "LAST", "LAYERS", "OTHER", "FloatPart", "Part", "Work", "parts_of", "work_of"]
 
 # Kinds by torch's own classes; the building blocks of `layers` and of the families name their kind themselves.
 TORCH_KINDS: tuple[tuple[type[nn.Module], str], ...] = ((nn.Conv2d, "convolutions"), (nn.Linear, "linear layers"))
@@ -128,3 +128,14 @@ def _outwards(path: str) -> Iterator[str]:
         yield path
         path = path.rpartition(".")[0]
     yield ""
+
+
+@dataclass(frozen=True)
+class FloatPart:
+    """A part of which a quantized file computes all or some in float, and the decibels that its return to int8 costs.
+
+    part: a name as `parts.Part` has them. cost_db: null where no search decided it, or where outputs have no decibels.
+    """
+
+    part: str
+    cost_db: float | None = None

@@ -6,11 +6,11 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
+from mobile_kit.artifacts.layout import PROFILES
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import Result, read_results
-from mobile_kit.profiling.profile import PROFILES
 from mobile_kit.reporting.summary import device_label, doubt, find_artifacts
 
 __all__ = ["Versus", "versus"]

@@ -11,9 +11,9 @@ from typing import Any
 
 from mobile_kit.errors import ArtifactError, plain
 from mobile_kit.measurements.result import schema as result_schema
-from mobile_kit.quantization.cost_plot import Point, plot_tradeoff
 from mobile_kit.reporting.html_page import page
 from mobile_kit.reporting.summary import Measured, Row, Survey, doubt, survey
+from mobile_kit.reporting.tradeoff_plot import Point, plot_tradeoff
 
 __all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
 

@@ -4,58 +4,38 @@ A target is one folder with a `Target`, and an entry point in the group `mobile_
 attributes; nothing in the kit asks for a target by name.
 """
 
-import os
-import sys
-import tempfile
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
-from contextlib import contextmanager, redirect_stderr
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from importlib import metadata
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
-from numpy.typing import NDArray
 
-from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
-from mobile_kit.models.spec import CommonModel, TensorSpec
-from mobile_kit.preprocessing.preprocess import Entry
-from mobile_kit.quantization.parts import Part
-from mobile_kit.quantization.recipes import RECIPES, QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Importer, Tracer
+from mobile_kit.measurements.importers.base import Importer
+from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
+from mobile_kit.quantization.parts import FloatPart, Part
+from mobile_kit.quantization.recipes import QuantRecipe
+from mobile_kit.target_api.benchmark import Binary, Tracer
 
 __all__ = [
-    "Array",
     "Calibrated",
     "Fallback",
-    "FloatPart",
     "Lowered",
     "ModelCard",
     "Request",
     "Runtime",
     "Target",
     "as_array",
-    "captured_stderr",
-    "check_installed",
-    "check_request",
-    "find_target",
     "input_text",
-    "install_command",
-    "installed_targets",
-    "missing_modules",
     "refusal",
-    "targets",
 ]
 
-GROUP = "mobile_kit.targets"
 INPUT_TEXTS = {
     "image": "image bytes 0..255; colour order and scale are in the model",
     "pixel_values": "pixel_values, as the Hugging Face processor returns them",
     "noise": "a number from 0 to 1 for each mask unit; those of the smallest are kept",
     "patch_mask": "1 for a patch that the mask token replaces, 0 for the others",
 }
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
@@ -87,17 +67,6 @@ class Fallback:
     op: str
     count: int
     reason: str
-
-
-@dataclass(frozen=True)
-class FloatPart:
-    """A part of which a quantized file computes all or some in float, and the decibels that its return to int8 costs.
-
-    part: a name as `parts.Part` has them. cost_db: null where no search decided it, or where outputs have no decibels.
-    """
-
-    part: str
-    cost_db: float | None = None
 
 
 @dataclass(frozen=True)
@@ -226,52 +195,6 @@ class Target(Protocol):
         ...
 
 
-def targets() -> dict[str, Target]:
-    """Return all targets by name. Importing a target doesn't import its toolchain."""
-    return {entry.name: entry.load() for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: e.name)}
-
-
-def find_target(name: str) -> Target:
-    """Return a target by name.
-
-    Raises: UnsupportedError with the known names.
-    """
-    found = targets()
-    if name not in found:
-        raise unknown("target", name, found)
-    return found[name]
-
-
-def missing_modules(target: Target) -> list[str]:
-    """Return the modules that a target needs and that aren't installed."""
-    return [module for module in target.modules if find_spec(module) is None]
-
-
-def installed_targets() -> tuple[str, ...]:
-    """Return the names of the targets whose toolchain is installed.
-
-    Raises: MissingToolError where none is.
-    """
-    names = tuple(name for name, target in targets().items() if not missing_modules(target))
-    if not names:
-        raise MissingToolError("targets: no toolchain is installed. Run: pip install 'mobile-kit[all]'")
-    return names
-
-
-def install_command(target: Target) -> str:
-    """Return the command that brings a target's toolchain."""
-    return f"pip install 'mobile-kit[{target.extra}]'"
-
-
-def check_installed(target: Target) -> None:
-    """Raise MissingToolError where a package that the target needs isn't installed."""
-    missing = missing_modules(target)
-    if missing:
-        raise MissingToolError(
-            f"target {target.name!r}: needs {', '.join(missing)}, which isn't installed. Run: {install_command(target)}"
-        )
-
-
 def refusal(
     target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None
 ) -> str | None:
@@ -280,43 +203,9 @@ def refusal(
     return reason if reason or recipe.name in target.recipes else "not served by this target"
 
 
-def check_request(target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None) -> None:
-    """Raise UnsupportedError for a backend, deployment target or recipe that the target can't serve."""
-    if backend is not None and backend not in target.backends:
-        known = ", ".join(target.backends) or "none, so leave --backend out"
-        raise UnsupportedError(f"backend {backend!r}: not one of target {target.name!r}. Known: {known}.")
-    place = f"target {target.name!r}{f' with {backend}' if backend else ''}"
-    system = f" for {deployment_target}" if deployment_target else ""
-    systems = target.deployment_targets(backend)
-    if deployment_target is not None and deployment_target not in systems:
-        known = ", ".join(systems) or "none, so leave --deployment-target out"
-        raise UnsupportedError(f"deployment target {deployment_target!r}: not one of {place}. Known: {known}.")
-    reason = refusal(target, recipe, backend, deployment_target)
-    if reason is not None:
-        served = (name for name in target.recipes if target.refusal(RECIPES[name], backend, deployment_target) is None)
-        raise UnsupportedError(f"recipe {recipe.name!r} for {place}{system}: {reason}. Known: {', '.join(served)}.")
-
-
 def input_text(spec: TensorSpec) -> str:
     """Say in a line what an app gives as an input of a file."""
     return INPUT_TEXTS[spec.meaning]
-
-
-@contextmanager
-def captured_stderr() -> Iterator[Callable[[], str]]:
-    """Keep what a library writes to standard error from the screen; yields a function that returns it so far.
-
-    Native code writes to the descriptor, or through Python's own stream.
-    """
-    sys.stderr.flush()
-    kept = os.dup(2)
-    with tempfile.TemporaryFile("w+", buffering=1, errors="replace") as stream, redirect_stderr(stream):
-        os.dup2(stream.fileno(), 2)
-        try:
-            yield lambda: os.pread(stream.fileno(), 1 << 20, 0).decode(errors="replace")
-        finally:
-            os.dup2(kept, 2)
-            os.close(kept)
 
 
 def as_array(value: Any, spec: TensorSpec) -> Array:

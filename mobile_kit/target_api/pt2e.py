@@ -15,8 +15,8 @@ from torch import Tensor, fx, nn
 
 from mobile_kit.errors import LoweringError
 from mobile_kit.models.spec import CommonModel
-from mobile_kit.quantization.parts import KINDS, Part, parts_of
-from mobile_kit.target_api.interface import FloatPart, Lowered
+from mobile_kit.quantization.parts import KINDS, FloatPart, Part, parts_of
+from mobile_kit.target_api.interface import Lowered
 
 __all__ = [
     "ANNOTATION",

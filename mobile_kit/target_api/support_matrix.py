@@ -5,7 +5,8 @@ from typing import Any
 from mobile_kit.models.family import families
 from mobile_kit.models.outputs import known_outputs
 from mobile_kit.quantization.recipes import ALIASES, RECIPES
-from mobile_kit.target_api.interface import Target, refusal, targets
+from mobile_kit.target_api.interface import Target, refusal
+from mobile_kit.target_api.registry import targets
 
 __all__ = ["listing", "to_markdown"]
 

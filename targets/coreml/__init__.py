@@ -5,11 +5,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.models.spec import CommonModel, TensorSpec
-from mobile_kit.preprocessing.preprocess import Entry
+from mobile_kit.measurements.importers.base import Importer
+from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Importer, Tracer
-from mobile_kit.target_api.interface import Array, Calibrated, Lowered, Request, Runtime
+from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
 from targets.coreml.compute_plan import read_plan
 from targets.coreml.importers.xcode_report import XcodeReport
 

@@ -13,8 +13,9 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target_api.interface import Array, Calibrated, FloatPart, Lowered, ModelCard, Request, input_text
+from mobile_kit.models.spec import Array, CommonModel, ModelSpec, TensorSpec
+from mobile_kit.quantization.parts import FloatPart
+from mobile_kit.target_api.interface import Calibrated, Lowered, ModelCard, Request, input_text
 from targets.coreml.import_coremltools import import_coremltools
 from targets.coreml.quantize import calibrated, quantize_weights
 

@@ -10,8 +10,8 @@ import torch
 from PIL import Image
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.models.spec import TensorSpec
-from mobile_kit.target_api.interface import Array, as_array
+from mobile_kit.models.spec import Array, TensorSpec
+from mobile_kit.target_api.interface import as_array
 from targets.coreml.mil import Feature, Interpreter, MilError, Port, Program, Ref, read_program
 
 __all__ = ["CoreMLRuntime", "MilRuntime"]

@@ -9,9 +9,10 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from mobile_kit.errors import malformed
+from mobile_kit.measurements.importers.base import Imported, Importer
 from mobile_kit.measurements.latency import Latency, latency
 from mobile_kit.measurements.result import Config, Load, ModelInfo, Result, RunInfo, unknown_device
-from mobile_kit.target_api.benchmark import Binary, Imported, Importer, Job
+from mobile_kit.target_api.benchmark import Binary, Job
 
 __all__ = ["EXECUTOR_RUNNER", "ExecutorRunnerLog"]
 

@@ -11,8 +11,9 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.models.layers import MapNorm, TokenNorm, replace
-from mobile_kit.models.spec import CommonModel, ModelSpec
-from mobile_kit.target_api.interface import Array, Calibrated, Fallback, FloatPart, Lowered, ModelCard, Request
+from mobile_kit.models.spec import Array, CommonModel, ModelSpec
+from mobile_kit.quantization.parts import FloatPart
+from mobile_kit.target_api.interface import Calibrated, Fallback, Lowered, ModelCard, Request
 from targets.executorch.float16 import HalfModel, decompose
 from targets.executorch.norms import HalfNorm, LinearNorm
 from targets.executorch.quantize import calibrated, dynamic

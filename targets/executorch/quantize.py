@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from mobile_kit.models.layers import replace
-from mobile_kit.models.spec import CommonModel
-from mobile_kit.quantization.parts import Part, parts_of
-from mobile_kit.target_api.interface import Array, Calibrated, FloatPart, Lowered
+from mobile_kit.models.spec import Array, CommonModel
+from mobile_kit.quantization.parts import FloatPart, Part, parts_of
+from mobile_kit.target_api.interface import Calibrated, Lowered
 from mobile_kit.target_api.pt2e import (
     ANNOTATION,
     CalibratedGraph,

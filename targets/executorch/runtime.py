@@ -8,8 +8,9 @@ from typing import Any
 import torch
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.models.spec import TensorSpec
-from mobile_kit.target_api.interface import Array, as_array, captured_stderr
+from mobile_kit.models.spec import Array, TensorSpec
+from mobile_kit.target_api.captured_output import captured_stderr
+from mobile_kit.target_api.interface import as_array
 
 __all__ = ["ExecuTorchRuntime"]
 

@@ -3,12 +3,12 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mobile_kit.models.spec import CommonModel, TensorSpec
-from mobile_kit.preprocessing.preprocess import Entry
+from mobile_kit.measurements.importers.base import Importer
+from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Importer, Tracer
+from mobile_kit.target_api.benchmark import Binary, Tracer
 from mobile_kit.target_api.environments import cache_folder
-from mobile_kit.target_api.interface import Array, Calibrated, Lowered, Request, Runtime
+from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
 from targets.tflite.benchmark_command import BENCHMARK_MODEL
 from targets.tflite.importers.benchmark_log import BenchmarkLog, OpProfileCsv
 from targets.tflite.importers.benchmark_protobuf import BenchmarkResultProto, OpProfileProto

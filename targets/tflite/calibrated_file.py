@@ -5,9 +5,9 @@ from pathlib import Path
 
 import numpy as np
 
-from mobile_kit.models.spec import CommonModel
-from mobile_kit.quantization.parts import KINDS, Part
-from mobile_kit.target_api.interface import Array, FloatPart, Lowered, Request
+from mobile_kit.models.spec import Array, CommonModel
+from mobile_kit.quantization.parts import KINDS, FloatPart, Part
+from mobile_kit.target_api.interface import Lowered, Request
 from targets.tflite.lower import convert, describe
 from targets.tflite.metadata import set_tensor_names
 from targets.tflite.operations import read_operations, scopes

@@ -11,7 +11,8 @@ from torch import nn
 
 from mobile_kit.models.layers import Attend, MapNorm, TokenNorm, replace
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.target_api.interface import FloatPart, Lowered, ModelCard, Request, input_text
+from mobile_kit.quantization.parts import FloatPart
+from mobile_kit.target_api.interface import Lowered, ModelCard, Request, input_text
 from targets.tflite.attention import SplitAttend
 from targets.tflite.delegate_graph import read_graph
 from targets.tflite.linear import PointwiseLinear

@@ -13,8 +13,8 @@ from typing import IO, Any
 import numpy as np
 
 from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.models.spec import Array
 from mobile_kit.target_api.environments import environment
-from mobile_kit.target_api.interface import Array
 from targets.tflite.runtime import labels_of
 
 __all__ = ["OtherRuntime"]

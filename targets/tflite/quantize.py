@@ -8,9 +8,8 @@ from typing import Any
 import numpy as np
 
 from mobile_kit.errors import LoweringError
-from mobile_kit.models.spec import TensorSpec
+from mobile_kit.models.spec import Array, TensorSpec
 from mobile_kit.quantization.parts import Part
-from mobile_kit.target_api.interface import Array
 from targets.tflite.operations import Operation
 from targets.tflite.tflite_file import pack, unpack
 

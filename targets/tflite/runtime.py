@@ -8,7 +8,8 @@ from pathlib import Path
 import numpy as np
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.target_api.interface import Array, captured_stderr
+from mobile_kit.models.spec import Array
+from mobile_kit.target_api.captured_output import captured_stderr
 from targets.tflite.metadata import LABELS_FILE, read_labels
 
 __all__ = ["TFLiteRuntime", "labels_of"]

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mobile_kit.evaluation.predict import Reading, _color, legend
+from mobile_kit.evaluation.overlay import _color, legend
+from mobile_kit.evaluation.predictor import Reading
 from tests.apps.kotlin_app import MODULE, App, tensor, write_artifact, write_photo
 from tests.apps.vectors import write_answers
 

@@ -11,9 +11,9 @@ import pytest
 from PIL import Image
 
 from mobile_kit.artifacts.manifest import Manifest, read_manifest, sha256_of
+from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.profiling.import_results import import_results
-from mobile_kit.target_api.interface import Array
 from tests.apps.kotlin_app import App, tensor, write_artifact, write_photo
 from tests.apps.vectors import masks
 from tests.paper_target import PaperRuntime

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.target_api.interface import targets
+from mobile_kit.target_api.registry import targets
 from tests.apps.kotlin_app import MODULE
 from tests.exports import ROOT
 

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mobile_kit.evaluation.predict import LEAST_SHARE, _color
+from mobile_kit.evaluation.overlay import LEAST_SHARE, _color
 from mobile_kit.preprocessing.preprocess import Preprocess
 from tests.apps.swift_app import (
     JOB,

@@ -19,7 +19,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.evaluation.predict import class_map
+from mobile_kit.evaluation.predictor import class_map
 from mobile_kit.preprocessing.preprocess import Preprocess
 
 # Of a map of classes.

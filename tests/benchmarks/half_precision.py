@@ -27,9 +27,9 @@ from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.demo import shipped_families
 from mobile_kit.evaluation.verify import verify
 from mobile_kit.exporting.export import export
-from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.models.outputs import select_outputs
-from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.recipes import recipe

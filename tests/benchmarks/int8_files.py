@@ -13,10 +13,11 @@ from typing import Any
 
 from mobile_kit.checkpoints.load import load
 from mobile_kit.models.outputs import select_outputs
-from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.calibration import Samples, read_calibration
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import ModelCard, Request, find_target
+from mobile_kit.target_api.interface import ModelCard, Request
+from mobile_kit.target_api.registry import find_target
 
 CARD = ModelCard("benchmark", "", None, None, "", None)
 

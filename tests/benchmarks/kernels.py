@@ -16,7 +16,8 @@ from mobile_kit.models.layers import Mlp
 from mobile_kit.models.outputs import select_outputs
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import ModelCard, Request, find_target
+from mobile_kit.target_api.interface import ModelCard, Request
+from mobile_kit.target_api.registry import find_target
 from targets.tflite.on_device.tracer import trace
 from tests.benchmarks.engines import LOADERS
 from tests.benchmarks.process import Workshop

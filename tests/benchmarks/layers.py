@@ -12,11 +12,12 @@ import numpy as np
 
 from mobile_kit.checkpoints.load import load
 from mobile_kit.models.outputs import select_outputs
-from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.calibration import Samples, read_calibration
 from mobile_kit.quantization.parts import LAYERS, OTHER, Part
 from mobile_kit.quantization.recipes import recipe
-from mobile_kit.target_api.interface import ModelCard, Request, find_target
+from mobile_kit.target_api.interface import ModelCard, Request
+from mobile_kit.target_api.registry import find_target
 from sample_apps.checkpoints.digits import held_out_views
 from tests.benchmarks.accuracy import VIEWS_SEED
 

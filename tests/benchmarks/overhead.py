@@ -9,8 +9,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from tests.benchmarks.process import ROOT, Workshop
 from tests.benchmarks.stock import CLASSIFIER, saved

@@ -15,7 +15,7 @@ from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE, Oracle
 from mobile_kit.measurements.metrics import distance, sqnr_db
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.target_api.interface import find_target
+from mobile_kit.target_api.registry import find_target
 from tests.benchmarks.process import ROOT, Workshop
 from tests.benchmarks.stock import saved
 from tests.benchmarks.table import Section, judged

@@ -12,8 +12,8 @@ from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.random_weights import randomize
 from mobile_kit.measurements.comparison import compare
 from mobile_kit.measurements.result import Result
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from tests.benchmarks.process import Workshop
 from tests.benchmarks.table import Section, judged

@@ -19,8 +19,8 @@ from mobile_kit.cli.main import main
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.measurements.result import Result, read_results
 from mobile_kit.profiling.devices import open_device
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from tests.exports import Export
 

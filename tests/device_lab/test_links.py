@@ -9,13 +9,14 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.measurements.result import Result, read_results
 from mobile_kit.profiling.devices import open_device
 from mobile_kit.profiling.devices.remote import Remote
-from mobile_kit.profiling.profile import profile, profile_name
+from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.profile import profile
 from mobile_kit.profiling.runner_session import PythonTrial
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from tests.device_lab.conftest import Lab, Place, wait
 

@@ -9,8 +9,8 @@ import pytest
 from PIL import Image
 
 from mobile_kit.measurements.result import Result
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from mobile_kit.reporting.report import ReportOptions, report
 from sample_apps.checkpoints.digits import training_views

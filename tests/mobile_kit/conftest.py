@@ -6,7 +6,7 @@ from pathlib import Path
 
 import pytest
 
-from mobile_kit.target_api.interface import Array
+from mobile_kit.models.spec import Array
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from targets.tflite import TFLiteTarget
 from tests.damage import Changed

@@ -9,7 +9,8 @@ import pytest
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.models.family import families
 from mobile_kit.quantization.recipes import RECIPES
-from mobile_kit.target_api.interface import Request, find_target
+from mobile_kit.target_api.interface import Request
+from mobile_kit.target_api.registry import find_target
 from targets.coreml.mil import read_program
 from tests.exports import Export, export
 from tests.graphs import shattering

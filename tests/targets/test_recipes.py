@@ -15,7 +15,7 @@ from PIL import Image
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.oracle import Oracle
-from mobile_kit.evaluation.predict import Predictor
+from mobile_kit.evaluation.predictor import Predictor
 from mobile_kit.evaluation.verify import verify
 from mobile_kit.measurements.metrics import sqnr_db
 from mobile_kit.models.spec import TensorSpec

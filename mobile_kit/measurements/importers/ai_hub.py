@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import Node, read_json
 from mobile_kit.measurements.latency import Latency, latency
 from mobile_kit.measurements.result import Load, Memory, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
-from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["AiHub"]
 

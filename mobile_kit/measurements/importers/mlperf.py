@@ -6,10 +6,10 @@ seconds.
 
 from pathlib import Path
 
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import Node, read_json, snake_case
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.measurements.result import Config, DeviceInfo, ModelInfo, Result, RunInfo, Validity
-from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["MLPerf"]
 

@@ -3,8 +3,8 @@
 from pathlib import Path
 
 from mobile_kit.errors import ArtifactError, ResultError
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.result import read_results
-from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["Own"]
 

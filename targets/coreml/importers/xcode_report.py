@@ -8,10 +8,10 @@ import re
 from pathlib import Path
 
 from mobile_kit.errors import ResultError
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import Node, read_json, snake_case
 from mobile_kit.measurements.latency import Latency, latency
 from mobile_kit.measurements.result import Load, ModelInfo, Op, Result, RunInfo, units, unknown_device
-from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["XcodeReport"]
 

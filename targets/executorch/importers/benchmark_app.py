@@ -5,10 +5,10 @@ It writes 0 for what it doesn't know, such as the device's memory, and gives nei
 
 from pathlib import Path
 
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import Node, read_json
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.measurements.result import Config, DeviceInfo, Load, Memory, ModelInfo, Result, RunInfo, Validity
-from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["MiniBench"]
 

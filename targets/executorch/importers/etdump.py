@@ -11,10 +11,10 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.errors import MissingToolError, ResultError, malformed
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.latency import latency
 from mobile_kit.measurements.result import Load, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
-from mobile_kit.target_api.benchmark import Imported
-from mobile_kit.target_api.interface import captured_stderr
+from mobile_kit.target_api.captured_output import captured_stderr
 
 __all__ = ["ETDump"]
 

@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.errors import ResultError, malformed
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import MOST
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.measurements.result import (
@@ -25,7 +26,6 @@ from mobile_kit.measurements.result import (
     Validity,
     unknown_device,
 )
-from mobile_kit.target_api.benchmark import Imported
 from targets.tflite.importers.op_table import SECTIONS, OpSections, delegate_name, joined, nothing
 
 __all__ = ["BenchmarkLog", "OpProfileCsv"]

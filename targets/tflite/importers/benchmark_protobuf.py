@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from mobile_kit.errors import ResultError, malformed
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.measurements.result import (
     Config,
@@ -24,7 +25,6 @@ from mobile_kit.measurements.result import (
     RunInfo,
     unknown_device,
 )
-from mobile_kit.target_api.benchmark import Imported
 from targets.tflite.importers.op_table import joined, nothing
 
 __all__ = ["BenchmarkResultProto", "OpProfileProto"]

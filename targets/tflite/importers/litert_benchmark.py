@@ -2,10 +2,10 @@
 
 from pathlib import Path
 
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import read_json
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.measurements.result import Config, Load, ModelInfo, Result, RunInfo, unknown_device
-from mobile_kit.target_api.benchmark import Imported
 
 __all__ = ["LiteRtBenchmark"]
 

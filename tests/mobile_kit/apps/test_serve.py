@@ -16,7 +16,9 @@ from PIL import Image
 
 from mobile_kit.apps import serve
 from mobile_kit.apps.web_preview import STEPS, TOP, Preview
-from mobile_kit.evaluation.predict import LEAST_SHARE, Predictor, class_map, predict
+from mobile_kit.evaluation.overlay import LEAST_SHARE
+from mobile_kit.evaluation.predict import predict
+from mobile_kit.evaluation.predictor import Predictor, class_map
 from mobile_kit.preprocessing import image_files as images
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests.conftest import Answer

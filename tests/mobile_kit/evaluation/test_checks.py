@@ -9,8 +9,8 @@ from PIL import Image
 
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.evaluation.verify import VerifyReport, failure, verify
+from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.target_api.interface import Array
 from tests.conftest import Answer
 from tests.damage import assert_refused, change_manifest, refresh_hashes
 from tests.exports import Export

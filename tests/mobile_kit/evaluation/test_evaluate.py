@@ -9,10 +9,11 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mobile_kit.evaluation.evaluate import KEPT, EvaluateOptions, evaluate
+from mobile_kit.artifacts.layout import KEPT
+from mobile_kit.evaluation.evaluate import EvaluateOptions, evaluate
+from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
 from mobile_kit.exporting.export import export
-from mobile_kit.exporting.prepare import ExportOptions
-from mobile_kit.measurements.metrics import mean_iou_interval, paired_interval
+from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress

@@ -9,7 +9,9 @@ import torch
 from PIL import Image
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.evaluation.predict import LEAST_SHARE, LEGEND_ROW_PX, Predictor, _color, predict
+from mobile_kit.evaluation.overlay import LEAST_SHARE, LEGEND_ROW_PX, _color
+from mobile_kit.evaluation.predict import predict
+from mobile_kit.evaluation.predictor import Predictor
 from mobile_kit.preprocessing.synthetic_images import scene
 from sample_apps.checkpoints.digits import LABELS, held_out_views
 from tests.conftest import Answer

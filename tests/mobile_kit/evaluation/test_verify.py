@@ -11,7 +11,7 @@ from safetensors import safe_open
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError
 from mobile_kit.evaluation.verify import VerifyReport, verify
-from mobile_kit.target_api.interface import Array
+from mobile_kit.models.spec import Array
 from sample_apps.checkpoints.digits import held_out_views
 from tests.conftest import Answer
 from tests.damage import assert_refused, change_manifest, change_one_weight, refresh_hashes

@@ -13,7 +13,7 @@ from mobile_kit.evaluation.parity import OutputParity
 from mobile_kit.evaluation.verify import VerifyReport
 from mobile_kit.exporting.export import export
 from mobile_kit.exporting.mixed_precision import stricter, wanted_of
-from mobile_kit.exporting.prepare import ExportOptions
+from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.models.spec import ModelSpec, TensorSpec
 from mobile_kit.quantization.recipes import Wanted
 from sample_apps.checkpoints.digits import training_views

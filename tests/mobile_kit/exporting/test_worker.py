@@ -14,7 +14,7 @@ import pytest
 from mobile_kit.artifacts.manifest import model_record
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import LoweringError, MobileKitError
-from mobile_kit.exporting.worker import GOLDEN_READY, Job, write_pickle
+from mobile_kit.exporting.job import GOLDEN_READY, Job, write_pickle
 from mobile_kit.exporting.worker_pool import WorkerPool
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.recipes import RECIPES

@@ -14,8 +14,9 @@ from transformers import AutoImageProcessor
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError
 from mobile_kit.models.family import known_checkpoints
 from mobile_kit.models.mobilevitv2 import build
-from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.preprocessing.preprocess import Entry, ImageFront, Preprocess, attach
+from mobile_kit.models.spec import CommonModel, Entry, ModelSpec, TensorSpec
+from mobile_kit.preprocessing.in_graph import ImageFront, attach
+from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import PROCESSOR, preprocess_for, small_model
 

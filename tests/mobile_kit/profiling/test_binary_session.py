@@ -9,8 +9,8 @@ import pytest
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.profiling.binary_session import check_binary
+from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from targets.executorch.executor_runner import EXECUTOR_RUNNER
 from targets.tflite.benchmark_command import BENCHMARK_MODEL

@@ -10,13 +10,14 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.errors import DeviceError
 from mobile_kit.measurements.result import Op, read_results
 from mobile_kit.profiling.devices.device import DeviceState
 from mobile_kit.profiling.devices.host import HostDevice
-from mobile_kit.profiling.profile import profile, profile_name
+from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.profile import profile
 from mobile_kit.profiling.runner_session import PythonTrial
-from mobile_kit.profiling.session import ProfileOptions
 from mobile_kit.progress import Progress
 from mobile_kit.target_api.benchmark import Tracer
 from tests.conftest import Answer

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from mobile_kit.quantization.cost_plot import Point, _labels, plot_costs, plot_tradeoff
+from mobile_kit.quantization.cost_plot import plot_costs
 from mobile_kit.quantization.part_costs import Kept, PartCost
+from mobile_kit.reporting.tradeoff_plot import Point, _labels, plot_tradeoff
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,8 @@ import pytest
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.models.spec import TensorSpec
-from mobile_kit.quantization.part_costs import EVERYTHING, Measurements, find_mixed, part_costs, read_costs, write_costs
+from mobile_kit.quantization.mixed_search import find_mixed
+from mobile_kit.quantization.part_costs import EVERYTHING, Measurements, part_costs, read_costs, write_costs
 from mobile_kit.quantization.parts import FIRST, LAST, Part, Work
 from mobile_kit.quantization.recipes import Wanted
 from mobile_kit.target_api.interface import Lowered

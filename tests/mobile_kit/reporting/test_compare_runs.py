@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.errors import ArtifactError
 from mobile_kit.measurements.result import Config, write_results
-from mobile_kit.profiling.profile import profile_name
 from mobile_kit.reporting.compare_runs import versus
 from tests.conftest import Answer
 from tests.surveys import BOARD, HOST, PHONE, profiled, quantized

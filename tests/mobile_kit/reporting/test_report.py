@@ -9,8 +9,8 @@ import pytest
 from jsonschema import Draft202012Validator
 from PIL import Image
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.profiling.machine_load import QUIET_CORES
-from mobile_kit.profiling.profile import profile_name
 from mobile_kit.reporting.report import ReportOptions, report, schema, to_markdown
 from mobile_kit.reporting.summary import Row
 from sample_apps.checkpoints.digits import LABELS, held_out_views

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import pytest
 
+from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.measurements.result import DeviceInfo, Validity, write_results
-from mobile_kit.profiling.profile import profile_name
 from mobile_kit.reporting.summary import device_label, doubt, survey
 from tests.surveys import BOARD, HOST, PHONE, profiled, quantized
 

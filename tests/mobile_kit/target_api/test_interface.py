@@ -9,14 +9,9 @@ from mobile_kit.errors import MissingToolError, UnsupportedError
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.quantization.recipes import RECIPES, QuantRecipe
 from mobile_kit.target_api import interface as target_module
-from mobile_kit.target_api.interface import (
-    as_array,
-    captured_stderr,
-    check_installed,
-    check_request,
-    find_target,
-    targets,
-)
+from mobile_kit.target_api.captured_output import captured_stderr
+from mobile_kit.target_api.interface import as_array
+from mobile_kit.target_api.registry import check_installed, check_request, find_target, targets
 
 BUILT_IN = ("coreml", "executorch", "tflite")
 CAPABILITIES = {"backends", "entry", "extra", "model_file", "modules", "name", "recipes"}

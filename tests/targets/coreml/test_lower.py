@@ -13,7 +13,8 @@ from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.models.mobilevitv2 import build
 from mobile_kit.quantization import recipes as quantization
-from mobile_kit.target_api.interface import Request, check_request, find_target
+from mobile_kit.target_api.interface import Request
+from mobile_kit.target_api.registry import check_request, find_target
 from sample_apps.checkpoints.digits import LABELS
 from targets.coreml import TARGET
 from targets.coreml.mil import Program, read_program

@@ -9,7 +9,7 @@ import pytest
 
 from mobile_kit.artifacts.golden import read_golden
 from mobile_kit.artifacts.manifest import read_manifest
-from mobile_kit.target_api.interface import Array
+from mobile_kit.models.spec import Array
 from targets.coreml.mil import interpreter as run
 from targets.coreml.mil import read_program
 from targets.coreml.mlpackage import Package

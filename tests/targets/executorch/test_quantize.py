@@ -9,7 +9,7 @@ import torch
 
 from mobile_kit.checkpoints.load import load
 from mobile_kit.models.outputs import select_outputs
-from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.parts import LAYERS, Part, parts_of
 from mobile_kit.target_api.pt2e import is_annotated
 from targets.executorch.quantize import NEVER, SLOW, _quantizer

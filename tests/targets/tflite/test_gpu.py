@@ -20,7 +20,7 @@ from mobile_kit.measurements.metrics import sqnr_db
 from mobile_kit.models.layers import MapNorm, TokenNorm
 from mobile_kit.models.outputs import select_outputs
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
-from mobile_kit.preprocessing.preprocess import attach
+from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.recipes import recipe
 from mobile_kit.target_api.interface import ModelCard, Request
 from sample_apps.checkpoints.digits import held_out_views, training_views

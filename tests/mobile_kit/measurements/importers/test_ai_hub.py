@@ -8,7 +8,7 @@ import pytest
 
 from mobile_kit.errors import ResultError
 from mobile_kit.measurements.importers.ai_hub import AiHub
-from mobile_kit.target_api.benchmark import Imported
+from mobile_kit.measurements.importers.base import Imported
 
 PROFILE: dict[str, Any] = {
     "execution_summary": {

@@ -9,8 +9,8 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
+from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.importers.mlperf import MLPerf
-from mobile_kit.target_api.benchmark import Imported
 
 RUN = {
     "throughput": {"value": 615.32},

@@ -16,7 +16,7 @@ from mobile_kit.models.family import known_checkpoints
 from mobile_kit.models.hiera.family import FAMILY, build
 from mobile_kit.models.hiera.network import HieraBackbone
 from mobile_kit.models.spec import CommonModel
-from mobile_kit.preprocessing.preprocess import ImageModel, attach
+from mobile_kit.preprocessing.in_graph import ImageModel, attach
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests.eager import BOUND, assert_is_hugging_face, reference, scenes
 from tests.graphs import assert_plain

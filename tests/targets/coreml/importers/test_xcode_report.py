@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.target_api.benchmark import Imported
+from mobile_kit.measurements.importers.base import Imported
 from targets.coreml.importers.xcode_report import XcodeReport
 
 REPORT = {

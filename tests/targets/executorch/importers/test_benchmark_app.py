@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from mobile_kit.errors import ResultError
-from mobile_kit.target_api.benchmark import Imported
+from mobile_kit.measurements.importers.base import Imported
 from targets.executorch.importers.benchmark_app import MiniBench
 
 DEVICE = {"device": "samsung", "arch": "SM-S901U1", "os": "Android 14", "totalMem": 0, "availMem": 0}
