@@ -12,7 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.artifacts.manifest import read_manifest, untimed
 from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import LoweringError, unknown
@@ -21,7 +21,7 @@ from mobile_kit.exporting.export import Exported, export
 from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.profiling.options import ProfileOptions
-from mobile_kit.profiling.profile import profile, untimed
+from mobile_kit.profiling.profile import profile
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.recipes import recipe
 from mobile_kit.reporting.report import ReportOptions, report

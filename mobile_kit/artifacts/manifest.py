@@ -14,11 +14,13 @@ from mobile_kit import __version__
 from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.models.spec import Array, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
-from mobile_kit.target_api.interface import Lowered, Runtime
+from mobile_kit.target_api.interface import Lowered, Runtime, Target
 from mobile_kit.target_api.registry import check_installed, find_target
 
 __all__ = [
+    "IN_AN_APP",
     "MANIFEST",
+    "PLATFORM_ONLY",
     "SCHEMA_VERSION",
     "Manifest",
     "build_manifest",
@@ -30,6 +32,8 @@ __all__ = [
     "read_manifest",
     "schema",
     "sha256_of",
+    "target_of",
+    "untimed",
     "write_manifest",
 ]
 
@@ -37,6 +41,10 @@ MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 # Written after the manifest, by commands that measure the artifact.
 UNLISTED = (MANIFEST, "verify.json", "evaluation.jsonl")
+
+
+PLATFORM_ONLY = "only a Mac or a phone runs it"
+IN_AN_APP = "an iPhone runs it in an app alone"
 
 
 @dataclass(frozen=True)
@@ -297,3 +305,20 @@ def _tensor(record: Mapping[str, Any], meaning: Any) -> TensorSpec:
         record.get("color"),
         None if record.get("range") is None else (record["range"][0], record["range"][1]),
     )
+
+
+def untimed(manifest: Manifest, kind: str = "host") -> str | None:
+    """Return why nothing that the kit can start times an artifact on a kind of device, null where something does.
+
+    Raises: UnsupportedError for a target that isn't installed.
+    """
+    target = target_of(manifest)
+    reason = target.needs_device(manifest.data["backend"])
+    if reason is None and (target.engine is None or kind not in target.devices):
+        reason = IN_AN_APP if kind == "ios" else PLATFORM_ONLY
+    return reason
+
+
+def target_of(manifest: Manifest) -> Target:
+    """Return the target of an artifact. Raises: UnsupportedError where it isn't installed."""
+    return find_target(manifest.data["target"])

@@ -8,7 +8,7 @@ from pathlib import Path
 from uuid import uuid4
 
 from mobile_kit.artifacts.layout import profile_name
-from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.artifacts.manifest import Manifest, read_manifest, target_of, untimed
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.measurements.result import Result, Thermal, write_results
 from mobile_kit.profiling.binary_session import BinaryTrial, check_binary
@@ -19,13 +19,9 @@ from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.runner_session import PythonTrial
 from mobile_kit.profiling.session import Trial
 from mobile_kit.progress import Progress
-from mobile_kit.target_api.interface import Target
-from mobile_kit.target_api.registry import find_target
 
-__all__ = ["profile", "untimed"]
+__all__ = ["profile"]
 
-PLATFORM_ONLY = "only a Mac or a phone runs it"
-IN_AN_APP = "an iPhone runs it in an app alone"
 # Of the rounds that are tried, one in so many must be undisturbed.
 TRIES = 4
 # As cool as it was, within a degree; and how often to look.
@@ -56,7 +52,7 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
             check_binary(options.runner, info.abi)
         if options.install:
             progress.stage("profile", "installing the runtime there")
-            device.install(sorted({package for manifest in manifests for package in _target(manifest).packages}))
+            device.install(sorted({package for manifest in manifests for package in target_of(manifest).packages}))
         way = PythonTrial if options.runner is None else BinaryTrial
         trials: list[Trial] = [way(number, manifest, device, options) for number, manifest in enumerate(manifests)]
         for trial in trials:
@@ -69,27 +65,11 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
     return results
 
 
-def untimed(manifest: Manifest, kind: str = "host") -> str | None:
-    """Return why nothing that the kit can start times an artifact on a kind of device, null where something does.
-
-    Raises: UnsupportedError for a target that isn't installed.
-    """
-    target = _target(manifest)
-    reason = target.needs_device(manifest.data["backend"])
-    if reason is None and (target.engine is None or kind not in target.devices):
-        reason = IN_AN_APP if kind == "ios" else PLATFORM_ONLY
-    return reason
-
-
-def _target(manifest: Manifest) -> Target:
-    return find_target(manifest.data["target"])
-
-
 def _check(manifest: Manifest, options: ProfileOptions, kind: str) -> None:
     if options.runner is not None:
         if kind == "ios":
             raise UnsupportedError(f"runner {options.runner.name}: an iPhone starts none. Leave it out.")
-        if _target(manifest).binary is None:
+        if target_of(manifest).binary is None:
             target = manifest.data["target"]
             raise UnsupportedError(f"runner {options.runner.name}: none is known for target {target!r}. Leave it out.")
         return

@@ -3,10 +3,10 @@
 import json
 import math
 import os
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -14,7 +14,6 @@ from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.parts import KINDS, Part, Work
 from mobile_kit.quantization.recipes import Wanted
-from mobile_kit.target_api.interface import Calibrated
 
 __all__ = ["EVERYTHING", "Kept", "Measurements", "PartCost", "part_costs", "read_costs", "write_costs"]
 
@@ -26,6 +25,20 @@ LEAST_INT8 = 0.9
 SLACK_DB = 1.0
 EVERYTHING = "everything"
 NOTHING_DB = -300.0
+
+
+class CalibratedParts(Protocol):
+    """A model whose activations have been measured, and of which any parts can be computed in int8.
+
+    `parts` are those that can be, `static` those of them that a static recipe computes so: the others would be slow.
+    """
+
+    parts: frozenset[Part]
+    static: frozenset[Part]
+
+    def run(self, int8: Collection[Part], samples: Sequence[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
+        """Compute the outputs by name with some parts in int8, as the file would, one mapping a sample."""
+        ...
 
 
 @dataclass(frozen=True)
@@ -67,7 +80,7 @@ class Measurements:
 
     def __init__(
         self,
-        calibrated: Calibrated,
+        calibrated: CalibratedParts,
         samples: Sequence[Mapping[str, Array]],
         outputs: Sequence[TensorSpec],
         path: Path,

@@ -9,11 +9,10 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 from mobile_kit.artifacts.layout import PROFILES, SCORES
-from mobile_kit.artifacts.manifest import MANIFEST, Manifest, read_manifest
+from mobile_kit.artifacts.manifest import MANIFEST, Manifest, read_manifest, untimed
 from mobile_kit.errors import ArtifactError, UnsupportedError, plain
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import DeviceInfo, Result, read_results
-from mobile_kit.profiling.profile import untimed
 
 __all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "survey"]
 

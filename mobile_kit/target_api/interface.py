@@ -4,7 +4,7 @@ A target is one folder with a `Target`, and an entry point in the group `mobile_
 attributes; nothing in the kit asks for a target by name.
 """
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Protocol
@@ -13,6 +13,7 @@ import numpy as np
 
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
+from mobile_kit.quantization.part_costs import CalibratedParts
 from mobile_kit.quantization.parts import FloatPart, Part
 from mobile_kit.quantization.recipes import QuantRecipe
 from mobile_kit.target_api.benchmark import Binary, Tracer
@@ -84,18 +85,8 @@ class Lowered:
     float_parts: tuple[FloatPart, ...] = ()
 
 
-class Calibrated(Protocol):
-    """A model whose activations have been measured, and of which any parts can be computed in int8.
-
-    `parts` are those that can be, `static` those of them that a static recipe computes so: the others would be slow.
-    """
-
-    parts: frozenset[Part]
-    static: frozenset[Part]
-
-    def run(self, int8: Collection[Part], samples: Sequence[Mapping[str, Array]]) -> Iterator[Mapping[str, Array]]:
-        """Compute the outputs by name with some parts in int8, as the file would, one mapping a sample."""
-        ...
+class Calibrated(CalibratedParts, Protocol):
+    """Calibrated parts whose file can be written."""
 
     def write(self, int8: Collection[Part], path: Path) -> Lowered:
         """Write the file with some of the parts `static` in int8."""
