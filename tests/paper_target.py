@@ -18,7 +18,7 @@ from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.parts import LAYERS, Part, parts_of
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
 from mobile_kit.target_api.interface import Calibrated, Lowered, Request, as_array
 
 PYTHON_CHATTER, NATIVE_CHATTER = "paper: python says something", "paper: native code says something"
@@ -58,7 +58,7 @@ class PaperTarget:
     recipes: tuple[str, ...] = ("fp32",)
     most_parameters: int | None = None
     tracer: Tracer | None = None
-    binary: Binary | None = None
+    binary: BenchmarkProgram | None = None
     packages: tuple[str, ...] = ()
     engine: Path | None = Path(__file__).with_name("paper_engine.py")
     devices: tuple[str, ...] = ("host", "adb", "ssh")

@@ -23,8 +23,8 @@ from mobile_kit.measurements.result import (
     Validity,
     write_results,
 )
-from mobile_kit.profiling.validity import judged, model_info
-from mobile_kit.reporting.summary import Measured, Row, Survey
+from mobile_kit.profiling.validity import model_info, with_validity
+from mobile_kit.reporting.summary import ArtifactResult, Row, Summary
 
 HOST = DeviceInfo("host", "host", emulated=False, os="Linux", cores=8)
 PHONE = DeviceInfo("adb:R5CT", "adb", emulated=False, model="Pixel 8", soc="Tensor G3", ram_bytes=8 * 10**9)
@@ -55,7 +55,7 @@ def profiled(
     )
     if not single:
         result = replace(result, latency=replace(result.latency, samples=()))
-    result = judged(result, undisturbed=undisturbed)
+    result = with_validity(result, undisturbed=undisturbed)
     write_results([result], artifact / profile_name(device.name))
     return result
 
@@ -122,20 +122,20 @@ def operations(ms: float, blocks: int = 6) -> tuple[Op, ...]:
     )
 
 
-def surveyed(models: Sequence[str], devices: Sequence[DeviceInfo] = (HOST,)) -> Survey:
+def surveyed(models: Sequence[str], devices: Sequence[DeviceInfo] = (HOST,)) -> Summary:
     """Every model with two targets and three recipes on every device, compared as a survey does it."""
     rows, measured = [], []
     for place, model in enumerate(models):
         for target, slow in TARGETS.items():
-            bases: dict[str, Measured] = {}
+            bases: dict[str, ArtifactResult] = {}
             for recipe, (quick, _, _) in RECIPES.items():
                 each = row(model, target, recipe, megabytes=6.0 + 4 * place)
                 rows.append(each)
                 for device in devices:
                     ms = (5 + 4 * place) * slow * quick * (70 if device.emulated else SPEED.get(device.name, 1))
                     found = result(each, ms, device)
-                    base = bases.setdefault(device.name, Measured(each, "profile-host.json", found))
+                    base = bases.setdefault(device.name, ArtifactResult(each, "profile-host.json", found))
                     ratio = None if device.emulated else compare(found.latency, base.result.latency, paired=True)
                     with_base = None if device.emulated else base.row
-                    measured.append(Measured(each, "profile-host.json", found, with_base, ratio))
-    return Survey(tuple(rows), tuple(measured))
+                    measured.append(ArtifactResult(each, "profile-host.json", found, with_base, ratio))
+    return Summary(tuple(rows), tuple(measured))

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from mobile_kit.apps.bundle_record import set_aside, write_record
 from mobile_kit.apps.model_index import INDEX, folder_names, model_index
-from mobile_kit.apps.project_check import Check, check_app, check_references
+from mobile_kit.apps.project_check import ProjectCheck, check_app, check_references
 from mobile_kit.apps.templates import APP_ID, NAME, TEMPLATES, Template, template_root
 from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.artifacts.manifest import MANIFEST, Manifest, read_manifest, sha256_of
@@ -57,7 +57,7 @@ class Bundle:
     opened: str
     models: Mapping[str, int]
     warnings: tuple[str, ...]
-    checks: tuple[Check, ...]
+    checks: tuple[ProjectCheck, ...]
 
 
 def bundle(folders: Sequence[Path], options: BundleOptions, tell: Callable[[str], None] = lambda text: None) -> Bundle:

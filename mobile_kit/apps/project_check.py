@@ -15,7 +15,7 @@ from pathlib import Path
 from mobile_kit.apps.templates import Template
 from mobile_kit.errors import ArtifactError, tool_reason
 
-__all__ = ["Check", "check_app", "check_references"]
+__all__ = ["ProjectCheck", "check_app", "check_references"]
 
 COMPILE_S, BUILD_S = 600, 3600
 # Packages that Android's interfaces and Kotlin itself have; Gradle fetches others.
@@ -24,7 +24,7 @@ SDK_PLACES = ("Android/Sdk", "Library/Android/sdk")
 
 
 @dataclass(frozen=True)
-class Check:
+class ProjectCheck:
     """One thing that was looked at. passed: null where this machine can't. said: what of it, or why not."""
 
     name: str
@@ -43,7 +43,7 @@ def check_references(folder: Path, template: Template) -> None:
             raise ArtifactError(f"template {template.folder}: {file} lacks {what}. Install mobile-kit again.")
 
 
-def check_app(folder: Path, template: Template, tell: Callable[[str], None]) -> list[Check]:
+def check_app(folder: Path, template: Template, tell: Callable[[str], None]) -> list[ProjectCheck]:
     """Check a project with the tools that are installed, on a copy of it. tell: is told of what takes long."""
     make = _ios if template.folder == "ios" else _android
     works = list(make(folder, template))
@@ -73,22 +73,22 @@ class _Work:
     apart: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
 
-    def __call__(self) -> Check:
+    def __call__(self) -> ProjectCheck:
         if self.why_not is not None:
-            return Check(self.name, None, self.why_not)
+            return ProjectCheck(self.name, None, self.why_not)
         seconds = self.seconds or COMPILE_S
         try:
             code, output = self._run(seconds)
         except subprocess.TimeoutExpired:
-            return Check(self.name, None, f"took more than {seconds} s")
+            return ProjectCheck(self.name, None, f"took more than {seconds} s")
         except OSError as exc:
-            return Check(self.name, None, f"{self.command[0]} can't be started ({exc.strerror})")
+            return ProjectCheck(self.name, None, f"{self.command[0]} can't be started ({exc.strerror})")
         errors = [line for line in output.splitlines() if re.search(r"(^|:\d+: )error: ", line)]
         known = [line for line in errors if any(f"{name}:" in line for name in self.apart)]
         if code == 0 or (known and known == errors):
-            return Check(self.name, True, self.passed)
+            return ProjectCheck(self.name, True, self.passed)
         unknown = [line for line in errors if line not in known]
-        return Check(self.name, False, tool_reason("\n".join(unknown) or output))
+        return ProjectCheck(self.name, False, tool_reason("\n".join(unknown) or output))
 
     def _run(self, seconds: int) -> tuple[int, str]:
         """Return the exit code and what was said. Xcode and Gradle start programs too: all of them are stopped."""

@@ -12,8 +12,8 @@ import numpy as np
 from PIL import Image
 
 from mobile_kit.errors import ArtifactError
-from mobile_kit.evaluation.overlay import legend, painted
-from mobile_kit.evaluation.predict import NAMING
+from mobile_kit.evaluation.overlay import colorize, legend
+from mobile_kit.evaluation.predict import HEADS_WITH_CLASSES
 from mobile_kit.evaluation.predictor import Predictor, Reading, read_outputs
 from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.image_files import decode_image
@@ -79,7 +79,7 @@ class Preview:
         times.append(time.perf_counter())
         outputs = predictor.run(seen)
         times.append(time.perf_counter())
-        naming = predictor.manifest.data["model"]["head"] in NAMING
+        naming = predictor.manifest.data["model"]["head"] in HEADS_WITH_CLASSES
         reading = read_outputs(predictor.manifest, outputs, name) if naming else None
         times.append(time.perf_counter())
         spent = zip(STEPS, np.diff(times).tolist(), strict=True)
@@ -108,7 +108,7 @@ def _summary(name: str, values: Array) -> dict[str, Any]:
 
 def _map(reading: Reading, image_size: tuple[int, int]) -> str | None:
     height, width = image_size
-    return None if reading.classes is None else _png(painted(reading.classes, (width, height)))
+    return None if reading.classes is None else _png(colorize(reading.classes, (width, height)))
 
 
 def _png(image: Image.Image) -> str:

@@ -18,14 +18,14 @@ from PIL import Image
 
 from mobile_kit.artifacts.layout import ORACLE_FILE, SCENES_FILE
 from mobile_kit.artifacts.manifest import Manifest, input_record, output_record, preprocess_record
-from mobile_kit.checkpoints.oracle import Oracle, Yardstick
+from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import ArtifactError
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.calibration import judged_images
-from mobile_kit.quantization.recipes import NOTHING_ASKED, QuantRecipe, Wanted
+from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget, QuantRecipe
 
-__all__ = ["Answers", "Golden", "Sample", "read_answers", "read_golden", "write_golden"]
+__all__ = ["Golden", "GoldenRecord", "Sample", "read_answers", "read_golden", "write_golden"]
 
 # The decibels of one photo are a draw of luck: between photos those of a narrow network scatter by 4 dB, as its errors
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
@@ -46,7 +46,7 @@ class Golden:
 
     photo: NDArray[np.uint8]
     calibration: NDArray[np.uint8] | None = None
-    wanted: Wanted = NOTHING_ASKED
+    wanted: QualityTarget = NOTHING_ASKED
 
 
 @dataclass(frozen=True)
@@ -62,7 +62,7 @@ class Sample:
 
 
 @dataclass(frozen=True)
-class Answers:
+class GoldenRecord:
     """What the oracle said at export.
 
     yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of all but large outputs.
@@ -71,11 +71,11 @@ class Answers:
     model, preprocess, inputs, outputs: what the manifest must have under these names; inputs: those behind the image.
     """
 
-    yardsticks: Mapping[str, Yardstick]
+    yardsticks: Mapping[str, ReferenceNoise]
     scenes: Mapping[int, Mapping[str, Array]]
     images: Mapping[int, Array]
     recipe: str
-    wanted: Wanted
+    wanted: QualityTarget
     model: Mapping[str, Any]
     preprocess: Mapping[str, Any]
     inputs: tuple[Mapping[str, Any], ...]
@@ -163,7 +163,7 @@ def read_golden(manifest: Manifest) -> Sample:
     )
 
 
-def read_answers(manifest: Manifest) -> Answers:
+def read_answers(manifest: Manifest) -> GoldenRecord:
     """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
     path, reading = manifest.folder / SCENES_FILE, SCENES_FILE
     scenes: dict[int, dict[str, Array]] = {}
@@ -178,11 +178,13 @@ def read_answers(manifest: Manifest) -> Answers:
                     scenes.setdefault(int(number), {})[name] = stored[key]
         reading = ORACLE_FILE
         record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
-        yardsticks = {name: Yardstick(**values) for name, values in record["yardsticks"].items()}
+        yardsticks = {name: ReferenceNoise(**values) for name, values in record["yardsticks"].items()}
         inputs, outputs = (tuple(map(dict, record[role])) for role in ("inputs", "outputs"))
-        wanted = Wanted(record["least_sqnr_db"], record["least_agreement"])
+        wanted = QualityTarget(record["least_sqnr_db"], record["least_agreement"])
         model, preprocess = dict(record["model"]), dict(record["preprocess"])
-        return Answers(yardsticks, scenes, images, str(record["recipe"]), wanted, model, preprocess, inputs, outputs)
+        return GoldenRecord(
+            yardsticks, scenes, images, str(record["recipe"]), wanted, model, preprocess, inputs, outputs
+        )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
             f"artifact {manifest.folder}: {reading} can't be read ({exc}). Export the model again."

@@ -10,7 +10,7 @@ from pathlib import Path
 from mobile_kit.artifacts.manifest import MANIFEST
 from mobile_kit.errors import MobileKitError, UnsupportedError
 
-__all__ = ["check_places", "failed", "move_to_place", "staging_folder"]
+__all__ = ["check_places", "failed_path", "move_to_place", "staging_folder"]
 
 
 @contextlib.contextmanager
@@ -42,14 +42,14 @@ def staging_folder(out: Path) -> Iterator[Path]:
 
 def check_places(places: Iterable[Path]) -> None:
     """Raise UnsupportedError where something else than an artifact would be replaced."""
-    for place in (path for asked in places for path in (asked, failed(asked))):
+    for place in (path for asked in places for path in (asked, failed_path(asked))):
         if place.exists() and not (place / MANIFEST).is_file():
             raise UnsupportedError(
                 f"output folder {place}: exists and is no artifact. Move it away, or choose another --out."
             )
 
 
-def failed(place: Path) -> Path:
+def failed_path(place: Path) -> Path:
     """Return where an artifact goes that fails its verification."""
     return place.with_name(f"{place.name}-failed")
 

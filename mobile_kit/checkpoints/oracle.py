@@ -20,7 +20,7 @@ from mobile_kit.measurements.metrics import distance, moved, pixel_agreement, sq
 from mobile_kit.models.spec import DISCRETE, TensorSpec, group
 from mobile_kit.preprocessing.synthetic_images import scene
 
-__all__ = ["LEAST_DIFFERENCE", "Oracle", "Yardstick"]
+__all__ = ["LEAST_DIFFERENCE", "Oracle", "ReferenceNoise"]
 
 # Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing.
 LEAST_DIFFERENCE = 0.1
@@ -30,7 +30,7 @@ STATES = {"hidden_states", "reshaped_hidden_states"}
 
 
 @dataclass(frozen=True)
-class Yardstick:
+class ReferenceNoise:
     """How far Hugging Face is from itself on one output; null where it was not measured.
 
     float32_error: the largest difference of its float32 from its float64, in standard deviations of the output.
@@ -92,7 +92,7 @@ class Oracle:
 
     def measure(
         self, pixel_values: NDArray[np.float32], half: bool, most: Mapping[str, int] = MappingProxyType({})
-    ) -> tuple[dict[str, Yardstick], dict[str, NDArray[Any]]]:
+    ) -> tuple[dict[str, ReferenceNoise], dict[str, NDArray[Any]]]:
         """Measure Hugging Face's float32, and where asked its float16, against its float64, for each output.
 
         pixel_values: (N, C, h, w), each image computed by itself, all judged together. most: outputs that are computed
@@ -205,9 +205,11 @@ def _floats(value: Any) -> list[NDArray[Any]]:
     return [tensor.double().numpy() for tensor in tensors if tensor.is_floating_point()]
 
 
-def _yardstick(spec: TensorSpec, exact: NDArray[Any], single: NDArray[Any], half: NDArray[Any] | None) -> Yardstick:
+def _yardstick(
+    spec: TensorSpec, exact: NDArray[Any], single: NDArray[Any], half: NDArray[Any] | None
+) -> ReferenceNoise:
     if spec.meaning in DISCRETE:
         changed = None if half is None else 1 - pixel_agreement(half, exact)
-        return Yardstick(1 - pixel_agreement(single, exact), None, changed)
+        return ReferenceNoise(1 - pixel_agreement(single, exact), None, changed)
     # Where a saturated output leaves no difference at all, the decibels are infinite, for which JSON has no word.
-    return Yardstick(distance(single, exact), None if half is None else min(sqnr_db(half, exact), MOST_DB))
+    return ReferenceNoise(distance(single, exact), None if half is None else min(sqnr_db(half, exact), MOST_DB))

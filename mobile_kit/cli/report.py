@@ -9,8 +9,8 @@ from mobile_kit.cli.arguments import command
 from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
-    from mobile_kit.reporting.compare_runs import Versus
-    from mobile_kit.reporting.thresholds import Limit
+    from mobile_kit.reporting.compare_runs import RunComparison
+    from mobile_kit.reporting.thresholds import Threshold
 
 __all__ = ["add", "run"]
 
@@ -41,12 +41,12 @@ def add(commands: Any) -> None:
     parser.set_defaults(usage=parser.error)
 
 
-def _limit(text: str) -> "Limit":
+def _limit(text: str) -> "Threshold":
     from mobile_kit.errors import UnsupportedError
-    from mobile_kit.reporting.thresholds import parse_limit
+    from mobile_kit.reporting.thresholds import parse_threshold
 
     try:
-        return parse_limit(text)
+        return parse_threshold(text)
     except UnsupportedError as exc:
         raise argparse.ArgumentTypeError(str(exc)) from exc
 
@@ -56,7 +56,7 @@ def run(options: argparse.Namespace) -> int:
     if options.compare:
         return _compare(options)
     from mobile_kit.reporting.report import HEADER, ReportOptions, cells, report
-    from mobile_kit.reporting.thresholds import broken
+    from mobile_kit.reporting.thresholds import violations
 
     found, files = report(ReportOptions(tuple(options.folders), options.html, options.markdown))
     if options.json:
@@ -64,7 +64,7 @@ def run(options: argparse.Namespace) -> int:
     else:
         print_table(("model", *HEADER), [(row.model, *cells(row, each)) for row, each in found.lines()])
         print("\n".join(str(path) for path in files))
-    lines = broken(found, options.fail_if)
+    lines = violations(found, options.fail_if)
     _complain(lines)
     return int(bool(lines))
 
@@ -87,7 +87,7 @@ def _compare(options: argparse.Namespace) -> int:
     return int(bool(refused))
 
 
-def _row(each: "Versus") -> tuple[str, ...]:
+def _row(each: "RunComparison") -> tuple[str, ...]:
     assert each.comparison is not None
     found, (low, high) = each.comparison, each.comparison.interval
     return (

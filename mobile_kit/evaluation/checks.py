@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import Answers, Sample
+from mobile_kit.artifacts.golden import GoldenRecord, Sample
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
 from mobile_kit.measurements import metrics
@@ -22,16 +22,16 @@ from mobile_kit.target_api.registry import find_target
 __all__ = [
     "Check",
     "Status",
-    "canary",
     "check_contract",
     "check_finite",
     "check_geometry",
+    "check_input_sensitivity",
     "check_interface",
     "check_labels",
     "check_probabilities",
-    "check_sight",
     "essential",
     "not_finite",
+    "swapped_channels_distance",
 ]
 
 Status = Literal["passed", "failed", "not run"]
@@ -62,7 +62,7 @@ def check_geometry(manifest: Manifest) -> Check:
     return Check("preprocessing", "passed" if same else "failed", detail if same else "doesn't hold: " + detail)
 
 
-def check_contract(manifest: Manifest, answers: Answers) -> Check:
+def check_contract(manifest: Manifest, answers: GoldenRecord) -> Check:
     """What an app reads in the manifest must be what the export meant, and go together."""
     data, bits = manifest.data, manifest.data["recipe"]["weight_bits"]
     declared = [
@@ -96,11 +96,11 @@ def _tensor_record(record: Mapping[str, Any]) -> dict[str, Any]:
     return {key: record[key] for key in ("shape", "dtype", "layout", "color", "range")}
 
 
-def _recipe_record(answers: Answers) -> dict[str, Any]:
+def _recipe_record(answers: GoldenRecord) -> dict[str, Any]:
     return {"name": answers.recipe, "weight_bits": recipe(answers.recipe).weight_bits}
 
 
-def _image_record(answers: Answers) -> dict[str, Any]:
+def _image_record(answers: GoldenRecord) -> dict[str, Any]:
     """What the first input has to be: bytes, or what the processor returns."""
     (height, width), channels = answers.model["image_size"], len(answers.preprocess["mean"])
     if not answers.preprocess["in_graph"]:
@@ -196,7 +196,7 @@ def check_probabilities(manifest: Manifest, results: Sequence[Mapping[str, Array
     return [Check("probabilities", status, detail)]
 
 
-def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> Check:
+def check_input_sensitivity(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> Check:
     """Another photo must give another result: a file and an oracle that are blind would agree on everything."""
     if all(spec.meaning == "mask" for spec in manifest.outputs):
         # Two photos may well be all background; a golden mask of several classes shows that the oracle sees.
@@ -206,7 +206,7 @@ def check_sight(manifest: Manifest, runtime: Runtime, golden: Sample, first: Map
         return Check("sight", "passed", f"the golden photo's mask has {classes} classes")
     other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
     inputs = {**golden.inputs, manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
-    distances = moved(manifest, first, runtime.run(inputs))
+    distances = output_distance(manifest, first, runtime.run(inputs))
     speaking = essential(manifest)
     if not speaking:
         return Check("sight", "not run", "no output but indices, which may be the same for any photo")
@@ -221,16 +221,18 @@ def essential(manifest: Manifest) -> list[str]:
     return [out.name for out in essential_outputs(families()[model["family"]].heads[model["head"]], manifest.outputs)]
 
 
-def canary(manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]) -> dict[str, float]:
+def swapped_channels_distance(
+    manifest: Manifest, runtime: Runtime, golden: Sample, first: Mapping[str, Array]
+) -> dict[str, float]:
     """Return how far each output moves with red and blue swapped; nothing where that is the same image, a gray one."""
     spec = manifest.inputs[0]
     swapped = np.ascontiguousarray(np.flip(golden.inputs[spec.name], axis=3 if spec.layout == "NHWC" else 1))
     if np.array_equal(swapped, golden.inputs[spec.name]):
         return {}
-    return moved(manifest, first, runtime.run({**golden.inputs, spec.name: swapped}))
+    return output_distance(manifest, first, runtime.run({**golden.inputs, spec.name: swapped}))
 
 
-def moved(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, float]:
+def output_distance(manifest: Manifest, first: Mapping[str, Array], second: Mapping[str, Array]) -> dict[str, float]:
     """Return how far each output moved: root mean square in standard deviations; of a mask, the part that changed."""
     return {
         spec.name: float(np.mean(first[spec.name] != second[spec.name]))

@@ -10,7 +10,7 @@ from PIL import Image, ImageDraw, ImageFont
 from mobile_kit.errors import ImageError
 from mobile_kit.evaluation.predictor import Predictor, Reading
 
-__all__ = ["LEAST_SHARE", "LEGEND_ROW_PX", "legend", "painted"]
+__all__ = ["LEAST_SHARE", "LEGEND_ROW_PX", "colorize", "legend"]
 
 LEGEND_ROW_PX = 22
 
@@ -33,7 +33,7 @@ def legend(predictor: Predictor, reading: Reading) -> list[tuple[str, float, tup
     return [(predictor.label(index), float(reading.scores[index]), _color(index)) for index in named]
 
 
-def painted(classes: NDArray[np.int64], size: tuple[int, int]) -> Image.Image:
+def colorize(classes: NDArray[np.int64], size: tuple[int, int]) -> Image.Image:
     """Return a map of classes in their colours. size: (width, height) in pixels."""
     palette = np.array([_color(index) for index in range(int(classes.max()) + 1)], dtype=np.uint8)
     return Image.fromarray(palette[classes]).resize(size, Image.Resampling.NEAREST)
@@ -44,7 +44,7 @@ def _save_overlay(predictor: Predictor, image: NDArray[np.uint8], reading: Readi
     assert reading.classes is not None
     preprocess = predictor.manifest.preprocess
     seen = Image.fromarray(np.broadcast_to(preprocess.geometry(image), (*preprocess.image_size, 3)).copy())
-    blended = Image.blend(seen, painted(reading.classes, seen.size), 0.5)
+    blended = Image.blend(seen, colorize(reading.classes, seen.size), 0.5)
     named = legend(predictor, reading)
     sheet = Image.new("RGB", (max(blended.width, 240), blended.height + LEGEND_ROW_PX * len(named) + 6), "white")
     sheet.paste(blended, (0, 0))

@@ -5,14 +5,14 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import Answers, Sample
+from mobile_kit.artifacts.golden import GoldenRecord, Sample
 from mobile_kit.artifacts.layout import ORACLE_FILE
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import ArtifactError
 from mobile_kit.evaluation.checks import essential
 from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
-from mobile_kit.quantization.recipes import LEAST_SQNR_DB, Wanted, recipe
+from mobile_kit.quantization.recipes import LEAST_SQNR_DB, QualityTarget, recipe
 
 __all__ = ["EXACT", "QUANTIZED_MASK_BOUND", "OutputParity", "parity"]
 
@@ -59,7 +59,7 @@ class OutputParity:
 
 
 def parity(
-    manifest: Manifest, answers: Answers, samples: Sequence[Sample], results: Sequence[Mapping[str, Array]]
+    manifest: Manifest, answers: GoldenRecord, samples: Sequence[Sample], results: Sequence[Mapping[str, Array]]
 ) -> tuple[OutputParity, ...]:
     """Return the distance of each output from the oracle's over samples, of what a file computed for each."""
     found = []
@@ -71,7 +71,7 @@ def parity(
     return tuple(found)
 
 
-def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
+def _parity(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Array, want: Array) -> OutputParity:
     yardstick = answers.yardsticks[spec.name]
     if spec.meaning in DISCRETE:
         return _discrete_parity(spec, manifest, answers, got, want)
@@ -101,20 +101,22 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, 
     )
 
 
-def _wanted(spec: TensorSpec, manifest: Manifest, answers: Answers) -> Wanted:
+def _wanted(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord) -> QualityTarget:
     """Return what an output of lower precision must keep, nothing where it isn't judged."""
     used = recipe(manifest.data["recipe"]["name"])
     if used.quantized:
-        return answers.wanted.by(used) if spec.name in essential(manifest) else Wanted()
+        return answers.wanted.by(used) if spec.name in essential(manifest) else QualityTarget()
     own = answers.yardsticks[spec.name].float16_sqnr_db
     if own is None:
         raise ArtifactError(
             f"artifact {manifest.folder}: {ORACLE_FILE} lacks the float16 yardstick. Export the model again."
         )
-    return Wanted(min(own - FLOAT16_KERNELS_DB - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB))
+    return QualityTarget(min(own - FLOAT16_KERNELS_DB - FLOAT16_MARGIN_DB, FLOAT16_CEILING_DB))
 
 
-def _discrete_parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got: Array, want: Array) -> OutputParity:
+def _discrete_parity(
+    spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Array, want: Array
+) -> OutputParity:
     agreement = metrics.pixel_agreement(got, want)
     limit = _most_changed(spec, manifest, answers)
     return OutputParity(
@@ -131,7 +133,7 @@ def _discrete_parity(spec: TensorSpec, manifest: Manifest, answers: Answers, got
     )
 
 
-def _most_changed(spec: TensorSpec, manifest: Manifest, answers: Answers) -> float | None:
+def _most_changed(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord) -> float | None:
     """Return the part of an output's integers that may change, None where they aren't judged."""
     if spec.meaning != "mask":
         return 0.0

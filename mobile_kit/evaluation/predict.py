@@ -8,10 +8,10 @@ from mobile_kit.evaluation.overlay import _save_overlay
 from mobile_kit.evaluation.predictor import Predictor, read_outputs
 from mobile_kit.preprocessing.image_files import read_image
 
-__all__ = ["NAMING", "Prediction", "predict"]
+__all__ = ["HEADS_WITH_CLASSES", "Prediction", "predict"]
 
 # The heads whose outputs name classes.
-NAMING = frozenset({"classification", "segmentation"})
+HEADS_WITH_CLASSES = frozenset({"classification", "segmentation"})
 
 
 @dataclass(frozen=True)
@@ -36,7 +36,7 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
     """
     predictor = Predictor(folder)
     head = predictor.manifest.data["model"]["head"]
-    if head not in NAMING:
+    if head not in HEADS_WITH_CLASSES:
         raise UnsupportedError(f"artifact {folder}: its {head} head names no classes. Use verify, or another head.")
     if save is not None and save.suffix.lower() != ".png":
         raise UnsupportedError(f"--save {save}: isn't a PNG's name. Let it end in .png.")

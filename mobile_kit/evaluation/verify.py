@@ -16,22 +16,22 @@ from typing import Any
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import Answers, Sample, read_answers, read_golden
+from mobile_kit.artifacts.golden import GoldenRecord, Sample, read_answers, read_golden
 from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
-from mobile_kit.checkpoints.oracle import Oracle, Yardstick
+from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import CheckpointError, UnsupportedError, unwritable
 from mobile_kit.evaluation.checks import (
     Check,
     Status,
-    canary,
     check_contract,
     check_finite,
     check_geometry,
+    check_input_sensitivity,
     check_interface,
     check_labels,
     check_probabilities,
-    check_sight,
     not_finite,
+    swapped_channels_distance,
 )
 from mobile_kit.evaluation.parity import EXACT, OutputParity, parity
 from mobile_kit.measurements import metrics
@@ -143,7 +143,7 @@ def _compared(
     report: VerifyReport,
     manifest: Manifest,
     runtime: Runtime,
-    answers: Answers,
+    answers: GoldenRecord,
     samples: list[Sample],
 ) -> VerifyReport:
     """Run the file on all samples, the golden one first, and add to the report what was found."""
@@ -162,11 +162,11 @@ def _compared(
         report,
         checks=(
             *report.checks,
-            check_sight(manifest, runtime, samples[0], first),
+            check_input_sensitivity(manifest, runtime, samples[0], first),
             *check_probabilities(manifest, results),
         ),
         outputs=parity(manifest, answers, samples, results),
-        canary=canary(manifest, runtime, samples[0], first),
+        canary=swapped_channels_distance(manifest, runtime, samples[0], first),
     )
 
 
@@ -232,7 +232,7 @@ def check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Chec
     return Check("checkpoint", "passed", "its answers for the golden photo are the golden ones")
 
 
-def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[str, Yardstick], list[Sample]]:
+def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[str, ReferenceNoise], list[Sample]]:
     """Return the oracle's answers for a folder of images, and the yardsticks on those and the golden photo.
 
     On other images, Hugging Face's own noise is another.

@@ -10,10 +10,10 @@ from numpy.typing import NDArray
 from mobile_kit.artifacts.golden import Golden, write_golden
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
-from mobile_kit.artifacts.staging import check_places, failed, move_to_place, staging_folder
+from mobile_kit.artifacts.staging import check_places, failed_path, move_to_place, staging_folder
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.checkpoints.oracle import Oracle
-from mobile_kit.exporting.job import Job
+from mobile_kit.exporting.job import ExportJob
 from mobile_kit.exporting.plan import ExportOptions, plan
 from mobile_kit.exporting.prepare import prepare, slug
 from mobile_kit.exporting.worker_pool import run_jobs
@@ -96,7 +96,7 @@ def _check_oracle(oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) 
     progress.stage("checkpoint", "loaded", done=True)
 
 
-def _answer(jobs: list[Job], oracle: Oracle, golden: Golden, progress: Progress) -> None:
+def _answer(jobs: list[ExportJob], oracle: Oracle, golden: Golden, progress: Progress) -> None:
     """Write the golden files, which the workers wait for."""
     progress.stage("oracle", "Hugging Face answers for the golden photo")
     folders = {job.folder: job.request.recipe for job in jobs}
@@ -104,11 +104,11 @@ def _answer(jobs: list[Job], oracle: Oracle, golden: Golden, progress: Progress)
     progress.stage("oracle", "done", done=True)
 
 
-def _publish(job: Job, place: Path, staging: Path) -> Exported:
+def _publish(job: ExportJob, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, or beside it where it failed its verification."""
     report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
     if report["status"] == "failed":
-        place = failed(place)
+        place = failed_path(place)
     move_to_place(job.folder, place, staging)
     return Exported(read_manifest(place), report["status"], report["failure"] or "")
 

@@ -8,16 +8,16 @@ from typing import Any
 from mobile_kit.models.spec import CommonModel, Entry, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.in_graph import image_input
 from mobile_kit.preprocessing.preprocess import Preprocess
-from mobile_kit.quantization.recipes import NOTHING_ASKED, Wanted
+from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget
 from mobile_kit.target_api.interface import Request
 
-__all__ = ["GOLDEN_READY", "Job", "write_pickle"]
+__all__ = ["GOLDEN_READY", "ExportJob", "write_pickle"]
 
 GOLDEN_READY = "golden"
 
 
 @dataclass(frozen=True)
-class Job:
+class ExportJob:
     """One file to make, or a model whose parts to measure.
 
     model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
@@ -38,7 +38,7 @@ class Job:
     folder: Path
     log: Path
     calibration: tuple[Path, dict[str, Any]] | None = None
-    wanted: Wanted = NOTHING_ASKED
+    wanted: QualityTarget = NOTHING_ASKED
     measurements: Path | None = None
     costs: Path | None = None
 
@@ -53,7 +53,7 @@ class Job:
         return self.folder.with_name(f"{self.name}.pkl")
 
 
-def write_pickle(content: Job | CommonModel, path: Path) -> None:
+def write_pickle(content: ExportJob | CommonModel, path: Path) -> None:
     """Hand a job or a common model over to workers."""
     with path.open("wb") as stream:
         pickle.dump(content, stream)

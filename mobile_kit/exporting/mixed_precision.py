@@ -15,9 +15,9 @@ from mobile_kit.models.outputs import essential_outputs
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 from mobile_kit.quantization.calibration import Samples
 from mobile_kit.quantization.mixed_search import find_mixed
-from mobile_kit.quantization.part_costs import Measurements, part_costs, write_costs
+from mobile_kit.quantization.part_costs import PartMeasurements, part_costs, write_costs
 from mobile_kit.quantization.parts import work_of
-from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.quantization.recipes import QualityTarget
 from mobile_kit.target_api.interface import Lowered, Request, Target
 
 __all__ = ["MixedModel", "stricter", "wanted_of"]
@@ -53,14 +53,14 @@ class MixedModel:
         self._calibrated = target.calibrate(model, request, samples, folder)
         judged = _counted(spec) or [out for out in spec.outputs if out.meaning == "mask"]
         kept = measurements / f"{identity[:16]}.json"
-        self._measured = Measurements(self._calibrated, samples.judged(), judged, kept, identity, show)
+        self._measured = PartMeasurements(self._calibrated, samples.judged(), judged, kept, identity, show)
 
     def write_costs(self, path: Path) -> None:
         """Measure what each part costs, and write the table to a file."""
         costs = part_costs(self._measured, self._work)
         write_costs(costs, self._measured.without(()), path)
 
-    def write(self, wanted: Wanted, path: Path) -> Lowered:
+    def write(self, wanted: QualityTarget, path: Path) -> Lowered:
         """Write the fastest file found that keeps what is wanted. Raises: UnsupportedError where none is."""
         mixed = find_mixed(self._measured, self._work, wanted)
         left = [part.part for part in mixed.float_parts]
@@ -74,9 +74,9 @@ class MixedModel:
         )
 
 
-def wanted_of(spec: ModelSpec, wanted: Wanted) -> Wanted:
+def wanted_of(spec: ModelSpec, wanted: QualityTarget) -> QualityTarget:
     """Return what is asked of a file: where all that it gives are class maps, which have no decibels, their pixels."""
-    return wanted if _counted(spec) or wanted.agreement is not None else Wanted(None, 1 - QUANTIZED_MASK_BOUND)
+    return wanted if _counted(spec) or wanted.agreement is not None else QualityTarget(None, 1 - QUANTIZED_MASK_BOUND)
 
 
 def _counted(spec: ModelSpec) -> list[TensorSpec]:
@@ -84,7 +84,7 @@ def _counted(spec: ModelSpec) -> list[TensorSpec]:
     return essential_outputs(families()[spec.family].heads[spec.head], spec.outputs)
 
 
-def stricter(wanted: Wanted, asked: Wanted, report: VerifyReport) -> Wanted | None:
+def stricter(wanted: QualityTarget, asked: QualityTarget, report: VerifyReport) -> QualityTarget | None:
     """Return what to ask of the next search where a file keeps less than it was to; null where another can't help.
 
     wanted: of the files. asked: of the last search.
@@ -97,7 +97,7 @@ def stricter(wanted: Wanted, asked: Wanted, report: VerifyReport) -> Wanted | No
         sqnr_db += max(wanted.sqnr_db - min(_sqnr_db(out) for out in failed), 0) + BEYOND_DB
     if agreement is not None and wanted.agreement is not None:
         agreement = min(agreement + max(wanted.agreement - min(_agreement(out) for out in failed), 0), 1.0)
-    stricter = Wanted(sqnr_db, agreement)
+    stricter = QualityTarget(sqnr_db, agreement)
     return None if stricter == asked else stricter
 
 

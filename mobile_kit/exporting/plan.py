@@ -7,7 +7,7 @@ from typing import NamedTuple
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.quantization.calibration import LEAST_IMAGES
-from mobile_kit.quantization.recipes import QuantRecipe, Wanted, recipe
+from mobile_kit.quantization.recipes import QualityTarget, QuantRecipe, recipe
 from mobile_kit.target_api.interface import Target
 from mobile_kit.target_api.registry import check_installed, check_request, find_target, installed_targets
 
@@ -22,7 +22,7 @@ class ExportOptions:
     pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.
     calibration: a folder of images, for static recipes; what is judged in lower precision is judged on them.
     min_sqnr, min_agreement: what every quantized file must keep, in place of its recipe's own bound; see
-    `quantization.Wanted`.
+    `quantization.QualityTarget`.
     """
 
     model: str
@@ -45,9 +45,9 @@ class ExportOptions:
     min_agreement: float | None = None
 
     @property
-    def wanted(self) -> Wanted:
+    def wanted(self) -> QualityTarget:
         """What quantized files must keep."""
-        return Wanted(self.min_sqnr, self.min_agreement)
+        return QualityTarget(self.min_sqnr, self.min_agreement)
 
 
 class Choice(NamedTuple):

@@ -11,7 +11,7 @@ import numpy as np
 from mobile_kit.artifacts.manifest import model_record
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.exporting.job import Job, write_pickle
+from mobile_kit.exporting.job import ExportJob, write_pickle
 from mobile_kit.exporting.plan import Choice, ExportOptions
 from mobile_kit.models.family import Head
 from mobile_kit.models.outputs import check_outputs, select_outputs
@@ -32,7 +32,7 @@ class Prepared:
     checkpoint: Checkpoint
     spec: ModelSpec
     calibration: Calibration | None
-    jobs: list[Job]
+    jobs: list[ExportJob]
 
 
 def prepare(
@@ -134,14 +134,14 @@ def _job(
     calibration: tuple[Path, dict[str, Any]] | None,
     measures_only: bool,
     choice: Choice,
-) -> Job:
+) -> ExportJob:
     """Write what a worker needs to make one file from the common model's pickle."""
     folder = model.parent / choice.name
     folder.mkdir()
     if spec.labels is not None:
         (folder / "labels.txt").write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
     measurements = options.out / "sensitivity" / f"{slug(checkpoint.source)}-{choice.place}"
-    job = Job(
+    job = ExportJob(
         name=choice.name,
         target=choice.target.name,
         model=model,

@@ -13,7 +13,7 @@ from mobile_kit.exporting.worker_pool import run_jobs
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.cost_plot import plot_costs
-from mobile_kit.quantization.part_costs import Kept, PartCost, read_costs
+from mobile_kit.quantization.part_costs import Fidelity, PartCost, read_costs
 from mobile_kit.quantization.recipes import recipe
 from mobile_kit.target_api.interface import refusal
 from mobile_kit.target_api.registry import find_target, installed_targets
@@ -32,7 +32,7 @@ class Sensitivity:
 
     target: str
     costs: tuple[PartCost, ...]
-    everything: Kept
+    everything: Fidelity
     table: Path
     plot: Path
 

@@ -1,8 +1,8 @@
 """One lowering in a process of its own: toolchains are heavy, talk a lot and may crash.
 
-The parent hands over a pickled `Job`. Standard output carries one status line a stage; whatever a toolchain prints
-goes to the job's log. Between lowering and describing, the worker waits for the parent to have written the golden
-files, which the parent computes meanwhile.
+The parent hands over a pickled `ExportJob`. Standard output carries one status line a stage; whatever a toolchain
+prints goes to the job's log. Between lowering and describing, the worker waits for the parent to have written the
+golden files, which the parent computes meanwhile.
 """
 
 import gc
@@ -23,12 +23,12 @@ from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import build_manifest, write_manifest
 from mobile_kit.errors import MobileKitError, UnsupportedError
 from mobile_kit.evaluation.verify import VerifyReport, failure, verify, write_report
-from mobile_kit.exporting.job import GOLDEN_READY, Job
+from mobile_kit.exporting.job import GOLDEN_READY, ExportJob
 from mobile_kit.exporting.mixed_precision import MixedModel, stricter, wanted_of
 from mobile_kit.models.spec import Array, CommonModel
 from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.calibration import Samples
-from mobile_kit.quantization.recipes import NOTHING_ASKED, Wanted
+from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget
 from mobile_kit.target_api.interface import Lowered, Target
 from mobile_kit.target_api.registry import find_target
 
@@ -41,7 +41,7 @@ SHOW_EVERY_S = 2.0
 TRIES = 3
 
 
-def work(job: Job, status: TextIO) -> None:
+def work(job: ExportJob, status: TextIO) -> None:
     """Lower, describe and verify; see the module's docstring for the status lines."""
     target = find_target(job.target)
     recipe = job.request.recipe
@@ -83,14 +83,14 @@ def work(job: Job, status: TextIO) -> None:
     _say(status, stage=failure(report) or "verified", done=True)
 
 
-def measure(job: Job, status: TextIO) -> None:
+def measure(job: ExportJob, status: TextIO) -> None:
     """Measure what each part of a model costs in int8."""
     assert job.costs is not None
     _mixed(job, find_target(job.target), status).write_costs(job.costs)
     _say(status, stage="measured", done=True)
 
 
-def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted], Lowered]:
+def _writer(job: ExportJob, target: Target, status: TextIO) -> Callable[[QualityTarget], Lowered]:
     """Return what writes the file; of a mixed recipe, one that keeps what it is given."""
     path = job.folder / target.model_file
     # The model has no name here, and nothing that holds it but a search: verification needs its room.
@@ -100,7 +100,7 @@ def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted], Lowe
         mixed = _mixed(job, target, status)
         return lambda wanted: mixed.write(wanted, path)
 
-    def write(wanted: Wanted) -> Lowered:
+    def write(wanted: QualityTarget) -> Lowered:
         samples = _samples(job, status)
         calibrated = target.calibrate(_model(job, target), job.request, samples, _own_folder(job))
         return calibrated.write(calibrated.static, path)
@@ -108,7 +108,7 @@ def _writer(job: Job, target: Target, status: TextIO) -> Callable[[Wanted], Lowe
     return write
 
 
-def _mixed(job: Job, target: Target, status: TextIO) -> MixedModel:
+def _mixed(job: ExportJob, target: Target, status: TextIO) -> MixedModel:
     assert job.measurements is not None
     return MixedModel(
         target,
@@ -122,14 +122,14 @@ def _mixed(job: Job, target: Target, status: TextIO) -> MixedModel:
     )
 
 
-def _own_folder(job: Job) -> Path:
+def _own_folder(job: ExportJob) -> Path:
     """Return a folder for the target's own files, which goes with the others of the export."""
     folder = job.folder.with_name(f"{job.name}-own")
     folder.mkdir()
     return folder
 
 
-def _samples(job: Job, status: TextIO) -> Samples:
+def _samples(job: ExportJob, status: TextIO) -> Samples:
     """Return the calibration images as the model's inputs, one of its stages each time that one is taken."""
     assert job.calibration is not None
     images = np.load(job.calibration[0], mmap_mode="r")
@@ -148,7 +148,7 @@ def _samples(job: Job, status: TextIO) -> Samples:
     return Samples(images, first.name, enter, further_inputs(others), seen)
 
 
-def _model(job: Job, target: Target) -> CommonModel:
+def _model(job: ExportJob, target: Target) -> CommonModel:
     with job.model.open("rb") as stream:
         model: CommonModel = pickle.load(stream)  # noqa: S301  the parent process has just written it
     return attach(model, job.preprocess, job.entry, target.has_halves(job.request.recipe))
@@ -160,7 +160,7 @@ def main() -> int:
     # A node's history is never changed, and yet torch 2.13 copies the whole of it at each of a hundred passes: a sixth
     # of ExecuTorch's lowering. To go when torch shares it.
     NodeSource.__deepcopy__ = lambda source, memo: source  # type: ignore[attr-defined]
-    job: Job = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301
+    job: ExportJob = pickle.loads(Path(sys.argv[1]).read_bytes())  # noqa: S301
     status = os.fdopen(os.dup(1), "w", buffering=1, encoding="utf-8")
     log = os.open(job.log, os.O_WRONLY | os.O_CREAT | os.O_APPEND)
     os.dup2(log, 1)

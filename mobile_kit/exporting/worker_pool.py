@@ -13,7 +13,7 @@ from threading import Event
 from typing import Any
 
 from mobile_kit.errors import LoweringError, MobileKitError
-from mobile_kit.exporting.job import GOLDEN_READY, Job
+from mobile_kit.exporting.job import GOLDEN_READY, ExportJob
 from mobile_kit.progress import Progress
 
 __all__ = ["WorkerPool", "run_jobs"]
@@ -27,7 +27,7 @@ ENVIRONMENT = {"OMP_NUM_THREADS": "1", "OMP_WAIT_POLICY": "PASSIVE"}
 NO_ROOM_BYTES = 1 << 16
 
 
-def run_jobs(jobs: list[Job], progress: Progress, meanwhile: Callable[[], None] = lambda: None) -> dict[str, str]:
+def run_jobs(jobs: list[ExportJob], progress: Progress, meanwhile: Callable[[], None] = lambda: None) -> dict[str, str]:
     """Run jobs in worker processes, and something here until the golden files are written, which it is to do.
 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
@@ -58,7 +58,7 @@ class WorkerPool:
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
 
-    def run(self, job: Job) -> None:
+    def run(self, job: ExportJob) -> None:
         """Run one job to its end; its log stays only where the toolchain failed.
 
         Raises: LoweringError naming the log, or the error that the worker reports; OSError where the disk is full.
@@ -87,7 +87,7 @@ class WorkerPool:
         for process in list(self._running):
             process.kill()
 
-    def _start(self, job: Job) -> "subprocess.Popen[str]":
+    def _start(self, job: ExportJob) -> "subprocess.Popen[str]":
         with job.log.open("ab") as log:
             process = subprocess.Popen(
                 [sys.executable, "-P", "-m", "mobile_kit.exporting.worker", str(job.handed)],
@@ -103,7 +103,7 @@ class WorkerPool:
             process.kill()
         return process
 
-    def _follow(self, job: Job, process: "subprocess.Popen[str]") -> dict[str, Any]:
+    def _follow(self, job: ExportJob, process: "subprocess.Popen[str]") -> dict[str, Any]:
         """Pass on what a worker says; return its last message, with its exit code."""
         assert process.stdout is not None
         last: dict[str, Any] = {}

@@ -12,10 +12,10 @@ from mobile_kit.errors import DeviceError, ResultError, UnsupportedError
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.measurements.result import ModelInfo, Result, RunInfo, unknown_device
 from mobile_kit.profiling.devices.elf import machine_of
-from mobile_kit.profiling.session import Trial, pinned
-from mobile_kit.target_api.benchmark import Binary, Job
+from mobile_kit.profiling.session import BenchmarkSession, pinned
+from mobile_kit.target_api.benchmark import BenchmarkJob, BenchmarkProgram
 
-__all__ = ["BinaryTrial", "check_binary"]
+__all__ = ["BinarySession", "check_binary"]
 
 
 def check_binary(path: Path, abi: str | None) -> None:
@@ -27,8 +27,8 @@ def check_binary(path: Path, abi: str | None) -> None:
         raise UnsupportedError(f"runner {path.name}: is for {machine[0]}, and the device is {abi}. Give one for that.")
 
 
-class BinaryTrial(Trial):
-    """See `Trial`. It takes no turns; the golden photo is its input, and what it gives is held against the oracle's."""
+class BinarySession(BenchmarkSession):
+    """See `BenchmarkSession`. It takes no turns; on the golden photo its outputs are held against the oracle's."""
 
     _said: Result | None = None
 
@@ -37,7 +37,7 @@ class BinaryTrial(Trial):
         binary, options = self._target.binary, self._options
         assert binary is not None
         assert options.runner is not None
-        job = Job(
+        job = BenchmarkJob(
             program=self._put(options.runner, binary.name, program=True),
             model=self._put(self.manifest.model_path, self._target.model_file),
             inputs=self.manifest.inputs,
@@ -93,7 +93,7 @@ class BinaryTrial(Trial):
         return replace(said, run=replace(said.run, harness="binary"), config=config), None
 
 
-def _split(whole: bytes, binary: Binary, job: Job) -> Iterator[tuple[str, bytes]]:
+def _split(whole: bytes, binary: BenchmarkProgram, job: BenchmarkJob) -> Iterator[tuple[str, bytes]]:
     """Yield the content of each output; they lie behind one another in the file's order."""
     sizes = [math.prod(spec.shape) * np.dtype(spec.dtype).itemsize for spec in job.outputs]
     if len(whole) != sum(sizes):

@@ -11,7 +11,7 @@ from mobile_kit.errors import ResultError
 from mobile_kit.measurements.importers import IMPORTERS
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.measurements.result import ModelInfo, Result, write_results
-from mobile_kit.profiling.validity import judged, model_info
+from mobile_kit.profiling.validity import model_info, with_validity
 from mobile_kit.target_api.registry import targets
 
 __all__ = ["import_results", "importers"]
@@ -126,7 +126,7 @@ def _finished(result: Result, manifest: Manifest, digest: str) -> Result:
     said = result.validity
     error = next(iter(said.reasons), "it ended early") if said.completed is False else None
     run = replace(result.run, id=result.run.id or digest, source_file_sha256=digest)
-    found = judged(
+    found = with_validity(
         replace(result, run=run, model=model_info(manifest)),
         error,
         said.undisturbed,

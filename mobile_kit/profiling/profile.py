@@ -11,13 +11,13 @@ from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.artifacts.manifest import Manifest, read_manifest, target_of, untimed
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.measurements.result import Result, Thermal, write_results
-from mobile_kit.profiling.binary_session import BinaryTrial, check_binary
+from mobile_kit.profiling.binary_session import BinarySession, check_binary
 from mobile_kit.profiling.devices import open_device
 from mobile_kit.profiling.devices.device import Device, DeviceState
 from mobile_kit.profiling.machine_load import QUIET_CORES, BusyMeter
 from mobile_kit.profiling.options import ProfileOptions
-from mobile_kit.profiling.runner_session import PythonTrial
-from mobile_kit.profiling.session import Trial
+from mobile_kit.profiling.runner_session import RunnerSession
+from mobile_kit.profiling.session import BenchmarkSession
 from mobile_kit.progress import Progress
 
 __all__ = ["profile"]
@@ -53,8 +53,10 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
         if options.install:
             progress.stage("profile", "installing the runtime there")
             device.install(sorted({package for manifest in manifests for package in target_of(manifest).packages}))
-        way = PythonTrial if options.runner is None else BinaryTrial
-        trials: list[Trial] = [way(number, manifest, device, options) for number, manifest in enumerate(manifests)]
+        way = RunnerSession if options.runner is None else BinarySession
+        trials: list[BenchmarkSession] = [
+            way(number, manifest, device, options) for number, manifest in enumerate(manifests)
+        ]
         for trial in trials:
             stack.callback(trial.stop)
         thermal = _measure(trials, device, options, progress)
@@ -78,7 +80,9 @@ def _check(manifest: Manifest, options: ProfileOptions, kind: str) -> None:
         raise UnsupportedError(f"artifact {manifest.folder.name}: can't be timed here, as {reason}. Time it there.")
 
 
-def _measure(trials: Sequence[Trial], device: Device, options: ProfileOptions, progress: Progress) -> Thermal:
+def _measure(
+    trials: Sequence[BenchmarkSession], device: Device, options: ProfileOptions, progress: Progress
+) -> Thermal:
     """Start all, let them have their turns in random order, and end them; return how warm the device was."""
     before = device.state()
     if options.cooldown_s and before.hottest_c is None:
@@ -103,12 +107,12 @@ def _measure(trials: Sequence[Trial], device: Device, options: ProfileOptions, p
 
 
 def _turns(
-    trials: Sequence[Trial], before: DeviceState, device: Device, options: ProfileOptions, progress: Progress
+    trials: Sequence[BenchmarkSession], before: DeviceState, device: Device, options: ProfileOptions, progress: Progress
 ) -> str:
     shuffle = random.Random(0)  # noqa: S311  no secret
     counting = tries = 0
     start, cooled_s = time.monotonic(), 0.0
-    while order := [trial for trial in trials if isinstance(trial, PythonTrial) and trial.error is None]:
+    while order := [trial for trial in trials if isinstance(trial, RunnerSession) and trial.error is None]:
         enough = counting >= options.blocks and min(trial.seconds for trial in order) >= options.min_s
         took_s = time.monotonic() - start - cooled_s
         if enough or tries >= TRIES * options.blocks or took_s > options.max_s * len(order):

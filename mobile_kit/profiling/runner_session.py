@@ -30,17 +30,17 @@ from mobile_kit.measurements.result import (
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.profiling.devices.device import Device
 from mobile_kit.profiling.options import ProfileOptions
-from mobile_kit.profiling.session import Trial, pinned
+from mobile_kit.profiling.session import BenchmarkSession, pinned
 
-__all__ = ["PythonTrial"]
+__all__ = ["RunnerSession"]
 
 RUNNER = Path(__file__).with_name("devices") / "runner.py"
 # Times that the app's own step is taken.
 GEOMETRIES = 5
 
 
-class PythonTrial(Trial):
-    """See `Trial`. Between start and finish it takes turns."""
+class RunnerSession(BenchmarkSession):
+    """See `BenchmarkSession`. Between start and finish it takes turns."""
 
     def __init__(self, number: int, manifest: Manifest, device: Device, options: ProfileOptions) -> None:
         super().__init__(number, manifest, device, options)

@@ -16,13 +16,13 @@ from mobile_kit.measurements.result import DeviceInfo, OutputDistance, Result, T
 from mobile_kit.models.spec import Array
 from mobile_kit.profiling.devices.device import Device, Running
 from mobile_kit.profiling.options import ProfileOptions
-from mobile_kit.profiling.validity import distances, judged, model_info
+from mobile_kit.profiling.validity import distances, model_info, with_validity
 from mobile_kit.target_api.registry import find_target
 
-__all__ = ["Trial", "raw"]
+__all__ = ["BenchmarkSession", "raw"]
 
 
-class Trial(ABC):
+class BenchmarkSession(ABC):
     """One file on a device, from putting it there to what was found.
 
     name: of the artifact. error: what ended it early, null where nothing has. cores: numbers of those to stay on.
@@ -107,7 +107,7 @@ class Trial(ABC):
             parity=self._distances(),
             env=dict(self.manifest.data["tools"]),
         )
-        return judged(whole, self.error, undisturbed, self.manifest.data["graph"]["partitions"])
+        return with_validity(whole, self.error, undisturbed, self.manifest.data["graph"]["partitions"])
 
     def _distances(self) -> tuple[OutputDistance, ...]:
         found: list[OutputDistance] = []

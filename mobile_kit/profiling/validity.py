@@ -7,7 +7,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import Answers, Sample
+from mobile_kit.artifacts.golden import GoldenRecord, Sample
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
 from mobile_kit.evaluation.parity import parity
@@ -15,7 +15,7 @@ from mobile_kit.measurements.result import ModelInfo, OutputDistance, Result, Va
 from mobile_kit.models.spec import Array
 from mobile_kit.profiling.machine_load import QUIET_CORES
 
-__all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "judged", "model_info"]
+__all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "model_info", "with_validity"]
 
 # What LiteRT's own benchmark asks for: calls, seconds, and the seconds after which it gives up.
 LEAST_RUNS, LEAST_S, MOST_S = 50, 1.0, 150.0
@@ -44,7 +44,7 @@ def model_info(manifest: Manifest) -> ModelInfo:
 
 
 def distances(
-    manifest: Manifest, answers: Answers, samples: Sequence[Sample], outputs: Mapping[str, bytes]
+    manifest: Manifest, answers: GoldenRecord, samples: Sequence[Sample], outputs: Mapping[str, bytes]
 ) -> Iterator[OutputDistance]:
     """Yield how far each output is from the oracle's.
 
@@ -68,7 +68,7 @@ def distances(
         yield OutputDistance(out.name, error, noise, out.top1, out.pixel_agreement, out.bound, out.passed)
 
 
-def judged(
+def with_validity(
     result: Result, error: str | None = None, undisturbed: bool | None = None, pieces: int | None = None
 ) -> Result:
     """Add to a result whether it can be trusted.

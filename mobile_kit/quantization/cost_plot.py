@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.quantization.part_costs import Kept, PartCost
+from mobile_kit.quantization.part_costs import Fidelity, PartCost
 
 __all__ = ["plot_costs"]
 
@@ -15,7 +15,7 @@ INCHES_A_BAR, WIDTH = 0.26, 8.0
 NOT_A_DATE = {"Software": None}
 
 
-def plot_costs(costs: Sequence[PartCost], everything: Kept, title: str, path: Path) -> None:
+def plot_costs(costs: Sequence[PartCost], everything: Fidelity, title: str, path: Path) -> None:
     """Draw a bar a part, as long as what is kept with it alone in int8, into a PNG.
 
     That is decibels, or of class maps, which have none, the percentage of pixels that stay. everything: what is kept

@@ -5,23 +5,23 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.quantization.part_costs import LEAST_INT8, SLACK_DB, VALUE_MACS, Kept, Measurements
+from mobile_kit.quantization.part_costs import LEAST_INT8, SLACK_DB, VALUE_MACS, Fidelity, PartMeasurements
 from mobile_kit.quantization.parts import FIRST, LAYERS, OTHER, FloatPart, Part, Work
-from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.quantization.recipes import QualityTarget
 
-__all__ = ["Mixed", "find_mixed"]
+__all__ = ["MixedChoice", "find_mixed"]
 
 
 @dataclass(frozen=True)
-class Mixed:
+class MixedChoice:
     """A choice of parts: those left in float with their cost, what the rest keeps, and its part of the layers' work."""
 
     float_parts: tuple[FloatPart, ...]
-    kept: Kept
+    kept: Fidelity
     int8_macs: float
 
 
-def find_mixed(measured: Measurements, work: Mapping[Part, Work], wanted: Wanted) -> Mixed:
+def find_mixed(measured: PartMeasurements, work: Mapping[Part, Work], wanted: QualityTarget) -> MixedChoice:
     """Return the fastest set found that keeps what is wanted.
 
     The parts that make most noise for the work they save leave int8 one after the other, until the measured rest keeps
@@ -46,7 +46,7 @@ def find_mixed(measured: Measurements, work: Mapping[Part, Work], wanted: Wanted
 class _Search:
     """The parts that have left int8 so far, by name, and the set that kept most."""
 
-    def __init__(self, measured: Measurements, work: Mapping[Part, Work], wanted: Wanted) -> None:
+    def __init__(self, measured: PartMeasurements, work: Mapping[Part, Work], wanted: QualityTarget) -> None:
         self._measured, self._work, self._wanted = measured, work, wanted
         self.left: list[str] = []
         self.best: list[str] = []
@@ -98,20 +98,20 @@ class _Search:
         return max(sum(each.macs + VALUE_MACS * each.values for each in found), 1)
 
 
-def _mixed(measured: Measurements, work: Mapping[Part, Work], left: list[str]) -> Mixed:
+def _mixed(measured: PartMeasurements, work: Mapping[Part, Work], left: list[str]) -> MixedChoice:
     kept = measured.without(left)
     counted = math.isfinite(kept.sqnr_db)
     costs = (10 * math.log10(1 + measured.only(name).noise / kept.noise) if counted else None for name in left)
     parts = tuple(
         FloatPart(name, None if cost is None else round(cost, 2)) for name, cost in zip(left, costs, strict=True)
     )
-    return Mixed(parts, kept, _int8_macs(measured, work, left))
+    return MixedChoice(parts, kept, _int8_macs(measured, work, left))
 
 
-def _int8_macs(measured: Measurements, work: Mapping[Part, Work], left: Collection[str]) -> float:
+def _int8_macs(measured: PartMeasurements, work: Mapping[Part, Work], left: Collection[str]) -> float:
     int8 = measured.int8(left)
     return sum(each.macs for part, each in work.items() if part in int8) / sum(each.macs for each in work.values())
 
 
-def _listed(mixed: Mixed) -> str:
+def _listed(mixed: MixedChoice) -> str:
     return ", ".join(part.part for part in mixed.float_parts) or "nothing"

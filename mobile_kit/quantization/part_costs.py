@@ -13,9 +13,9 @@ import numpy as np
 from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.parts import KINDS, Part, Work
-from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.quantization.recipes import QualityTarget
 
-__all__ = ["EVERYTHING", "Kept", "Measurements", "PartCost", "part_costs", "read_costs", "write_costs"]
+__all__ = ["EVERYTHING", "Fidelity", "PartCost", "PartMeasurements", "part_costs", "read_costs", "write_costs"]
 
 # The work that int8 saves on a value that is added or activated, in multiply-accumulates: memory against arithmetic.
 VALUE_MACS = 32
@@ -42,7 +42,7 @@ class CalibratedParts(Protocol):
 
 
 @dataclass(frozen=True)
-class Kept:
+class Fidelity:
     """What is left of the float outputs: the least decibels of signal over noise, and the part of decisions that stay.
 
     A decision is an image's best class, or a pixel's. sqnr_db: infinite where nothing is lost, or where all outputs are
@@ -67,12 +67,12 @@ class Kept:
         """Return it as JSON values, which have no word for infinite decibels: null."""
         return {"sqnr_db": self.sqnr_db if math.isfinite(self.sqnr_db) else None, "agreement": self.agreement}
 
-    def meets(self, wanted: Wanted) -> bool:
+    def meets(self, wanted: QualityTarget) -> bool:
         """Whether that is enough."""
         return wanted.met_by(self.sqnr_db, self.agreement)
 
 
-class Measurements:
+class PartMeasurements:
     """What sets of parts in int8 keep, each measured once and kept in a file, so that a stopped search goes on.
 
     outputs: what is judged. identity: of everything that the figures depend on. show: told what is measured next.
@@ -93,13 +93,13 @@ class Measurements:
         self._found = self._stored()
         self._reference: Mapping[str, Array] | None = None
 
-    def only(self, name: str) -> Kept:
+    def only(self, name: str) -> Fidelity:
         """Return what is kept with one part in int8 alone."""
         chosen = {part for part in self.parts if part.among([name])}
         # A kind that no static recipe computes in int8 is measured as such; elsewhere only what one does.
         return self._kept(f"only {name}", chosen & self.static or chosen)
 
-    def without(self, names: Iterable[str]) -> Kept:
+    def without(self, names: Iterable[str]) -> Fidelity:
         """Return what is kept with all that a static recipe computes in int8, but for some parts."""
         left = sorted(names)
         return self._kept(f"without {', '.join(left)}" if left else EVERYTHING, self.int8(left))
@@ -108,7 +108,7 @@ class Measurements:
         """Return what is in int8 where some parts aren't."""
         return frozenset(part for part in self.static if not part.among(left))
 
-    def _kept(self, key: str, int8: Collection[Part]) -> Kept:
+    def _kept(self, key: str, int8: Collection[Part]) -> Fidelity:
         if key not in self._found:
             self._show(f"int8: {key}")
             if self._reference is None:
@@ -124,7 +124,7 @@ class Measurements:
                 values.append(np.array(results[name]))
         return {name: np.concatenate(values) for name, values in found.items()}
 
-    def _stored(self) -> dict[str, Kept]:
+    def _stored(self) -> dict[str, Fidelity]:
         try:
             record = json.loads(self._path.read_text(encoding="utf-8"))
             kept = {key: _kept_of(stored) for key, stored in record["kept"].items()}
@@ -148,10 +148,10 @@ class PartCost:
     part: str
     static: bool
     macs: float
-    kept: Kept | None
+    kept: Fidelity | None
 
 
-def part_costs(measured: Measurements, work: Mapping[Part, Work]) -> list[PartCost]:
+def part_costs(measured: PartMeasurements, work: Mapping[Part, Work]) -> list[PartCost]:
     """Measure each kind, each block, and the first and last layer alone."""
     known = {*measured.parts, *work}
     kinds = [kind for kind in KINDS if kind != "always float" and any(part.kind == kind for part in known)]
@@ -168,26 +168,26 @@ def part_costs(measured: Measurements, work: Mapping[Part, Work]) -> list[PartCo
     return costs
 
 
-def write_costs(costs: Sequence[PartCost], everything: Kept, path: Path) -> None:
+def write_costs(costs: Sequence[PartCost], everything: Fidelity, path: Path) -> None:
     """Write a table of parts; everything: what is kept with all in int8 that a static recipe computes so."""
     parts = [{**asdict(cost), "kept": cost.kept and cost.kept.to_json()} for cost in costs]
     _write(path, {EVERYTHING: everything.to_json(), "parts": parts})
 
 
-def read_costs(path: Path) -> tuple[list[PartCost], Kept]:
+def read_costs(path: Path) -> tuple[list[PartCost], Fidelity]:
     """Read what `write_costs` wrote."""
     record = json.loads(path.read_text(encoding="utf-8"))
     costs = [PartCost(**{**cost, "kept": cost["kept"] and _kept_of(cost["kept"])}) for cost in record["parts"]]
     return costs, _kept_of(record[EVERYTHING])
 
 
-def _kept(outputs: Sequence[TensorSpec], got: Mapping[str, Array], want: Mapping[str, Array]) -> Kept:
+def _kept(outputs: Sequence[TensorSpec], got: Mapping[str, Array], want: Mapping[str, Array]) -> Fidelity:
     found = [metrics.sqnr_db(got[spec.name], want[spec.name]) for spec in outputs if spec.meaning not in DISCRETE]
     # Where an output isn't a number, nothing of it is left.
     decibels = min((NOTHING_DB if math.isnan(each) else each for each in found), default=math.inf)
     decided = [spec for spec in outputs if spec.meaning in {"logits", "mask"}]
     agreements = [_agreement(spec, got[spec.name], want[spec.name]) for spec in decided]
-    return Kept(decibels, min(agreements) if agreements else None)
+    return Fidelity(decibels, min(agreements) if agreements else None)
 
 
 def _agreement(spec: TensorSpec, got: Array, want: Array) -> float:
@@ -210,5 +210,5 @@ def _write(path: Path, content: Any) -> None:
     os.replace(new, path)
 
 
-def _kept_of(record: Mapping[str, Any]) -> Kept:
-    return Kept(math.inf if record["sqnr_db"] is None else float(record["sqnr_db"]), record["agreement"])
+def _kept_of(record: Mapping[str, Any]) -> Fidelity:
+    return Fidelity(math.inf if record["sqnr_db"] is None else float(record["sqnr_db"]), record["agreement"])

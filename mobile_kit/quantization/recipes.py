@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from mobile_kit.errors import unknown
 
-__all__ = ["ALIASES", "LEAST_SQNR_DB", "NOTHING_ASKED", "RECIPES", "QuantRecipe", "Wanted", "recipe"]
+__all__ = ["ALIASES", "LEAST_SQNR_DB", "NOTHING_ASKED", "RECIPES", "QualityTarget", "QuantRecipe", "recipe"]
 
 
 @dataclass(frozen=True)
@@ -66,7 +66,7 @@ LEAST_SQNR_DB = {
 
 
 @dataclass(frozen=True)
-class Wanted:
+class QualityTarget:
     """What a quantized file must keep of the checkpoint's outputs, null for what isn't asked.
 
     sqnr_db: decibels of signal over noise. agreement: the part of the decisions that stay: an image's best class, or a
@@ -76,9 +76,9 @@ class Wanted:
     sqnr_db: float | None = None
     agreement: float | None = None
 
-    def by(self, recipe: QuantRecipe) -> "Wanted":
+    def by(self, recipe: QuantRecipe) -> "QualityTarget":
         """Return what a recipe's files must keep: what is asked, or the recipe's own bound where nothing is."""
-        return Wanted(LEAST_SQNR_DB[recipe.name]) if self == NOTHING_ASKED else self
+        return QualityTarget(LEAST_SQNR_DB[recipe.name]) if self == NOTHING_ASKED else self
 
     def met_by(self, sqnr_db: float, agreement: float | None) -> bool:
         """Whether that is kept. agreement: null where nothing is decided."""
@@ -90,7 +90,7 @@ class Wanted:
         return " and ".join(decibels + ([] if self.agreement is None else [f"agreement >= {self.agreement:.4f}"]))
 
 
-NOTHING_ASKED = Wanted()
+NOTHING_ASKED = QualityTarget()
 
 
 def recipe(name: str) -> QuantRecipe:

@@ -11,7 +11,7 @@ import numpy as np
 from markupsafe import Markup
 
 from mobile_kit.measurements.latency import Latency
-from mobile_kit.reporting.summary import Measured, doubt, grouped
+from mobile_kit.reporting.summary import ArtifactResult, grouped, why_not_comparable
 from mobile_kit.reporting.svg import HEIGHT, WIDTH, Scale, Shape, covering, strip, tag
 
 __all__ = [
@@ -83,13 +83,13 @@ class Panel:
 Box = tuple[float, float, float, float]
 
 
-def colors(measured: Sequence[Measured]) -> dict[str, str]:
+def colors(measured: Sequence[ArtifactResult]) -> dict[str, str]:
     """Return the style sheet's colour of each target."""
     names = sorted({each.row.target for each in measured})
     return {name: f"c{min(place, COLORS - 1)}" for place, name in enumerate(names)}
 
 
-def spreads(measured: Sequence[Measured]) -> list[Panel]:
+def spreads(measured: Sequence[ArtifactResult]) -> list[Panel]:
     """Draw how the calls of each result are spread: a panel a model and device, on one scale for a model.
 
     Emulated devices have a scale of their own, as their times aren't to be held against others.
@@ -124,7 +124,7 @@ def _ends(latency: Latency) -> tuple[float, float]:
     return min(known) / 1e3, max(known) / 1e3
 
 
-def _spread_row(each: Measured, scale: Scale, color: str) -> Strip:
+def _spread_row(each: ArtifactResult, scale: Scale, color: str) -> Strip:
     latency, valid = each.result.latency, each.result.validity.valid
     median, (low, high) = (latency.p50 or 0.0) / 1e3, _ends(latency)
     kind = color if valid else "invalid"
@@ -150,7 +150,7 @@ def _dots(latency: Latency, scale: Scale) -> str:
     return "".join(f"M{_x(scale, value)} {MIDDLE + heights[i % len(heights)]:.0f}h0" for i, value in places)
 
 
-def ratios(measured: Sequence[Measured]) -> list[Panel]:
+def ratios(measured: Sequence[ArtifactResult]) -> list[Panel]:
     """Draw latencies as a part of fp32's with their intervals, a panel a model and device, all on one scale."""
     found = [each for each in measured if each.ratio is not None and each.base != each.row]
     ends = [end for each in found if each.ratio is not None for end in each.ratio.interval]
@@ -166,7 +166,7 @@ def ratios(measured: Sequence[Measured]) -> list[Panel]:
     return panels
 
 
-def _ratio_row(each: Measured, scale: Scale, color: str) -> Strip:
+def _ratio_row(each: ArtifactResult, scale: Scale, color: str) -> Strip:
     assert each.ratio is not None
     ratio, (low, high) = each.ratio.ratio, each.ratio.interval
     shapes = [
@@ -179,7 +179,7 @@ def _ratio_row(each: Measured, scale: Scale, color: str) -> Strip:
     return Strip(label, strip(scale, shapes, f"{each.row.target} {label}: {said}"), said)
 
 
-def trades(measured: Sequence[Measured]) -> list[Panel]:
+def trades(measured: Sequence[ArtifactResult]) -> list[Panel]:
     """Draw noise over latency with a circle as large as the file, a panel a model and device.
 
     What is emulated isn't drawn; a result that isn't valid has no filling.
@@ -202,7 +202,7 @@ def trades(measured: Sequence[Measured]) -> list[Panel]:
     return panels
 
 
-def _bubbles(results: Sequence[Measured], scale: Scale, largest: int, chosen: Mapping[str, str]) -> Markup:
+def _bubbles(results: Sequence[ArtifactResult], scale: Scale, largest: int, chosen: Mapping[str, str]) -> Markup:
     noise = Scale(0.0, MOST_DB)
     bottom, top = BUBBLE_HEIGHT - LARGEST_PX, LARGEST_PX + 4
     marks = []
@@ -225,7 +225,7 @@ def _bubbles(results: Sequence[Measured], scale: Scale, largest: int, chosen: Ma
 
 
 def _circle(
-    each: Measured, scale: Scale, noise: Scale, ends: tuple[float, float], largest: int
+    each: ArtifactResult, scale: Scale, noise: Scale, ends: tuple[float, float], largest: int
 ) -> tuple[float, float, float]:
     """Return the middle and the radius of a circle, in the pixels of a narrow panel."""
     bottom, top = ends
@@ -252,12 +252,12 @@ def _touch(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _told(each: Measured) -> str:
+def _told(each: ArtifactResult) -> str:
     noise = each.row.sqnr_db or 0.0
     lost = "no noise" if noise == math.inf else f"{noise:.1f} dB"
     median = (each.result.latency.p50 or 0.0) / 1e3
     told = f"{each.row.target} {each.row.recipe}: {figure(median)} ms, {lost}, {each.row.bytes / 1e6:.2f} MB"
-    return told if doubt(each.result) is None else f"{told}; {doubt(each.result)}"
+    return told if why_not_comparable(each.result) is None else f"{told}; {why_not_comparable(each.result)}"
 
 
 def figure(value: float, like: float | None = None) -> str:

@@ -11,13 +11,13 @@ from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import Result, read_results
-from mobile_kit.reporting.summary import device_label, doubt, find_artifacts
+from mobile_kit.reporting.summary import device_label, find_artifacts, why_not_comparable
 
-__all__ = ["Versus", "versus"]
+__all__ = ["RunComparison", "versus"]
 
 
 @dataclass(frozen=True)
-class Versus:
+class RunComparison:
     """A result of A beside one of B, milliseconds.
 
     name: the artifact's in A, and B's behind it where that is another. comparison: of B's latency to A's. refused: why
@@ -41,7 +41,7 @@ class Versus:
 
 
 @dataclass(frozen=True)
-class Entry:
+class RunResult:
     """A result and where it is from. place: of the artifact below what was given, empty for that itself."""
 
     source: Path
@@ -53,10 +53,10 @@ class Entry:
         return device_label(self.result.device)
 
 
-Key = Callable[[Entry], tuple[Any, ...]]
+Key = Callable[[RunResult], tuple[Any, ...]]
 
 
-def versus(ours: Path, theirs: Path) -> tuple[list[Versus], list[str]]:
+def versus(ours: Path, theirs: Path) -> tuple[list[RunComparison], list[str]]:
     """Hold each result of B against that of A: of the same artifact on the same device, or the only ones there are.
 
     ours, theirs: A and B, artifacts, folders of some, or files of results. Returns: what was compared or refused, and
@@ -77,7 +77,7 @@ def versus(ours: Path, theirs: Path) -> tuple[list[Versus], list[str]]:
     return pairs, [f"{entry.source}: {entry.device} has no counterpart" for entry in alone]
 
 
-def _entries(path: Path) -> list[Entry]:
+def _entries(path: Path) -> list[RunResult]:
     """Read all results that a path stands for. Raises: ArtifactError where there are none."""
     if path.is_dir():
         files = [
@@ -85,17 +85,17 @@ def _entries(path: Path) -> list[Entry]:
             for folder in find_artifacts(path)
             for file in sorted(read_manifest(folder).folder.glob(PROFILES))
         ]
-        found = [Entry(file, place, result) for file, place in files for result in read_results(file)]
+        found = [RunResult(file, place, result) for file, place in files for result in read_results(file)]
     else:
         results = read_results(path)
         several = len({result.model.name for result in results}) > 1
-        found = [Entry(path, result.model.name if several else ".", result) for result in results]
+        found = [RunResult(path, result.model.name if several else ".", result) for result in results]
     if not found:
         raise ArtifactError(f"results of {path}: there are none. Run mobile-kit profile on it first.")
     return found
 
 
-def _keyed(sides: Sequence[Sequence[Entry]]) -> Iterator[dict[tuple[Any, ...], Entry]]:
+def _keyed(sides: Sequence[Sequence[RunResult]]) -> Iterator[dict[tuple[Any, ...], RunResult]]:
     """Yield the results of each side by what a counterpart has in common: as little as tells them apart."""
     keys: tuple[Key, ...] = (
         lambda entry: (entry.place, entry.device),
@@ -111,7 +111,7 @@ def _keyed(sides: Sequence[Sequence[Entry]]) -> Iterator[dict[tuple[Any, ...], E
     )
 
 
-def _against(ours: Entry, theirs: Entry) -> Versus:
+def _against(ours: RunResult, theirs: RunResult) -> RunComparison:
     names = dict.fromkeys(entry.result.model.name for entry in (theirs, ours))
     refused, found = _refusal(ours) or _refusal(theirs), None
     same = ours.device == theirs.device
@@ -123,7 +123,7 @@ def _against(ours: Entry, theirs: Entry) -> Versus:
                 f"results of {ours.source} and {theirs.source}: too few calls to compare. Profile with more --runs."
             )
     medians = [entry.result.latency.p50 for entry in (ours, theirs)]
-    return Versus(
+    return RunComparison(
         name=" against ".join(names),
         devices=(ours.device, theirs.device),
         medians_ms=tuple(None if value is None else value / 1e3 for value in medians),  # type: ignore[arg-type]
@@ -132,8 +132,8 @@ def _against(ours: Entry, theirs: Entry) -> Versus:
     )
 
 
-def _refusal(entry: Entry) -> str | None:
-    reason = doubt(entry.result)
+def _refusal(entry: RunResult) -> str | None:
+    reason = why_not_comparable(entry.result)
     if reason is not None:
         return (
             f"result {entry.source} of {entry.device}: can't be compared, as {reason}. Profile it on a device itself."

@@ -11,7 +11,7 @@ from mobile_kit import __version__
 from mobile_kit.measurements.result import Result
 from mobile_kit.reporting.charts import MOST_PANELS, MOST_ROWS, Panel, colors, figure, ratios, spreads, trades
 from mobile_kit.reporting.operation_charts import hotspots, shares, told
-from mobile_kit.reporting.summary import Measured, Row, Survey, grouped
+from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, grouped
 
 __all__ = ["page"]
 
@@ -69,7 +69,7 @@ class Devices:
     rows: tuple[tuple[str, tuple[tuple[str, str] | None, ...]], ...]
 
 
-def page(survey: Survey) -> str:
+def page(survey: Summary) -> str:
     """Return the page. Words of devices and models are escaped, whatever they are."""
     from jinja2 import Environment, PackageLoader, StrictUndefined
 
@@ -113,7 +113,7 @@ COLUMNS = (
 )
 
 
-def _line(each: Measured) -> Line:
+def _line(each: ArtifactResult) -> Line:
     result, latency = each.result, each.result.latency
     cells = {
         "device": each.device,
@@ -132,13 +132,13 @@ def _line(each: Measured) -> Line:
     return Line(tuple(cells.values()), f"{emulated}, {note}" if emulated else note, "invalid")
 
 
-def _file(row: Row, lines: Sequence[Measured]) -> File:
+def _file(row: Row, lines: Sequence[ArtifactResult]) -> File:
     untimed = f"not timed: {row.untimed}" if row.untimed else "not timed"
     found = tuple(map(_line, lines)) or (Line((), untimed, ""),)
     return File(row, figure(row.bytes / 1e6), _decibels(row.sqnr_db), found)
 
 
-def _ratio(each: Measured) -> str:
+def _ratio(each: ArtifactResult) -> str:
     if each.base == each.row:
         return "1"
     if each.ratio is None:
@@ -147,12 +147,12 @@ def _ratio(each: Measured) -> str:
     return f"{each.ratio.ratio:.3f} ({low:.3f}\u2013{high:.3f})"
 
 
-def _title(survey: Survey) -> str:
+def _title(survey: Summary) -> str:
     models = list(dict.fromkeys(row.model for row in survey.rows))
     return ", ".join(models) if len(models) <= 4 else f"{', '.join(models[:3])} and {len(models) - 3} more"
 
 
-def _date(measured: Sequence[Measured]) -> str:
+def _date(measured: Sequence[ArtifactResult]) -> str:
     """Say when it was measured; where nothing says that, when this is written."""
     days = sorted({each.result.run.started_at[:10] for each in measured if each.result.run.started_at})
     if not days:
@@ -160,7 +160,7 @@ def _date(measured: Sequence[Measured]) -> str:
     return f"Measured {days[0]}" + (f" to {days[-1]}" if len(days) > 1 else "")
 
 
-def _counts(survey: Survey) -> str:
+def _counts(survey: Summary) -> str:
     timed = {each.row.folder for each in survey.measured}
     emulated = sum(bool(each.result.device.emulated) for each in survey.measured)
     invalid = sum(not each.result.validity.valid for each in survey.measured)
@@ -176,7 +176,7 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _sections(measured: Sequence[Measured]) -> list[Section]:
+def _sections(measured: Sequence[ArtifactResult]) -> list[Section]:
     found = (
         (
             "How long a call takes",
@@ -209,7 +209,7 @@ def _sections(measured: Sequence[Measured]) -> list[Section]:
     return [section for section in sections if section.panels]
 
 
-def _devices(measured: Sequence[Measured]) -> Iterator[Devices]:
+def _devices(measured: Sequence[ArtifactResult]) -> Iterator[Devices]:
     """Yield the medians of each model that was measured on several devices; none of them emulated."""
     real = [each for each in measured if not each.result.device.emulated and each.result.latency.p50 is not None]
     for model, own in grouped(real, lambda each: each.row.model).items():
@@ -223,13 +223,13 @@ def _devices(measured: Sequence[Measured]) -> Iterator[Devices]:
         yield Devices(model, devices, tuple(rows))
 
 
-def _median(each: Measured | None) -> tuple[str, str] | None:
+def _median(each: ArtifactResult | None) -> tuple[str, str] | None:
     if each is None:
         return None
     return _ms(each.result.latency.p50), "" if each.result.validity.valid else "invalid"
 
 
-def _detail(each: Measured) -> dict[str, Any]:
+def _detail(each: ArtifactResult) -> dict[str, Any]:
     """Return what the page tells of a result beside its plots: groups of words, and its longest operations."""
     result = each.result
     ops = sorted(shares(result.ops), key=lambda pair: -pair[1])
@@ -248,7 +248,7 @@ def _detail(each: Measured) -> dict[str, Any]:
     }
 
 
-def _groups(each: Measured) -> Iterator[tuple[str, str]]:
+def _groups(each: ArtifactResult) -> Iterator[tuple[str, str]]:
     """Yield what is known of a result, a group of figures a line; what isn't known isn't said."""
     result = each.result
     latency, device, memory = result.latency, result.device, result.memory

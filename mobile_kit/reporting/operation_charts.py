@@ -6,7 +6,7 @@ from typing import TypeVar
 
 from mobile_kit.measurements.result import Op
 from mobile_kit.reporting.charts import Group, Panel, Strip
-from mobile_kit.reporting.summary import Measured, doubt, grouped
+from mobile_kit.reporting.summary import ArtifactResult, grouped, why_not_comparable
 from mobile_kit.reporting.svg import HEIGHT, WIDTH, Scale, Shape, strip
 
 __all__ = ["MOST_HOTSPOTS", "hotspots", "place_of", "shares", "told"]
@@ -30,21 +30,21 @@ def place_of(module: str | None) -> tuple[str, str]:
     return ".".join(names[:end]), names[end] if end < len(names) else OTHER
 
 
-def hotspots(measured: Sequence[Measured]) -> tuple[list[Panel], int]:
+def hotspots(measured: Sequence[ArtifactResult]) -> tuple[list[Panel], int]:
     """Draw the operations of results that have them: a panel a model and target, trusted results first.
 
     Returns: the panels, and how many there would be beside those.
     The first of each model come before the second of any, as there is room for a few.
     """
     own = [each for each in measured if shares(each.result.ops)]
-    own.sort(key=lambda each: doubt(each.result) is not None)
+    own.sort(key=lambda each: why_not_comparable(each.result) is not None)
     firsts = [group[0] for group in grouped(own, lambda each: (each.row.model, each.row.target)).values()]
     turns = [turn for group in grouped(firsts, lambda each: each.row.model).values() for turn in enumerate(group)]
     drawn = sorted(turns, key=lambda turn: turn[0])[:MOST_HOTSPOTS]
     return [_panel(each) for _, each in drawn], len(turns) - len(drawn)
 
 
-def told(each: Measured) -> str:
+def told(each: ArtifactResult) -> str:
     """Say in which way a result's operations were timed, as an estimate is none."""
     estimated = {op.kind for op in each.result.ops} == {"estimated"}
     said = ["estimates, not measured" if estimated else "measured"]
@@ -54,7 +54,7 @@ def told(each: Measured) -> str:
     return ", ".join(said)
 
 
-def _panel(each: Measured) -> Panel:
+def _panel(each: ArtifactResult) -> Panel:
     found = shares(each.result.ops)
     parts = _summed((place_of(op.module)[1], share) for op, share in found)
     colors = dict(zip((part for part in parts if part != OTHER), PART_COLORS, strict=False))

@@ -12,7 +12,7 @@ from typing import Any
 from mobile_kit.errors import ArtifactError, plain
 from mobile_kit.measurements.result import schema as result_schema
 from mobile_kit.reporting.html_page import page
-from mobile_kit.reporting.summary import Measured, Row, Survey, doubt, survey
+from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, summarize, why_not_comparable
 from mobile_kit.reporting.tradeoff_plot import Point, plot_tradeoff
 
 __all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
@@ -45,13 +45,13 @@ class ReportOptions:
     markdown: Path | None = None
 
 
-def report(options: ReportOptions) -> tuple[Survey, list[Path]]:
+def report(options: ReportOptions) -> tuple[Summary, list[Path]]:
     """Read all artifacts below some folders, and write what was found, with a plot of each model that has decibels.
 
     Returns: what was found, and the files: JSON, Markdown, HTML, and PNG. The plots have the latencies of this machine.
     Raises: ArtifactError where there is no artifact, one can't be read, or a file can't be written.
     """
-    found = survey(options.folders)
+    found = summarize(options.folders)
     folder = options.folders[0]
     texts = {
         folder / "report.json": json.dumps(found.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n",
@@ -71,7 +71,7 @@ def schema() -> dict[str, Any]:
     return {**loaded, "$defs": {"result": result}}
 
 
-def to_markdown(found: Survey) -> str:
+def to_markdown(found: Summary) -> str:
     """Return a table a model."""
     lines = []
     for model in dict.fromkeys(row.model for row in found.rows):
@@ -87,7 +87,7 @@ def _marked(text: str) -> str:
     return html.escape(text, quote=False).translate(MARKS)
 
 
-def cells(row: Row, each: Measured | None) -> tuple[str, ...]:
+def cells(row: Row, each: ArtifactResult | None) -> tuple[str, ...]:
     """Return what a table shows of an artifact and one of its results; it is all on one line."""
     points, median, ratio = "", None, None
     if row.difference is not None and row.interval is not None:
@@ -114,13 +114,13 @@ def cells(row: Row, each: Measured | None) -> tuple[str, ...]:
     return tuple(map(plain, shown))
 
 
-def _ratio(each: Measured) -> float | None:
+def _ratio(each: ArtifactResult) -> float | None:
     if each.base == each.row:
         return 1.0
     return None if each.ratio is None else each.ratio.ratio
 
 
-def _note(row: Row, each: Measured | None) -> str:
+def _note(row: Row, each: ArtifactResult | None) -> str:
     if each is None:
         return f"not timed: {row.untimed}" if row.untimed else "not timed"
     reasons = each.result.validity.reasons
@@ -130,7 +130,7 @@ def _note(row: Row, each: Measured | None) -> str:
     return "; ".join(notes)
 
 
-def _plots(found: Survey, folder: Path) -> Iterator[Path]:
+def _plots(found: Summary, folder: Path) -> Iterator[Path]:
     """Draw what recipes trade on this machine, a picture a model."""
     hosts = {each.row.folder: each for each in reversed(found.measured) if each.result.device.kind == "host"}
     usable = [row for row in found.rows if row.sqnr_db is not None and row.status != "failed"]
@@ -144,9 +144,9 @@ def _plots(found: Survey, folder: Path) -> Iterator[Path]:
         yield path
 
 
-def _point(row: Row, hosts: Mapping[str, Measured]) -> Point:
+def _point(row: Row, hosts: Mapping[str, ArtifactResult]) -> Point:
     each = hosts.get(row.folder)
-    ratio = None if each is None or doubt(each.result) is not None else _ratio(each)
+    ratio = None if each is None or why_not_comparable(each.result) is not None else _ratio(each)
     return Point(row.target, row.recipe, row.bytes / 1e6, ratio, row.sqnr_db, row.difference)
 
 

@@ -14,7 +14,17 @@ from mobile_kit.errors import ArtifactError, UnsupportedError, plain
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import DeviceInfo, Result, read_results
 
-__all__ = ["BASE", "Measured", "Row", "Survey", "device_label", "doubt", "find_artifacts", "grouped", "survey"]
+__all__ = [
+    "BASE",
+    "ArtifactResult",
+    "Row",
+    "Summary",
+    "device_label",
+    "find_artifacts",
+    "grouped",
+    "summarize",
+    "why_not_comparable",
+]
 
 BASE = "fp32"
 # What is read of verify.json and of a score, as JSON Schema.
@@ -81,7 +91,7 @@ class Row:
 
 
 @dataclass(frozen=True)
-class Measured:
+class ArtifactResult:
     """A result of an artifact. base: fp32's in the same run, and ratio: to its latency; null where there is none."""
 
     row: Row
@@ -97,13 +107,13 @@ class Measured:
 
 
 @dataclass(frozen=True)
-class Survey:
+class Summary:
     """What was found, by model, target and recipe."""
 
     rows: tuple[Row, ...]
-    measured: tuple[Measured, ...]
+    measured: tuple[ArtifactResult, ...]
 
-    def lines(self) -> Iterator[tuple[Row, Measured | None]]:
+    def lines(self) -> Iterator[tuple[Row, ArtifactResult | None]]:
         """Yield each artifact with each of its results, and once with null where it has none."""
         results = grouped(self.measured, lambda each: each.row.folder)
         for row in self.rows:
@@ -149,7 +159,7 @@ def device_label(device: DeviceInfo) -> str:
     return plain(device.name if device.model is None else f"{device.model} ({device.name})")
 
 
-def doubt(result: Result) -> str | None:
+def why_not_comparable(result: Result) -> str | None:
     """Return why a result's latency is compared with none, null where it can be."""
     if result.device.emulated:
         return "its device is emulated, whose time says nothing of a device's"
@@ -158,7 +168,7 @@ def doubt(result: Result) -> str | None:
     return None
 
 
-def survey(folders: Sequence[Path]) -> Survey:
+def summarize(folders: Sequence[Path]) -> Summary:
     """Read all artifacts below some folders.
 
     Raises: ArtifactError where a folder holds no artifact, or one can't be read.
@@ -173,9 +183,9 @@ def survey(folders: Sequence[Path]) -> Survey:
         results = [(file.name, each) for file in sorted(path.glob(PROFILES)) for each in read_results(file)]
         row = _row(manifest, resolved, root, timed=bool(results))
         rows.append(row)
-        measured += [Measured(row, name, each) for name, each in results]
+        measured += [ArtifactResult(row, name, each) for name, each in results]
     sized = {row.folder: row for row in _sized(rows)}
-    return Survey(tuple(sized.values()), tuple(_compared([replace(m, row=sized[m.row.folder]) for m in measured])))
+    return Summary(tuple(sized.values()), tuple(_compared([replace(m, row=sized[m.row.folder]) for m in measured])))
 
 
 def find_artifacts(folder: Path) -> list[Path]:
@@ -235,7 +245,7 @@ def _sized(rows: Sequence[Row]) -> Iterator[Row]:
         yield replace(row, size_ratio=row.bytes / base.bytes) if base is not None and base.bytes else row
 
 
-def _compared(measured: Sequence[Measured]) -> Iterator[Measured]:
+def _compared(measured: Sequence[ArtifactResult]) -> Iterator[ArtifactResult]:
     """Yield each result with its ratio to fp32's of the same model, target, device and run.
 
     What is measured another day is measured on another machine: only those of a run, in turns, are held together here.
@@ -243,18 +253,18 @@ def _compared(measured: Sequence[Measured]) -> Iterator[Measured]:
     bases = {
         _circumstances(each): each
         for each in reversed(measured)
-        if each.row.recipe == BASE and each.row.status != "failed" and doubt(each.result) is None
+        if each.row.recipe == BASE and each.row.status != "failed" and why_not_comparable(each.result) is None
     }
     for each in measured:
         base = bases.get(_circumstances(each))
-        if base is None or doubt(each.result) is not None:
+        if base is None or why_not_comparable(each.result) is not None:
             yield each
         else:
             ratio = compare(each.result.latency, base.result.latency, paired=True)
             yield replace(each, base=base.row, ratio=ratio)
 
 
-def _circumstances(each: Measured) -> tuple[Any, ...]:
+def _circumstances(each: ArtifactResult) -> tuple[Any, ...]:
     result = each.result
     return each.row.model, each.row.target, result.run.id, each.device, result.config.delegate, result.config.threads
 

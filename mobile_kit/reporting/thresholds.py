@@ -6,9 +6,9 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 
 from mobile_kit.errors import UnsupportedError, unknown
-from mobile_kit.reporting.summary import Measured, Row, Survey, doubt
+from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, why_not_comparable
 
-__all__ = ["Limit", "broken", "parse_limit"]
+__all__ = ["Threshold", "parse_threshold", "violations"]
 
 OPERATORS: dict[str, Callable[[float, float], bool]] = {
     "<": operator.lt,
@@ -22,7 +22,7 @@ OF_FILE: dict[str, Callable[[Row], float | None]] = {
     "sqnr_db": lambda row: row.sqnr_db,
 }
 # Of a result, with what one of it is called there: microseconds, bytes, or nothing.
-OF_RESULT: dict[str, tuple[Callable[[Measured], float | None], float]] = {
+OF_RESULT: dict[str, tuple[Callable[[ArtifactResult], float | None], float]] = {
     "cold_load_ms": (lambda each: each.result.load.cold_us, 1e3),
     "cv": (lambda each: each.result.latency.cv, 1.0),
     "first_ms": (lambda each: each.result.latency.first, 1e3),
@@ -40,7 +40,7 @@ GRAMMAR = re.compile(r"\s*([A-Za-z_]\w*)\s*([<>=!~]+)\s*([+-]?(?:\d+\.?\d*|\.\d+
 
 
 @dataclass(frozen=True)
-class Limit:
+class Threshold:
     """Fail where the figure is so: `field` one of the known, `sign` <, <=, > or >=."""
 
     field: str
@@ -55,7 +55,7 @@ class Limit:
         return OPERATORS[self.sign](value, self.number)
 
 
-def parse_limit(text: str) -> Limit:
+def parse_threshold(text: str) -> Threshold:
     """Parse FIELD OP NUMBER. Raises: UnsupportedError naming what is known."""
     found = GRAMMAR.fullmatch(text)
     if found is None:
@@ -65,10 +65,10 @@ def parse_limit(text: str) -> Limit:
         raise unknown("field", field, (*OF_FILE, *OF_RESULT))
     if sign not in OPERATORS:
         raise unknown("operator", sign, OPERATORS)
-    return Limit(field, sign, float(number))
+    return Threshold(field, sign, float(number))
 
 
-def broken(survey: Survey, limits: Sequence[Limit]) -> list[str]:
+def violations(survey: Summary, limits: Sequence[Threshold]) -> list[str]:
     """Return a line for each figure that is what it must not be, or that can't be told: that isn't passed.
 
     Figures of the file are held once an artifact, the others once a result.
@@ -76,7 +76,7 @@ def broken(survey: Survey, limits: Sequence[Limit]) -> list[str]:
     return [line for limit in limits for line in _broken(survey, limit)]
 
 
-def _broken(survey: Survey, limit: Limit) -> Iterator[str]:
+def _broken(survey: Summary, limit: Threshold) -> Iterator[str]:
     if limit.field in OF_FILE:
         for row in survey.rows:
             yield from _judged(limit, row.folder, OF_FILE[limit.field](row), "it wasn't measured")
@@ -87,13 +87,13 @@ def _broken(survey: Survey, limit: Limit) -> Iterator[str]:
             why = "it wasn't timed" + (f": {row.untimed}" if row.untimed else "")
             yield from _judged(limit, row.folder, None, why)
             continue
-        reason = doubt(each.result)
+        reason = why_not_comparable(each.result)
         value = figure(each) if reason is None else None
         place = f"{row.folder} on {each.device}"
         yield from _judged(limit, place, None if value is None else value / one, reason or "its source doesn't say")
 
 
-def _judged(limit: Limit, place: str, value: float | None, why_not: str) -> Iterator[str]:
+def _judged(limit: Threshold, place: str, value: float | None, why_not: str) -> Iterator[str]:
     if value is None:
         yield f"{place}: {limit} can't be checked, as {why_not}."
     elif limit.meets(value):

@@ -9,7 +9,7 @@ from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.measurements.result import Op
 from mobile_kit.models.spec import TensorSpec
 
-__all__ = ["Binary", "Job", "Tracer"]
+__all__ = ["BenchmarkJob", "BenchmarkProgram", "Tracer"]
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,7 @@ class Tracer:
 
 
 @dataclass(frozen=True)
-class Job:
+class BenchmarkJob:
     """What a platform's own program is asked to time; all paths are the device's.
 
     inputs, outputs: the file's, in its order. values: the path of each input, raw. folder: what the paths of its own
@@ -48,7 +48,7 @@ class Job:
 
 
 @dataclass(frozen=True)
-class Binary:
+class BenchmarkProgram:
     """A platform's own program that times a file on a device.
 
     command: its arguments, itself the first. outputs: the files in the job's folder that then have the outputs, raw and
@@ -57,7 +57,7 @@ class Binary:
     """
 
     name: str
-    command: Callable[[Job], Sequence[str]]
-    outputs: Callable[[Job], Sequence[str]]
+    command: Callable[[BenchmarkJob], Sequence[str]]
+    outputs: Callable[[BenchmarkJob], Sequence[str]]
     log: Importer
     operations: tuple[str, Importer] | None = None

@@ -16,7 +16,7 @@ from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.part_costs import CalibratedParts
 from mobile_kit.quantization.parts import FloatPart, Part
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
 
 __all__ = [
     "Calibrated",
@@ -133,7 +133,7 @@ class Target(Protocol):
     engine: Path | None
     devices: tuple[str, ...]
     tracer: Tracer | None
-    binary: Binary | None
+    binary: BenchmarkProgram | None
     packages: tuple[str, ...]
     importers: tuple[Importer, ...]
 

@@ -8,7 +8,7 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
 from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
 from targets.coreml.compute_plan import read_plan
 from targets.coreml.importers.xcode_report import XcodeReport
@@ -38,7 +38,7 @@ class CoreMLTarget:
     engine: Path | None = ENGINE
     devices: tuple[str, ...] = ("host", "ios") if sys.platform == "darwin" else ("ios",)
     tracer: Tracer | None = Tracer(ENGINE, read_plan)
-    binary: Binary | None = None
+    binary: BenchmarkProgram | None = None
     packages = ("coremltools==9.0",)
     most_parameters: int | None = None
     importers: tuple[Importer, ...] = (XcodeReport(),)

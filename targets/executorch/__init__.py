@@ -7,7 +7,7 @@ from mobile_kit.errors import UnsupportedError
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
 from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
 from targets.executorch.executor_runner import EXECUTOR_RUNNER, LOG
 from targets.executorch.importers.benchmark_app import MiniBench
@@ -29,7 +29,7 @@ class ExecuTorchTarget:
     engine: Path | None = Path(__file__).with_name("engine.py")
     devices: tuple[str, ...] = ("host", "adb", "ssh")
     tracer: Tracer | None = None
-    binary: Binary | None = EXECUTOR_RUNNER
+    binary: BenchmarkProgram | None = EXECUTOR_RUNNER
     packages = ("executorch==1.4.1",)
     most_parameters: int | None = None
     importers: tuple[Importer, ...] = (ETDump(), MiniBench(), LOG)

@@ -12,7 +12,7 @@ from mobile_kit.errors import malformed
 from mobile_kit.measurements.importers.base import Imported, Importer
 from mobile_kit.measurements.latency import Latency, latency
 from mobile_kit.measurements.result import Config, Load, ModelInfo, Result, RunInfo, unknown_device
-from mobile_kit.target_api.benchmark import Binary, Job
+from mobile_kit.target_api.benchmark import BenchmarkJob, BenchmarkProgram
 
 __all__ = ["EXECUTOR_RUNNER", "ExecutorRunnerLog"]
 
@@ -55,7 +55,7 @@ class ExecutorRunnerLog:
         return Imported((result,))
 
 
-def _command(job: Job) -> Sequence[str]:
+def _command(job: BenchmarkJob) -> Sequence[str]:
     flags = {
         "model_path": job.model,
         "inputs": ",".join(job.values),
@@ -67,9 +67,9 @@ def _command(job: Job) -> Sequence[str]:
     return [job.program, *(f"--{name}={value}" for name, value in {**flags, **threads}.items())]
 
 
-def _outputs(job: Job) -> Sequence[str]:
+def _outputs(job: BenchmarkJob) -> Sequence[str]:
     return [f"{OUTPUTS}-{number}.bin" for number in range(len(job.outputs))]
 
 
 LOG: Importer = ExecutorRunnerLog()
-EXECUTOR_RUNNER = Binary("executor_runner", _command, _outputs, LOG)
+EXECUTOR_RUNNER = BenchmarkProgram("executor_runner", _command, _outputs, LOG)

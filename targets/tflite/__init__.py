@@ -6,7 +6,7 @@ from pathlib import Path
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import Binary, Tracer
+from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
 from mobile_kit.target_api.environments import cache_folder
 from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
 from targets.tflite.benchmark_command import BENCHMARK_MODEL
@@ -31,7 +31,7 @@ class TFLiteTarget:
     engine: Path | None = Path(__file__).with_name("on_device") / "engine.py"
     devices: tuple[str, ...] = ("host", "adb", "ssh")
     tracer: Tracer | None = Tracer(Path(__file__).with_name("on_device") / "tracer.py", read_trace)
-    binary: Binary | None = BENCHMARK_MODEL
+    binary: BenchmarkProgram | None = BENCHMARK_MODEL
     packages = ("ai-edge-litert==2.3.0",)
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
     most_parameters: int | None = 2**29 - 2**20

@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 
-from mobile_kit.target_api.benchmark import Binary, Job
+from mobile_kit.target_api.benchmark import BenchmarkJob, BenchmarkProgram
 from targets.tflite.importers.benchmark_log import BenchmarkLog, OpProfileCsv
 
 __all__ = ["BENCHMARK_MODEL"]
@@ -10,7 +10,7 @@ __all__ = ["BENCHMARK_MODEL"]
 OUTPUTS, OPERATIONS = "outputs.bin", "operations.csv"
 
 
-def _command(job: Job) -> Sequence[str]:
+def _command(job: BenchmarkJob) -> Sequence[str]:
     flags = {
         "graph": job.model,
         "warmup_runs": job.warmup_runs,
@@ -35,8 +35,8 @@ def _command(job: Job) -> Sequence[str]:
     return [job.program, *(f"--{name}={value}" for name, value in {**flags, **threads}.items())]
 
 
-def _outputs(job: Job) -> Sequence[str]:
+def _outputs(job: BenchmarkJob) -> Sequence[str]:
     return (OUTPUTS,)
 
 
-BENCHMARK_MODEL = Binary("benchmark_model", _command, _outputs, BenchmarkLog(), (OPERATIONS, OpProfileCsv()))
+BENCHMARK_MODEL = BenchmarkProgram("benchmark_model", _command, _outputs, BenchmarkLog(), (OPERATIONS, OpProfileCsv()))

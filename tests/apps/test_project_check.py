@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.apps.bundle import BundleOptions, bundle
-from mobile_kit.apps.project_check import Check, check_app, check_references
+from mobile_kit.apps.project_check import ProjectCheck, check_app, check_references
 from mobile_kit.apps.templates import TEMPLATES
 from mobile_kit.errors import ArtifactError
 from tests.apps.kotlin_toolchain import KOTLIN_PARTS
@@ -49,7 +49,7 @@ def project(app: str, digits: Export, folder: Path) -> Path:
     return folder / "app"
 
 
-def checked(app: str, folder: Path) -> dict[str, Check]:
+def checked(app: str, folder: Path) -> dict[str, ProjectCheck]:
     told: list[str] = []
     found = {each.name: each for each in check_app(folder, TEMPLATES[app], told.append)}
     assert told == [name for name, each in found.items() if each.passed is not None]
@@ -170,7 +170,7 @@ def test_a_tool_that_cant_be_started_is_said(digits: Export, tmp_path: Path, too
     assert (found.passed, found.said) == (None, "swiftc can't be started (No such file or directory)")
 
 
-def checked_quietly(app: str, folder: Path) -> dict[str, Check]:
+def checked_quietly(app: str, folder: Path) -> dict[str, ProjectCheck]:
     return {each.name: each for each in check_app(folder, TEMPLATES[app], lambda text: None)}
 
 

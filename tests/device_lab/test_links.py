@@ -16,7 +16,7 @@ from mobile_kit.profiling.devices import open_device
 from mobile_kit.profiling.devices.remote import Remote
 from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.runner_session import PythonTrial
+from mobile_kit.profiling.runner_session import RunnerSession
 from mobile_kit.progress import Progress
 from tests.device_lab.conftest import Lab, Place, wait
 
@@ -35,17 +35,17 @@ def quick(place: Place) -> ProfileOptions:
     return ProfileOptions(place.name, runs=8, blocks=8, min_s=0.0, warmup_s=0.0, loads=1)
 
 
-def at_turn(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[PythonTrial], object]) -> None:
+def at_turn(number: int, monkeypatch: pytest.MonkeyPatch, action: Callable[[RunnerSession], object]) -> None:
     """Do something after so many turns."""
-    turn, turns = PythonTrial.turn, []
+    turn, turns = RunnerSession.turn, []
 
-    def counting(trial: PythonTrial) -> None:
+    def counting(trial: RunnerSession) -> None:
         turn(trial)
         turns.append(trial)
         if len(turns) == number:
             action(trial)
 
-    monkeypatch.setattr(PythonTrial, "turn", counting)
+    monkeypatch.setattr(RunnerSession, "turn", counting)
 
 
 def broken(place: Place, artifact: Path, blocks: int = 3) -> Result:

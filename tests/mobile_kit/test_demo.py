@@ -9,7 +9,7 @@ from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.demo import DemoOptions, DemoRow, demo, shipped_families, summary
 from mobile_kit.errors import LoweringError
 from mobile_kit.progress import Progress
-from mobile_kit.reporting.summary import survey
+from mobile_kit.reporting.summary import summarize
 from tests.conftest import Answer
 
 Command = Callable[..., Answer]
@@ -51,7 +51,7 @@ def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, c
         assert row["swapped_accuracy"] <= GREATEST_SWAPPED
         size, unit = row["parity"].split()
         assert (unit, float(size) > LEAST_DB, row["reason"]) == ("dB", True, None)
-        (reported,) = survey([file.parent]).rows
+        (reported,) = summarize([file.parent]).rows
         assert size == f"{reported.sqnr_db:.1f}"
     assert "[" in answer.err
     assert read_manifest(Path(rows[0]["file"]).parent).data["model"]["family"] == family

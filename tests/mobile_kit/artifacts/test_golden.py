@@ -9,8 +9,8 @@ from mobile_kit.artifacts.golden import (
     FEW_VALUES,
     LEAST_SCENES,
     MOST_SCENES,
-    Answers,
     Golden,
+    GoldenRecord,
     read_answers,
     read_golden,
     write_golden,
@@ -21,7 +21,7 @@ from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.measurements.metrics import sqnr_db
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.quantization.recipes import RECIPES, Wanted
+from mobile_kit.quantization.recipes import RECIPES, QualityTarget
 from tests.small_checkpoints import save, small_model
 
 IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))
@@ -40,7 +40,7 @@ def written(
     oracle = Oracle(load(str(source)), outputs)
     artifact = folder / "artifact"
     recipes = {artifact: RECIPES["fp16" if half else "fp32"], folder / "float32": RECIPES["fp32"]}
-    golden = Golden(scene(1), calibration, Wanted(12.5, 0.9))
+    golden = Golden(scene(1), calibration, QualityTarget(12.5, 0.9))
     write_golden(oracle, golden, (IMAGE,), recipes, {"image_size": [64, 64]})
     record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
     tensors = [
@@ -53,7 +53,7 @@ def written(
     return Manifest(artifact, {**data, "preprocess": dict(read(artifact, data).preprocess)}), oracle
 
 
-def read(artifact: Path, data: dict[str, object]) -> Answers:
+def read(artifact: Path, data: dict[str, object]) -> GoldenRecord:
     return read_answers(Manifest(artifact, dict(data)))
 
 
@@ -64,7 +64,7 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert np.array_equal(golden.inputs["image"], fitted[None])
     assert np.allclose(golden.reference["logits"], oracle.run(oracle.pixel_values(scene(1)))["logits"], atol=1e-6)
     assert answers.model == {"image_size": [64, 64]}
-    assert (answers.wanted, answers.recipe) == (Wanted(12.5, 0.9), "fp16")
+    assert (answers.wanted, answers.recipe) == (QualityTarget(12.5, 0.9), "fp16")
     plain = manifest.folder.with_name("float32")
     assert (plain / "golden/outputs/logits.bin").read_bytes() == golden.reference["logits"].tobytes()
     assert not (plain / "golden/scenes.npz").exists()

@@ -15,7 +15,7 @@ from mobile_kit.exporting.export import export
 from mobile_kit.exporting.mixed_precision import stricter, wanted_of
 from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.models.spec import ModelSpec, TensorSpec
-from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.quantization.recipes import QualityTarget
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS
 
@@ -27,36 +27,36 @@ def report(*outputs: OutputParity, check: str = "passed") -> VerifyReport:
 
 
 def test_a_file_that_keeps_enough_needs_no_other() -> None:
-    assert stricter(Wanted(25.0), Wanted(25.0), report(replace(LOGITS, passed=True))) is None
+    assert stricter(QualityTarget(25.0), QualityTarget(25.0), report(replace(LOGITS, passed=True))) is None
 
 
 def test_what_another_search_can_t_mend_needs_none() -> None:
-    assert stricter(Wanted(25.0), Wanted(25.0), report(LOGITS, check="failed")) is None
+    assert stricter(QualityTarget(25.0), QualityTarget(25.0), report(LOGITS, check="failed")) is None
 
 
 def test_more_is_asked_by_what_the_file_lacks() -> None:
-    assert stricter(Wanted(25.0), Wanted(25.0), report(LOGITS)) == Wanted(26.25)
+    assert stricter(QualityTarget(25.0), QualityTarget(25.0), report(LOGITS)) == QualityTarget(26.25)
     # The second time by what it still lacks of what is wanted, not of what was asked.
-    again = stricter(Wanted(25.0), Wanted(26.25), report(replace(LOGITS, sqnr_db=24.9)))
+    again = stricter(QualityTarget(25.0), QualityTarget(26.25), report(replace(LOGITS, sqnr_db=24.9)))
     assert again is not None
     assert again.sqnr_db == pytest.approx(26.6)
 
 
 def test_decisions_are_asked_for_likewise() -> None:
-    wanted = Wanted(None, 0.97)
-    assert stricter(wanted, wanted, report(LOGITS)) == Wanted(None, pytest.approx(0.99))
-    assert stricter(wanted, Wanted(None, 0.999), report(LOGITS)) == Wanted(None, 1.0)
+    wanted = QualityTarget(None, 0.97)
+    assert stricter(wanted, wanted, report(LOGITS)) == QualityTarget(None, pytest.approx(0.99))
+    assert stricter(wanted, QualityTarget(None, 0.999), report(LOGITS)) == QualityTarget(None, 1.0)
     # All of them were asked for already.
-    assert stricter(wanted, Wanted(None, 1.0), report(LOGITS)) is None
+    assert stricter(wanted, QualityTarget(None, 1.0), report(LOGITS)) is None
 
 
 def test_class_maps_are_asked_for_their_pixels() -> None:
     logits, mask = TensorSpec("logits", (1, 5, 8, 8), meaning="logits"), TensorSpec("mask", (1, 64, 64), meaning="mask")
     spec = ModelSpec("mobilevitv2", "segmentation", (64, 64), 3, 5, 1, (), (logits, mask))
-    assert wanted_of(spec, Wanted(25.0)) == Wanted(25.0)
+    assert wanted_of(spec, QualityTarget(25.0)) == QualityTarget(25.0)
     alone = replace(spec, outputs=(mask,))
-    assert wanted_of(alone, Wanted(25.0)) == Wanted(None, 0.98)
-    assert wanted_of(alone, Wanted(None, 0.9)) == Wanted(None, 0.9)
+    assert wanted_of(alone, QualityTarget(25.0)) == QualityTarget(None, 0.98)
+    assert wanted_of(alone, QualityTarget(None, 0.9)) == QualityTarget(None, 0.9)
 
 
 @pytest.mark.usefixtures("paper_targets")

@@ -14,7 +14,7 @@ import pytest
 from mobile_kit.artifacts.manifest import model_record
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import LoweringError, MobileKitError
-from mobile_kit.exporting.job import GOLDEN_READY, Job, write_pickle
+from mobile_kit.exporting.job import GOLDEN_READY, ExportJob, write_pickle
 from mobile_kit.exporting.worker_pool import WorkerPool
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.recipes import RECIPES
@@ -27,12 +27,12 @@ pytestmark = pytest.mark.usefixtures("paper_targets")
 CARD = ModelCard("name", "description", "author", None, "source", "1")
 
 
-def job_for(target: str, checkpoint: Checkpoint, folder: Path) -> Job:
+def job_for(target: str, checkpoint: Checkpoint, folder: Path) -> ExportJob:
     folder.mkdir()
     model = checkpoint.family.build(checkpoint.model, checkpoint.head.name, checkpoint.image_size, ())
     pickled = folder.parent / f"{target}.model.pkl"
     write_pickle(model, pickled)
-    job = Job(
+    job = ExportJob(
         name=f"{target}-fp32",
         target=target,
         model=pickled,
@@ -56,7 +56,7 @@ class Ended:
     said: list[dict[str, Any]]
 
 
-def work(job: Job, answer: str) -> Ended:
+def work(job: ExportJob, answer: str) -> Ended:
     done = subprocess.run(
         [sys.executable, "-m", "mobile_kit.exporting.worker", job.handed],
         input=answer,

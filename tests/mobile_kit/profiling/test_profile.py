@@ -17,7 +17,7 @@ from mobile_kit.profiling.devices.device import DeviceState
 from mobile_kit.profiling.devices.host import HostDevice
 from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile
-from mobile_kit.profiling.runner_session import PythonTrial
+from mobile_kit.profiling.runner_session import RunnerSession
 from mobile_kit.progress import Progress
 from mobile_kit.target_api.benchmark import Tracer
 from tests.conftest import Answer
@@ -86,16 +86,16 @@ def test_a_device_that_computes_something_else_is_not_valid(artifact: Path, monk
 def test_a_killed_program_s_samples_are_kept_as_no_valid_result(
     artifact: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    turn, turns = PythonTrial.turn, []
+    turn, turns = RunnerSession.turn, []
 
-    def killing(trial: PythonTrial) -> None:
+    def killing(trial: RunnerSession) -> None:
         turn(trial)
         turns.append(trial)
         if len(turns) == 3:
             assert trial.pid is not None
             os.kill(trial.pid, signal.SIGKILL)
 
-    monkeypatch.setattr(PythonTrial, "turn", killing)
+    monkeypatch.setattr(RunnerSession, "turn", killing)
     answer = command("profile", artifact, "--runs", "20", "--min-seconds", "0.02", "--json")
     assert (answer.code, answer.err.count("Traceback")) == (1, 0)
     (found,) = read_results(artifact / HOST)

@@ -7,22 +7,22 @@ import pytest
 from PIL import Image
 
 from mobile_kit.quantization.cost_plot import plot_costs
-from mobile_kit.quantization.part_costs import Kept, PartCost
+from mobile_kit.quantization.part_costs import Fidelity, PartCost
 from mobile_kit.reporting.tradeoff_plot import Point, _labels, plot_tradeoff
 
 
 @pytest.mark.parametrize(
     ("everything", "alone"),
     [
-        (Kept(22.0, 1.0), Kept(30.0, 1.0)),
-        (Kept(-3.0, 0.5), Kept(-30.0, 0.1)),
-        (Kept(math.inf, 0.97), Kept(math.inf, 0.99)),
-        (Kept(30.0, None), Kept(math.inf, None)),
-        (Kept(math.inf, None), Kept(math.inf, None)),
+        (Fidelity(22.0, 1.0), Fidelity(30.0, 1.0)),
+        (Fidelity(-3.0, 0.5), Fidelity(-30.0, 0.1)),
+        (Fidelity(math.inf, 0.97), Fidelity(math.inf, 0.99)),
+        (Fidelity(30.0, None), Fidelity(math.inf, None)),
+        (Fidelity(math.inf, None), Fidelity(math.inf, None)),
     ],
     ids=["decibels", "more noise than signal", "class maps", "a part without noise", "no noise"],
 )
-def test_costs_are_drawn_whatever_they_are(everything: Kept, alone: Kept, tmp_path: Path) -> None:
+def test_costs_are_drawn_whatever_they_are(everything: Fidelity, alone: Fidelity, tmp_path: Path) -> None:
     costs = [PartCost("norms", False, 0.0, None), PartCost("linear layers", True, 1.0, alone)]
     plot_costs(costs, everything, "model", tmp_path / "costs.png")
     with Image.open(tmp_path / "costs.png") as plot:

@@ -11,9 +11,9 @@ import pytest
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.quantization.mixed_search import find_mixed
-from mobile_kit.quantization.part_costs import EVERYTHING, Measurements, part_costs, read_costs, write_costs
+from mobile_kit.quantization.part_costs import EVERYTHING, PartMeasurements, part_costs, read_costs, write_costs
 from mobile_kit.quantization.parts import FIRST, LAST, Part, Work
-from mobile_kit.quantization.recipes import Wanted
+from mobile_kit.quantization.recipes import QualityTarget
 from mobile_kit.target_api.interface import Lowered
 
 STEM, HEAD = Part("convolutions", "", FIRST), Part("linear layers", "", LAST)
@@ -56,8 +56,8 @@ class Noisy:
         raise NotImplementedError
 
 
-def measurements(model: Noisy, path: Path, identity: str = "one") -> Measurements:
-    return Measurements(model, [{}] * 32, LOGITS, path, identity, lambda text: None)
+def measurements(model: Noisy, path: Path, identity: str = "one") -> PartMeasurements:
+    return PartMeasurements(model, [{}] * 32, LOGITS, path, identity, lambda text: None)
 
 
 @pytest.fixture
@@ -65,13 +65,13 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "model" / "sensitivity.json"
 
 
-def left(model: Noisy, path: Path, wanted: Wanted) -> list[str]:
+def left(model: Noisy, path: Path, wanted: QualityTarget) -> list[str]:
     return [part.part for part in find_mixed(measurements(model, path), WORK, wanted).float_parts]
 
 
 def test_nothing_leaves_where_everything_keeps_enough(path: Path) -> None:
     model = Noisy(QUIET)
-    found = find_mixed(measurements(model, path), WORK, Wanted(25.0))
+    found = find_mixed(measurements(model, path), WORK, QualityTarget(25.0))
     assert found.float_parts == ()
     assert found.int8_macs == 1
     assert found.kept.sqnr_db > 30
@@ -80,7 +80,7 @@ def test_nothing_leaves_where_everything_keeps_enough(path: Path) -> None:
 
 def test_what_makes_the_noise_leaves_and_nothing_else(path: Path) -> None:
     model = Noisy({**QUIET, ADDS_1: 20.0, GELU: 30.0})
-    found = find_mixed(measurements(model, path), WORK, Wanted(25.0))
+    found = find_mixed(measurements(model, path), WORK, QualityTarget(25.0))
     (part,) = found.float_parts
     assert part.part == "residual adds"
     # 100 times the noise of what is left at 30 dB with a little more: what its return would cost.
@@ -89,18 +89,18 @@ def test_what_makes_the_noise_leaves_and_nothing_else(path: Path) -> None:
 
 
 def test_a_layer_leaves_where_the_cheap_parts_are_not_to_blame(path: Path) -> None:
-    assert left(Noisy({**QUIET, HEAD: 20.0}), path, Wanted(30.0)) == [LAST]
+    assert left(Noisy({**QUIET, HEAD: 20.0}), path, QualityTarget(30.0)) == [LAST]
 
 
 def test_what_need_not_have_left_comes_back(path: Path) -> None:
     """The adds go first, being cheap for their noise, but only the layer brings it over the bound."""
     model = Noisy({**QUIET, HEAD: 22.0, ADDS_1: 33.0})
-    assert left(model, path, Wanted(28.0)) == [LAST]
+    assert left(model, path, QualityTarget(28.0)) == [LAST]
 
 
 def test_the_first_layer_stays_so_that_bytes_go_in(path: Path) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        left(Noisy({**QUIET, STEM: 10.0}), path, Wanted(25.0))
+        left(Noisy({**QUIET, STEM: 10.0}), path, QualityTarget(25.0))
     assert "SQNR >= 25.0 dB can't be kept with 90% of the layers' work in int8" in str(caught.value)
     assert "--min-sqnr" in str(caught.value)
 
@@ -112,7 +112,7 @@ def test_a_block_that_holds_the_first_layer_leaves_without_it(path: Path) -> Non
     found = find_mixed(
         measurements(model, path),
         {stem: Work(macs=300), second: Work(macs=100), LAYER_1: Work(macs=5000)},
-        Wanted(30.0),
+        QualityTarget(30.0),
     )
     assert [part.part for part in found.float_parts] == ["convolutions of stages.0"]
     assert stem in model.runs[-1]
@@ -121,7 +121,7 @@ def test_a_block_that_holds_the_first_layer_leaves_without_it(path: Path) -> Non
 
 def test_what_may_stand_before_the_first_layer_stays(path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"The best found keeps (19|20)\.\d dB"):
-        left(Noisy({**QUIET, Part("other", ""): 20.0}), path, Wanted(30.0))
+        left(Noisy({**QUIET, Part("other", ""): 20.0}), path, QualityTarget(30.0))
 
 
 def test_class_maps_are_judged_by_their_pixels(path: Path) -> None:
@@ -131,10 +131,10 @@ def test_class_maps_are_judged_by_their_pixels(path: Path) -> None:
                 yield {"mask": (results["logits"] > 0).astype(np.int32)}
 
     outputs = (TensorSpec("mask", (1, 64), "int32", meaning="mask"),)
-    measured = Measurements(Masks({**QUIET, ADDS_1: 5.0}), [{}] * 32, outputs, path, "one", lambda text: None)
+    measured = PartMeasurements(Masks({**QUIET, ADDS_1: 5.0}), [{}] * 32, outputs, path, "one", lambda text: None)
     assert measured.without(()).sqnr_db == np.inf
     assert 0.5 < (measured.without(()).agreement or 0) < 0.95
-    found = find_mixed(measured, WORK, Wanted(None, 0.98))
+    found = find_mixed(measured, WORK, QualityTarget(None, 0.98))
     assert [part.part for part in found.float_parts] == ["residual adds"]
 
 
@@ -145,13 +145,13 @@ def test_outputs_that_are_no_numbers_keep_nothing(path: Path) -> None:
                 yield {"logits": results["logits"] * (np.nan if int8 else 1)}
 
     with pytest.raises(UnsupportedError, match="The best found keeps -300"):
-        left(Torn(QUIET), path, Wanted(25.0))
+        left(Torn(QUIET), path, QualityTarget(25.0))
     assert json.loads(path.read_text())["kept"][EVERYTHING]["sqnr_db"] == -300
 
 
 def test_most_of_the_layers_stay_and_the_best_found_is_named(path: Path) -> None:
     with pytest.raises(UnsupportedError, match=r"The best found keeps (19|20)\.\d dB .*with .*last layer.* in float"):
-        left(Noisy({**QUIET, LAYER_1: 20.0, HEAD: 18.0}), path, Wanted(30.0))
+        left(Noisy({**QUIET, LAYER_1: 20.0, HEAD: 18.0}), path, QualityTarget(30.0))
 
 
 def test_agreement_alone_can_be_asked_for(path: Path) -> None:
@@ -159,20 +159,20 @@ def test_agreement_alone_can_be_asked_for(path: Path) -> None:
     measured = measurements(model, path)
     assert measured.without(()).agreement is not None
     assert (measured.without(()).agreement or 0) < 0.9
-    found = find_mixed(measured, WORK, Wanted(None, 0.9))
+    found = find_mixed(measured, WORK, QualityTarget(None, 0.9))
     assert [part.part for part in found.float_parts] == ["residual adds"]
     assert (found.kept.agreement or 0) >= 0.9
 
 
 def test_a_stopped_search_goes_on_with_what_was_measured(path: Path) -> None:
     first = Noisy({**QUIET, ADDS_1: 20.0})
-    find_mixed(measurements(first, path), WORK, Wanted(25.0))
+    find_mixed(measurements(first, path), WORK, QualityTarget(25.0))
     assert len(first.runs) > 3
     second = Noisy({**QUIET, ADDS_1: 20.0})
-    find_mixed(measurements(second, path), WORK, Wanted(25.0))
+    find_mixed(measurements(second, path), WORK, QualityTarget(25.0))
     assert second.runs == []
     other = Noisy(QUIET)
-    find_mixed(measurements(other, path, identity="another model"), WORK, Wanted(25.0))
+    find_mixed(measurements(other, path, identity="another model"), WORK, QualityTarget(25.0))
     assert other.runs == [frozenset(), other.static]
 
 
@@ -181,7 +181,7 @@ def test_a_torn_file_of_measurements_is_made_anew(content: str, path: Path) -> N
     path.parent.mkdir()
     path.write_text(content)
     model = Noisy(QUIET)
-    find_mixed(measurements(model, path), WORK, Wanted(25.0))
+    find_mixed(measurements(model, path), WORK, QualityTarget(25.0))
     assert len(model.runs) == 2
     assert EVERYTHING in json.loads(path.read_text())["kept"]
 

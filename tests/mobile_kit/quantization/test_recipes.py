@@ -1,7 +1,7 @@
 import pytest
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.quantization.recipes import ALIASES, LEAST_SQNR_DB, RECIPES, QuantRecipe, Wanted, recipe
+from mobile_kit.quantization.recipes import ALIASES, LEAST_SQNR_DB, RECIPES, QualityTarget, QuantRecipe, recipe
 
 
 def test_recipes_are_found_by_their_names() -> None:
@@ -33,25 +33,27 @@ def test_every_quantized_recipe_has_a_bound() -> None:
 
 def test_what_is_asked_replaces_a_recipe_s_own_bound() -> None:
     mixed = recipe("int8")
-    assert Wanted().by(mixed) == Wanted(25.0)
-    assert Wanted(40.0).by(mixed) == Wanted(40.0)
+    assert QualityTarget().by(mixed) == QualityTarget(25.0)
+    assert QualityTarget(40.0).by(mixed) == QualityTarget(40.0)
     # Who asks for decisions alone isn't held to decibels.
-    assert Wanted(None, 0.99).by(mixed) == Wanted(None, 0.99)
+    assert QualityTarget(None, 0.99).by(mixed) == QualityTarget(None, 0.99)
 
 
 @pytest.mark.parametrize(
     ("wanted", "sqnr_db", "agreement", "met"),
     [
-        (Wanted(25.0), 25.0, None, True),
-        (Wanted(25.0), 24.9, 1.0, False),
-        (Wanted(None, 0.98), -3.0, 0.98, True),
-        (Wanted(None, 0.98), 60.0, 0.97, False),
-        (Wanted(None, 0.98), 60.0, None, False),
-        (Wanted(25.0, 0.98), 26.0, 0.97, False),
-        (Wanted(), -9.0, None, True),
+        (QualityTarget(25.0), 25.0, None, True),
+        (QualityTarget(25.0), 24.9, 1.0, False),
+        (QualityTarget(None, 0.98), -3.0, 0.98, True),
+        (QualityTarget(None, 0.98), 60.0, 0.97, False),
+        (QualityTarget(None, 0.98), 60.0, None, False),
+        (QualityTarget(25.0, 0.98), 26.0, 0.97, False),
+        (QualityTarget(), -9.0, None, True),
     ],
 )
-def test_what_is_wanted_is_met_or_not(wanted: Wanted, sqnr_db: float, agreement: float | None, met: bool) -> None:
+def test_what_is_wanted_is_met_or_not(
+    wanted: QualityTarget, sqnr_db: float, agreement: float | None, met: bool
+) -> None:
     assert wanted.met_by(sqnr_db, agreement) == met
 
 

@@ -12,7 +12,7 @@ from mobile_kit.measurements.latency import Latency, latency
 from mobile_kit.measurements.result import DeviceInfo, Op, RunInfo, Validity
 from mobile_kit.reporting.charts import MOST_PANELS, MOST_ROWS
 from mobile_kit.reporting.html_page import page
-from mobile_kit.reporting.summary import Measured, Survey
+from mobile_kit.reporting.summary import ArtifactResult, Summary
 from tests.browser import BROWSER, browsing
 from tests.surveys import BOARD, HOST, PHONE, result, row, surveyed
 
@@ -53,13 +53,13 @@ class Reader(HTMLParser):
         return " ".join(" ".join(self.words).split())
 
 
-def one(each: Measured) -> Survey:
-    return Survey((each.row,), (each,))
+def one(each: ArtifactResult) -> Summary:
+    return Summary((each.row,), (each,))
 
 
-def measured(**changes: object) -> Measured:
+def measured(**changes: object) -> ArtifactResult:
     each = row("model", "tflite", "fp16")
-    return Measured(each, "profile-host.json", replace(result(each, 10.0), **changes))  # type: ignore[arg-type]
+    return ArtifactResult(each, "profile-host.json", replace(result(each, 10.0), **changes))  # type: ignore[arg-type]
 
 
 def test_a_page_is_whole_and_needs_nothing_else() -> None:
@@ -86,11 +86,11 @@ def test_a_page_is_whole_and_needs_nothing_else() -> None:
         one(measured(latency=Latency(p50=1.0, stability=EVIL))),
         one(replace(measured(), file=EVIL, row=replace(row("m", "tflite", "fp16"), recipe=EVIL, target=EVIL))),
         one(replace(measured(), row=replace(row("m", "tflite", "fp16"), folder=EVIL, model=EVIL, status=EVIL))),
-        Survey((replace(row("m", "tflite", "fp16"), untimed=EVIL),), ()),
+        Summary((replace(row("m", "tflite", "fp16"), untimed=EVIL),), ()),
     ],
     ids=["model", "device", "module", "operation", "reason", "run", "grade", "recipe", "artifact", "untimed"],
 )
-def test_no_word_becomes_markup(survey: Survey) -> None:
+def test_no_word_becomes_markup(survey: Summary) -> None:
     text = page(survey)
     read = Reader(text)
     assert "script" not in read.tags
@@ -128,7 +128,7 @@ def test_what_is_emulated_is_marked_and_beside_no_other() -> None:
 
 
 def test_what_is_not_timed_says_why() -> None:
-    found = Survey(
+    found = Summary(
         (row("m", "coreml", "fp16", untimed="only a Mac or a phone runs it"), row("m", "tflite", "fp16")), ()
     )
     said = Reader(page(found)).said
@@ -163,7 +163,7 @@ def test_estimates_are_said_to_be_estimates() -> None:
 
 def test_plots_of_many_results_say_what_they_leave_out() -> None:
     rows = [replace(row("m", "tflite", "fp16"), folder=f"m/{n}", recipe=f"r{n}") for n in range(MOST_ROWS + 6)]
-    found = Survey(tuple(rows), tuple(Measured(each, "p", replace(result(each, 3.0), ops=())) for each in rows))
+    found = Summary(tuple(rows), tuple(ArtifactResult(each, "p", replace(result(each, 3.0), ops=())) for each in rows))
     text = page(found)
     assert text.count('class="median') == MOST_ROWS
     assert "6 more are in the table" in Reader(text).said
@@ -174,8 +174,8 @@ def test_plots_of_many_results_say_what_they_leave_out() -> None:
 def test_the_date_is_that_of_the_measurements() -> None:
     run = RunInfo("x", "runner", "mobile-kit", started_at="2026-03-04T23:00:00+00:00")
     first, second = measured(), measured(run=run)
-    assert "Measured 2026-01-02 to 2026-03-04." in page(Survey((first.row,), (first, second)))
-    assert re.search(r"Written \d{4}-\d\d-\d\d\.", page(Survey((first.row,), ())))
+    assert "Measured 2026-01-02 to 2026-03-04." in page(Summary((first.row,), (first, second)))
+    assert re.search(r"Written \d{4}-\d\d-\d\d\.", page(Summary((first.row,), ())))
 
 
 @pytest.fixture(scope="module")

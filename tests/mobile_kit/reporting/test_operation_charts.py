@@ -7,14 +7,14 @@ import pytest
 from mobile_kit.measurements.result import Op
 from mobile_kit.reporting.charts import Group
 from mobile_kit.reporting.operation_charts import MOST_HOTSPOTS, hotspots, place_of, shares, told
-from mobile_kit.reporting.summary import Measured
+from mobile_kit.reporting.summary import ArtifactResult
 from tests.surveys import BOARD, result, row, surveyed
 
 ROW = row("model", "tflite", "fp16")
 
 
-def measured(*ops: Op) -> Measured:
-    return Measured(ROW, "profile-host.json", replace(result(ROW, 10.0), ops=ops))
+def measured(*ops: Op) -> ArtifactResult:
+    return ArtifactResult(ROW, "profile-host.json", replace(result(ROW, 10.0), ops=ops))
 
 
 def values(group: Group) -> dict[str, float]:

@@ -8,7 +8,7 @@ import pytest
 
 from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.measurements.result import DeviceInfo, Validity, write_results
-from mobile_kit.reporting.summary import device_label, doubt, survey
+from mobile_kit.reporting.summary import device_label, summarize, why_not_comparable
 from tests.surveys import BOARD, HOST, PHONE, profiled, quantized
 
 pytestmark = pytest.mark.usefixtures("paper_targets")
@@ -18,7 +18,7 @@ SLUG = "mobilevitv2-digits"
 
 
 def ratios(folder: Path) -> list[float | None]:
-    return [None if each.ratio is None else each.ratio.ratio for each in survey([folder]).measured]
+    return [None if each.ratio is None else each.ratio.ratio for each in summarize([folder]).measured]
 
 
 def test_latencies_of_one_run_are_compared(paper_artifact: Path) -> None:
@@ -37,7 +37,7 @@ def test_what_is_emulated_or_not_valid_is_compared_with_nothing(which: str, pape
     for device, undisturbed in ((BOARD, True), (PHONE, False)):
         profiled(paper_artifact, 12.0, device=device, undisturbed=undisturbed or which == "other")
         profiled(other, 4.0, device=device, undisturbed=undisturbed or which == "base")
-    found = survey([paper_artifact.parents[1]])
+    found = summarize([paper_artifact.parents[1]])
     assert len(found.measured) == 4
     assert all(each.ratio is None for each in found.measured if each.row.recipe != "fp32")
     assert found.to_json()["comparisons"] == []
@@ -48,7 +48,7 @@ def test_each_device_is_compared_with_itself(paper_artifact: Path) -> None:
     for device, ms in ((HOST, 10.0), (PHONE, 20.0), (OTHER_PHONE, 40.0)):
         profiled(paper_artifact, ms, device=device)
         profiled(other, ms / 2, device=device)
-    found = survey([paper_artifact.parents[1]]).to_json()
+    found = summarize([paper_artifact.parents[1]]).to_json()
     assert {each["device"]: each["ratio"] for each in found["comparisons"]} == {
         "host": 0.5,
         "Pixel 8 (adb:R5CT)": 0.5,
@@ -81,7 +81,7 @@ def test_why_an_artifact_is_not_timed_is_said_where_it_is_known(
     target: str, backend: str | None, reason: str | None, paper_artifact: Path
 ) -> None:
     other = quantized(paper_artifact, target=target, backend=backend)
-    found = survey([paper_artifact.parents[1]])
+    found = summarize([paper_artifact.parents[1]])
     rows = {row.name: row.untimed for row in found.rows}
     assert rows == {paper_artifact.name: None, other.name: reason}
 
@@ -92,7 +92,7 @@ def test_artifacts_of_several_folders_are_one_model_s_where_they_are_of_one_fold
     profiled(other, 4.0)
     # Given one by one, twice, and within one another.
     for folders in ([paper_artifact, other], [other, paper_artifact, other], [paper_artifact.parent, paper_artifact]):
-        found = survey(folders)
+        found = summarize(folders)
         assert {(row.model, row.folder) for row in found.rows} == {
             (SLUG, paper_artifact.name),
             (SLUG, other.name),
@@ -101,7 +101,7 @@ def test_artifacts_of_several_folders_are_one_model_s_where_they_are_of_one_fold
 
 
 def test_one_artifact_is_named_after_its_folders(paper_artifact: Path) -> None:
-    (row,) = survey([paper_artifact]).rows
+    (row,) = summarize([paper_artifact]).rows
     assert (row.model, row.folder) == (SLUG, paper_artifact.name)
 
 
@@ -111,13 +111,16 @@ def test_a_device_s_words_stay_on_their_line() -> None:
 
 def test_doubt_is_told_in_words(paper_artifact: Path) -> None:
     found = profiled(paper_artifact, 12.0)
-    assert doubt(found) is None
-    assert doubt(replace(found, device=BOARD)) == "its device is emulated, whose time says nothing of a device's"
-    assert doubt(replace(found, validity=Validity(completed=False))) == "it isn't valid: a check says no"
+    assert why_not_comparable(found) is None
+    assert (
+        why_not_comparable(replace(found, device=BOARD))
+        == "its device is emulated, whose time says nothing of a device's"
+    )
+    assert why_not_comparable(replace(found, validity=Validity(completed=False))) == "it isn't valid: a check says no"
 
 
 def test_a_package_s_own_manifest_is_none_of_ours(paper_artifact: Path) -> None:
     inner = paper_artifact / "model.mlpackage" / "manifest.json"
     inner.parent.mkdir()
     inner.write_text(json.dumps({}))
-    assert len(survey([paper_artifact.parents[1]]).rows) == 1
+    assert len(summarize([paper_artifact.parents[1]]).rows) == 1

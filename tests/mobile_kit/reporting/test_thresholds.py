@@ -9,8 +9,8 @@ import pytest
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.measurements.result import Memory
-from mobile_kit.reporting.summary import Measured, Survey
-from mobile_kit.reporting.thresholds import OF_FILE, OF_RESULT, Limit, broken, parse_limit
+from mobile_kit.reporting.summary import ArtifactResult, Summary
+from mobile_kit.reporting.thresholds import OF_FILE, OF_RESULT, Threshold, parse_threshold, violations
 from tests.conftest import Answer
 from tests.surveys import BOARD, HOST, profiled, result, row
 
@@ -20,23 +20,23 @@ PLACE = "model/tflite-fp16"
 
 
 def lines(*limits: str, **changes: object) -> list[str]:
-    measured = Measured(ROW, "profile-host.json", replace(result(ROW, 10.0), **changes))  # type: ignore[arg-type]
-    return broken(Survey((ROW,), (measured,)), [parse_limit(limit) for limit in limits])
+    measured = ArtifactResult(ROW, "profile-host.json", replace(result(ROW, 10.0), **changes))  # type: ignore[arg-type]
+    return violations(Summary((ROW,), (measured,)), [parse_threshold(limit) for limit in limits])
 
 
 @pytest.mark.parametrize(
     ("text", "limit"),
     [
-        ("p50_ms > 12", Limit("p50_ms", ">", 12.0)),
-        ("p50_ms>12", Limit("p50_ms", ">", 12.0)),
-        ("  cv   >=  1e-1 ", Limit("cv", ">=", 0.1)),
-        ("sqnr_db < 25.5", Limit("sqnr_db", "<", 25.5)),
-        ("size_mb<=.5", Limit("size_mb", "<=", 0.5)),
+        ("p50_ms > 12", Threshold("p50_ms", ">", 12.0)),
+        ("p50_ms>12", Threshold("p50_ms", ">", 12.0)),
+        ("  cv   >=  1e-1 ", Threshold("cv", ">=", 0.1)),
+        ("sqnr_db < 25.5", Threshold("sqnr_db", "<", 25.5)),
+        ("size_mb<=.5", Threshold("size_mb", "<=", 0.5)),
     ],
 )
-def test_a_limit_is_a_field_an_operator_and_a_number(text: str, limit: Limit) -> None:
-    assert parse_limit(text) == limit
-    assert parse_limit(str(limit)) == limit
+def test_a_limit_is_a_field_an_operator_and_a_number(text: str, limit: Threshold) -> None:
+    assert parse_threshold(text) == limit
+    assert parse_threshold(str(limit)) == limit
 
 
 @pytest.mark.parametrize(
@@ -56,7 +56,7 @@ def test_a_limit_is_a_field_an_operator_and_a_number(text: str, limit: Limit) ->
 )
 def test_what_is_no_limit_is_refused(text: str, words: str) -> None:
     with pytest.raises(UnsupportedError) as caught:
-        parse_limit(text)
+        parse_threshold(text)
     assert words in str(caught.value)
     assert "\n" not in str(caught.value)
 
@@ -95,16 +95,16 @@ def test_a_check_that_could_not_be_made_is_not_passed(changes: dict[str, object]
 
 
 def test_a_file_that_is_not_timed_is_not_passed_but_its_size_is_known() -> None:
-    untimed = Survey((replace(ROW, untimed="only a Mac or a phone runs it"),), ())
-    assert broken(untimed, [parse_limit("p50_ms > 12"), parse_limit("size_mb > 50")]) == [
+    untimed = Summary((replace(ROW, untimed="only a Mac or a phone runs it"),), ())
+    assert violations(untimed, [parse_threshold("p50_ms > 12"), parse_threshold("size_mb > 50")]) == [
         f"{PLACE}: p50_ms > 12 can't be checked, as it wasn't timed: only a Mac or a phone runs it."
     ]
 
 
 def test_no_noise_is_more_than_any_decibels() -> None:
     for noise, met in ((math.inf, 0), (20.0, 1), (None, 1)):
-        found = Survey((replace(ROW, sqnr_db=noise),), ())
-        assert len(broken(found, [parse_limit("sqnr_db < 25")])) == met
+        found = Summary((replace(ROW, sqnr_db=noise),), ())
+        assert len(violations(found, [parse_threshold("sqnr_db < 25")])) == met
 
 
 @pytest.mark.usefixtures("paper_targets")

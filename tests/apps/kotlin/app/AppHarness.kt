@@ -27,10 +27,10 @@ import mobilekit.app.Models
 import mobilekit.app.Reading
 import mobilekit.app.Stoppable
 import mobilekit.app.Task
-import mobilekit.app.Told
+import mobilekit.app.Outcome
 import mobilekit.app.photo
 import mobilekit.app.selfTest
-import mobilekit.app.told
+import mobilekit.app.attempt
 import org.json.JSONArray
 import org.json.JSONObject
 
@@ -75,7 +75,7 @@ private class Frame(record: JSONObject, bytes: ByteArray) : ImageProxy {
 
 private fun frame(folder: File): JSONObject {
     val record = JSONObject(File(folder, "frame.json").readText())
-    val read = told { Frame(record, File(folder, "frame.bin").readBytes()).photo() }
+    val read = attempt { Frame(record, File(folder, "frame.bin").readBytes()).photo() }
     val photo = read.value ?: return JSONObject().put("fault", read.fault)
     val size = JSONArray(listOf(photo.height, photo.width))
     return JSONObject().put("size", size).put("argb", JSONArray(photo.argb.toList()))
@@ -88,9 +88,9 @@ private val AppState.choice: Choice get() = choices.getValue(Kind.CLASSES)
 private val answer = object : ImageBitmap {
     override val width = 1
     override val height = 1
-}.let { Told(Answered(it, null, Reading.Classes(emptyList()), Latency(0.0, 0.0, 0.0), "none"), null) }
+}.let { Outcome(Answered(it, null, Reading.Classes(emptyList()), Latency(0.0, 0.0, 0.0), "none"), null) }
 
-private val fault = Told<Answered>(null, "why not")
+private val fault = Outcome<Answered>(null, "why not")
 
 /** What stays of an answer when another model or unit is chosen, before and after it comes. */
 private fun choices(folder: File): JSONObject {
@@ -173,7 +173,7 @@ private fun stopped(): JSONObject {
         override fun close() { closed = true }
     }
     var stop = false
-    val said = told {
+    val said = attempt {
         Stoppable(runner, { stop }).use {
             it.run(emptyMap())
             stop = true
@@ -215,8 +215,8 @@ private fun failures(folder: File): JSONObject {
     val tested = ArrayList<String?>()
     engine.selfTest(models) { tested += it.found.fault }
     return JSONObject()
-        .put("answer", told { engine.answer(choice, Photo(1, 1, IntArray(1))) }.fault)
+        .put("answer", attempt { engine.answer(choice, Photo(1, 1, IntArray(1))) }.fault)
         .put("tested", JSONArray(tested))
         .put("dropped", engine.drop())
-        .put("memory", told { throw OutOfMemoryError("of a frame") }.fault)
+        .put("memory", attempt { throw OutOfMemoryError("of a frame") }.fault)
 }

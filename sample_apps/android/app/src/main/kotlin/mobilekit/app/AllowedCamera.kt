@@ -44,7 +44,7 @@ fun AllowedCamera(onFrame: (ImageProxy) -> Unit, onFault: (String) -> Unit) {
     if (allowed) CameraView(onFrame, onFault)
     if (denied) {
         Text(stringResource(R.string.camera_denied), color = MaterialTheme.colorScheme.error)
-        Button(onClick = { told { settings.launch(context.settings()) }.orElse(onFault) }) {
+        Button(onClick = { attempt { settings.launch(context.settings()) }.orElse(onFault) }) {
             Text(stringResource(R.string.camera_settings))
         }
     }

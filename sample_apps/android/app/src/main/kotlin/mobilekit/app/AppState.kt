@@ -50,7 +50,7 @@ data class AppState(
         if (this.task == null) copy(task = task, notices = emptyList(), dropped = false) else this
 
     /** With an answer, unless another model was chosen meanwhile. */
-    fun answered(choice: Choice, answered: Told<Answered>): AppState {
+    fun answered(choice: Choice, answered: Outcome<Answered>): AppState {
         val kind = choice.model.kind
         if (choices[kind] != choice) return this
         val answers = answered.value?.let { answers + (kind to it) } ?: answers

@@ -78,8 +78,8 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
     /** Writes bench.json, and gives the file to [share] on the screen's thread. */
     fun writeResults(share: (File) -> Unit) {
         viewModelScope.launch {
-            val written = withContext(Dispatchers.IO) { told { app.writeResults(now.value.ranking) } }
-            written.orElse(::tell)?.let { file -> told { share(file) }.orElse(::tell) }
+            val written = withContext(Dispatchers.IO) { attempt { app.writeResults(now.value.ranking) } }
+            written.orElse(::tell)?.let { file -> attempt { share(file) }.orElse(::tell) }
         }
     }
 
@@ -101,7 +101,7 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
 
     private fun answer(kind: Kind, photo: (Choice) -> Photo) {
         val choice = now.value.choices[kind] ?: return
-        val answered = told { engine.answer(choice, photo(choice)) }
+        val answered = attempt { engine.answer(choice, photo(choice)) }
         now.update { it.answered(choice, answered) }
         // A frame that was on its way as memory ran short may have loaded it again.
         if (now.value.dropped) engine.drop()
@@ -113,7 +113,7 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
     }
 
     private fun benchmark(choice: Choice) {
-        val result = told { engine.benchmark(choice, androidDevice(app), stopped::get) }.orElse(::tell) ?: return
+        val result = attempt { engine.benchmark(choice, androidDevice(app), stopped::get) }.orElse(::tell) ?: return
         now.update { it.copy(benched = it.benched + (choice to result)) }
     }
 
@@ -126,7 +126,7 @@ class AppViewModel(private val app: Application) : AndroidViewModel(app) {
 
     private fun perform(work: () -> Unit) {
         try {
-            told(work).orElse(::tell)
+            attempt(work).orElse(::tell)
         } finally {
             now.update { it.copy(task = null) }
         }

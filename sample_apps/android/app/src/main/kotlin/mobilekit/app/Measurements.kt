@@ -8,7 +8,7 @@ import mobilekit.ModelRunner
 import org.json.JSONObject
 
 /** A self-test of a model on a unit: what it found, or why it couldn't be done. */
-class SelfTested(val choice: Choice, val found: Told<GoldenResult>) {
+class SelfTested(val choice: Choice, val found: Outcome<GoldenResult>) {
     val passed: Boolean get() = found.value?.passed == true
 }
 
@@ -33,7 +33,7 @@ fun Engine.selfTest(models: List<Model>, each: (SelfTested) -> Unit) {
     for (model in models) {
         for (unit in model.units) {
             val choice = Choice(model, unit)
-            each(SelfTested(choice, told { golden(choice) }))
+            each(SelfTested(choice, attempt { golden(choice) }))
         }
     }
 }

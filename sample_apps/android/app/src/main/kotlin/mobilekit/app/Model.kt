@@ -36,8 +36,8 @@ class Models(val usable: List<Model>, val faults: List<String>) {
         /** Reads models.json and the manifests; what can't be read becomes a line. */
         fun read(files: Files): Models {
             val faults = ArrayList<String>()
-            val bundled = told { BundledModel.all(files) }.orElse { faults += it } ?: emptyList()
-            val usable = bundled.mapNotNull { entry -> told { model(files, entry) }.orElse { faults += it } }
+            val bundled = attempt { BundledModel.all(files) }.orElse { faults += it } ?: emptyList()
+            val usable = bundled.mapNotNull { entry -> attempt { model(files, entry) }.orElse { faults += it } }
             return Models(usable, faults)
         }
 

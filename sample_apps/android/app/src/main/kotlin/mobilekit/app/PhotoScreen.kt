@@ -40,7 +40,7 @@ fun PhotoScreen(kind: Kind, state: AppState, viewModel: AppViewModel) {
             onClick = {
                 camera = false
                 // Some phones have nothing that picks photos.
-                told { picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly)) }.orElse(viewModel::tell)
+                attempt { picker.launch(PickVisualMediaRequest(PickVisualMedia.ImageOnly)) }.orElse(viewModel::tell)
             },
         ) { Text(stringResource(R.string.pick_photo)) }
         Button(
