@@ -12,6 +12,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
+from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import read_manifest, untimed
 from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.oracle import Oracle
@@ -193,7 +194,7 @@ def summary(rows: Sequence[DemoRow]) -> str:
 
 def _parity(item: Exported) -> str:
     """Return the figure that was judged."""
-    report: dict[str, Any] = json.loads((item.manifest.folder / "verify.json").read_text(encoding="utf-8"))
+    report: dict[str, Any] = json.loads((item.manifest.folder / VERIFY).read_text(encoding="utf-8"))
     if item.manifest.data["recipe"]["weight_bits"] == 32:
         return f"{report['max_error']:.1e} sigma"
     return f"{report['sqnr_db']:.1f} dB"

@@ -10,15 +10,15 @@ from mobile_kit.apps.bundle_record import set_aside, write_record
 from mobile_kit.apps.model_index import INDEX, folder_names, model_index
 from mobile_kit.apps.project_check import ProjectCheck, check_app, check_references
 from mobile_kit.apps.templates import APP_ID, NAME, TEMPLATES, Template, template_root
-from mobile_kit.artifacts.layout import PHOTO
-from mobile_kit.artifacts.manifest import MANIFEST, Manifest, read_manifest, sha256_of
+from mobile_kit.artifacts.layout import INPUTS, LABELS, MANIFEST, OUTPUTS, PHOTO
+from mobile_kit.artifacts.manifest import Manifest, read_manifest, sha256_of
 from mobile_kit.artifacts.staging import move_to_place, staging_folder
 from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.target_api.registry import find_target
 
 __all__ = ["Bundle", "BundleOptions", "bundle"]
 
-CARRIED = ("labels.txt", PHOTO, "golden/inputs/", "golden/outputs/")
+CARRIED = (LABELS, PHOTO, f"{INPUTS}/", f"{OUTPUTS}/")
 # What a build or an editor leaves in a template, which is no part of it.
 UNSHIPPED = shutil.ignore_patterns(
     *(".*", "build", "gradlew*", "gradle-wrapper.jar", "local.properties", "project.xcworkspace", "xcuserdata"),

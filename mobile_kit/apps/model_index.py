@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError
 
@@ -98,7 +99,7 @@ def _verified(manifest: Manifest) -> tuple[Mapping[str, Any], Mapping[str, float
     """
     where, way = f"artifact {manifest.folder}", f"Run: mobile-kit verify {manifest.folder}"
     try:
-        record = json.loads((manifest.folder / "verify.json").read_text(encoding="utf-8"))
+        record = json.loads((manifest.folder / VERIFY).read_text(encoding="utf-8"))
         status, found = record["status"], {each["name"]: each for each in record["outputs"]}
         canary = {name: float(moved) for name, moved in record["canary"].items()}
         if status == "failed":

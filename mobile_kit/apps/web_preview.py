@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 from PIL import Image
 
+from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.errors import ArtifactError
 from mobile_kit.evaluation.overlay import colorize, legend
 from mobile_kit.evaluation.predict import HEADS_WITH_CLASSES
@@ -34,14 +35,14 @@ class Preview:
     def __init__(self, folder: Path) -> None:
         self.predictor = Predictor(folder)
         try:
-            self.golden_photo = (folder / "golden" / "photo.png").read_bytes()
+            self.golden_photo = (folder / PHOTO).read_bytes()
         except OSError as exc:
             way = "Export the model again."
             raise ArtifactError(f"artifact {folder}: golden/photo.png can't be read ({exc.strerror}). {way}") from exc
 
     def warm_up(self) -> None:
         """Run the golden photo: runtimes lay out memory and start threads in a first call, whose time says nothing."""
-        self.answer(self.golden_photo, "golden/photo.png")
+        self.answer(self.golden_photo, PHOTO)
 
     def facts(self) -> dict[str, Any]:
         """Return what the page says of the artifact."""

@@ -16,7 +16,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.artifacts.layout import ORACLE_FILE, SCENES_FILE
+from mobile_kit.artifacts.layout import INPUTS, ORACLE_FILE, OUTPUTS, PHOTO, SCENES_FILE, tensor_file
 from mobile_kit.artifacts.manifest import Manifest, input_record, output_record, preprocess_record
 from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import ArtifactError
@@ -120,9 +120,9 @@ def write_golden(
     values = np.concatenate([oracle.pixel_values(photo), *others])
     half = any(recipe.weight_bits == 16 for recipe in folders.values())
     yardsticks, answers = oracle.measure(values, half, most)
-    tensors = {f"outputs/{out.name}": answers[out.name][:1].astype(out.dtype) for out in oracle.outputs}
-    tensors[f"inputs/{image.name}"] = preprocess.entering(preprocess.geometry(photo), in_graph)
-    tensors |= {f"inputs/{name}": value for name, value in oracle.further.items()}
+    tensors = {tensor_file(OUTPUTS, out.name): answers[out.name][:1].astype(out.dtype) for out in oracle.outputs}
+    tensors[tensor_file(INPUTS, image.name)] = preprocess.entering(preprocess.geometry(photo), in_graph)
+    tensors |= {tensor_file(INPUTS, name): value for name, value in oracle.further.items()}
     # An answer's key is the number of the scene and the name of the output.
     scenes: dict[str, Any] = {
         f"{number} {name}": answer[place : place + 1].astype(np.float32)
@@ -142,13 +142,12 @@ def write_golden(
         "least_sqnr_db": golden.wanted.sqnr_db,
     }
     for folder, recipe in folders.items():
-        place = folder / "golden"
-        (place / "inputs").mkdir(parents=True)
-        (place / "outputs").mkdir()
-        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(place / "photo.png")
+        for place in (INPUTS, OUTPUTS):
+            (folder / place).mkdir(parents=True)
+        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(folder / PHOTO)
         for name, tensor in tensors.items():
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
-            (place / f"{name}.bin").write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
+            (folder / name).write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
         if scenes and recipe.weight_bits < 32:
             np.savez(folder / SCENES_FILE, **scenes)
         text = json.dumps({**record, "recipe": recipe.name}, indent=1, sort_keys=True)

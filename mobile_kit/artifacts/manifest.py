@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from mobile_kit import __version__
+from mobile_kit.artifacts.layout import ANSWERS, INPUTS, LABELS, MANIFEST, OUTPUTS, VERIFY, tensor_file
 from mobile_kit.errors import ArtifactError, UnsupportedError
 from mobile_kit.models.spec import Array, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
@@ -37,10 +38,9 @@ __all__ = [
     "write_manifest",
 ]
 
-MANIFEST = "manifest.json"
 SCHEMA_VERSION = 1
 # Written after the manifest, by commands that measure the artifact.
-UNLISTED = (MANIFEST, "verify.json", "evaluation.jsonl")
+UNLISTED = (MANIFEST, VERIFY, ANSWERS)
 
 
 PLATFORM_ONLY = "only a Mac or a phone runs it"
@@ -99,7 +99,7 @@ class Manifest:
     @property
     def labels(self) -> tuple[str, ...] | None:
         """The class names, null where the checkpoint has none."""
-        path = self.folder / "labels.txt"
+        path = self.folder / LABELS
         return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
 
     def golden(self, record: Mapping[str, Any]) -> Array:
@@ -279,7 +279,7 @@ def input_record(spec: TensorSpec) -> dict[str, Any]:
         "layout": spec.layout,
         "color": spec.color,
         "range": None if spec.range is None else list(spec.range),
-        "golden": f"golden/inputs/{spec.name}.bin",
+        "golden": tensor_file(INPUTS, spec.name),
     }
 
 
@@ -291,7 +291,7 @@ def output_record(spec: TensorSpec) -> dict[str, Any]:
         "dtype": spec.dtype,
         "layout": spec.layout,
         "meaning": spec.meaning,
-        "golden": f"golden/outputs/{spec.name}.bin",
+        "golden": tensor_file(OUTPUTS, spec.name),
     }
 
 

@@ -7,7 +7,7 @@ import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from mobile_kit.artifacts.manifest import MANIFEST
+from mobile_kit.artifacts.layout import LOGS, MANIFEST
 from mobile_kit.errors import MobileKitError, UnsupportedError
 
 __all__ = ["check_places", "failed_path", "move_to_place", "staging_folder"]
@@ -35,7 +35,7 @@ def staging_folder(out: Path) -> Iterator[Path]:
     finally:
         if staging is not None:
             shutil.rmtree(staging, ignore_errors=True)
-        for path in (out / "logs", *made):
+        for path in (out / LOGS, *made):
             with contextlib.suppress(OSError):
                 path.rmdir()  # what stayed empty
 

@@ -7,6 +7,7 @@ from typing import Any, Literal
 import numpy as np
 
 from mobile_kit.artifacts.golden import GoldenRecord, Sample
+from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
 from mobile_kit.measurements import metrics
@@ -53,9 +54,7 @@ class Check:
 def check_geometry(manifest: Manifest) -> Check:
     """The photo through the manifest's own preprocessing must be the golden input, byte for byte."""
     record = manifest.data["inputs"][0]
-    fitted = manifest.preprocess.geometry(
-        read_image(manifest.folder / "golden/photo.png", manifest.preprocess.channels)
-    )
+    fitted = manifest.preprocess.geometry(read_image(manifest.folder / PHOTO, manifest.preprocess.channels))
     entering = manifest.preprocess.entering(fitted, manifest.in_graph)
     same = entering.shape == tuple(record["shape"]) and bool(np.array_equal(entering, manifest.golden(record)))
     detail = "golden photo through the manifest's preprocessing gives the golden input"

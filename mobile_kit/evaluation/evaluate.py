@@ -15,7 +15,7 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.artifacts.golden import read_golden
-from mobile_kit.artifacts.layout import KEPT, SCORES
+from mobile_kit.artifacts.layout import ANSWERS, SCORES
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
@@ -108,13 +108,13 @@ class _Journal:
     """
 
     def __init__(self, manifest: Manifest) -> None:
-        self.path = manifest.folder / KEPT
+        self.path = manifest.folder / ANSWERS
         header = {"files": manifest.data["files"]}
         lines = _lines(self.path)
         kept = lines[1:] if lines[:1] == [header] else []
         self.records: dict[str, Any] = {line["image"]: line["found"] for line in kept}
         # Anew, as a line that was torn would take the next one with it; beside it first, so that nothing is lost.
-        beside = self.path.with_name(f".{KEPT}")
+        beside = self.path.with_name(f".{ANSWERS}")
         _write(beside, "w", header, *kept)
         beside.replace(self.path)
 

@@ -7,7 +7,6 @@ checkpoint is loaded again and answers for each.
 
 import json
 import math
-import re
 from collections import Counter
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, replace
@@ -17,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from mobile_kit.artifacts.golden import GoldenRecord, Sample, read_answers, read_golden
+from mobile_kit.artifacts.layout import PHOTO, verify_name
 from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import CheckpointError, UnsupportedError, unwritable
@@ -172,16 +172,12 @@ def _compared(
 
 def write_report(report: VerifyReport, folder: Path, other_runtime: str | None = None) -> None:
     """Write verify.json into the artifact, or verify-RUNTIME.json. Raises: ArtifactError where it can't be written."""
-    name = f"verify-{_file_name(other_runtime)}.json" if other_runtime else "verify.json"
+    name = verify_name(other_runtime)
     text = json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False)
     try:
         (folder / name).write_text(text + "\n", encoding="utf-8")
     except OSError as exc:
         raise unwritable(folder / name, exc) from exc
-
-
-def _file_name(text: str) -> str:
-    return re.sub(r"[^a-z0-9.]+", "-", text)
 
 
 def _finite(value: Any) -> Any:
@@ -221,7 +217,7 @@ def check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Chec
     """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise."""
     if manifest.preprocess != oracle.checkpoint.preprocess:
         return Check("checkpoint", "failed", "its processor does something else than the manifest says")
-    photo = read_image(manifest.folder / "golden/photo.png", manifest.preprocess.channels)
+    photo = read_image(manifest.folder / PHOTO, manifest.preprocess.channels)
     answers = oracle.run(oracle.pixel_values(photo))
     for spec in manifest.outputs:
         got, want = answers[spec.name], golden.reference[spec.name]
@@ -237,7 +233,7 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
 
     On other images, Hugging Face's own noise is another.
     """
-    paths = [manifest.folder / "golden/photo.png", *find_images(images)]
+    paths = [manifest.folder / PHOTO, *find_images(images)]
     pixel_values, entering = [], []
     for path in paths:  # one after the other: a folder of photos is larger than what the file makes of them
         photo = read_image(path, manifest.preprocess.channels)

@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from mobile_kit.artifacts.golden import Golden, write_golden
 from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.artifacts.staging import check_places, failed_path, move_to_place, staging_folder
 from mobile_kit.checkpoints.load import Checkpoint
@@ -106,7 +107,7 @@ def _answer(jobs: list[ExportJob], oracle: Oracle, golden: Golden, progress: Pro
 
 def _publish(job: ExportJob, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, or beside it where it failed its verification."""
-    report = json.loads((job.folder / "verify.json").read_text(encoding="utf-8"))
+    report = json.loads((job.folder / VERIFY).read_text(encoding="utf-8"))
     if report["status"] == "failed":
         place = failed_path(place)
     move_to_place(job.folder, place, staging)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from mobile_kit.artifacts.layout import LABELS, LOGS
 from mobile_kit.artifacts.manifest import model_record
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.errors import UnsupportedError
@@ -139,7 +140,7 @@ def _job(
     folder = model.parent / choice.name
     folder.mkdir()
     if spec.labels is not None:
-        (folder / "labels.txt").write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
+        (folder / LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
     measurements = options.out / "sensitivity" / f"{slug(checkpoint.source)}-{choice.place}"
     job = ExportJob(
         name=choice.name,
@@ -153,7 +154,7 @@ def _job(
             spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
         folder=folder,
-        log=options.out / "logs" / f"{slug(checkpoint.source)}-{choice.name}.log",
+        log=options.out / LOGS / f"{slug(checkpoint.source)}-{choice.name}.log",
         calibration=calibration if choice.recipe.calibrated else None,
         wanted=options.wanted,
         measurements=measurements,

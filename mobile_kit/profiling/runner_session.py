@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit import __version__
+from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.errors import DeviceError
 from mobile_kit.measurements.latency import latency
@@ -166,7 +167,7 @@ class RunnerSession(BenchmarkSession):
 
     def _geometry_us(self) -> float:
         preprocess = self.manifest.preprocess
-        photo = read_image(self.manifest.folder / "golden/photo.png", preprocess.channels)
+        photo = read_image(self.manifest.folder / PHOTO, preprocess.channels)
         times = []
         for _ in range(GEOMETRIES):
             start = time.perf_counter_ns()

@@ -8,8 +8,8 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mobile_kit.artifacts.layout import PROFILES, SCORES
-from mobile_kit.artifacts.manifest import MANIFEST, Manifest, read_manifest, untimed
+from mobile_kit.artifacts.layout import MANIFEST, PROFILES, SCORES, VERIFY
+from mobile_kit.artifacts.manifest import Manifest, read_manifest, untimed
 from mobile_kit.errors import ArtifactError, UnsupportedError, plain
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import DeviceInfo, Result, read_results
@@ -202,7 +202,7 @@ def _is_artifact_s(path: Path) -> bool:
 
 
 def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
-    verified = _json(manifest.folder / "verify.json", VERIFIED)
+    verified = _json(manifest.folder / VERIFY, VERIFIED)
     score = _json(manifest.folder / SCORES, SCORE)
     target, backend = manifest.data["target"], manifest.data["backend"]
     return Row(

@@ -9,7 +9,7 @@ import pytest
 from PIL import Image
 from safetensors.torch import load_file, save_file
 
-from mobile_kit.artifacts.layout import KEPT
+from mobile_kit.artifacts.layout import ANSWERS
 from mobile_kit.evaluation.evaluate import EvaluateOptions, evaluate
 from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
 from mobile_kit.exporting.export import export
@@ -58,7 +58,7 @@ def test_a_file_that_is_the_checkpoint_is_as_right_as_it(artifact: Path, views: 
 def test_it_goes_on_where_it_was_stopped(artifact: Path, views: Path) -> None:
     options = EvaluateOptions((artifact,), views, str(DIGITS))
     whole = evaluate(options, Progress(quiet=True))
-    journal = artifact / KEPT
+    journal = artifact / ANSWERS
     lines = journal.read_text().splitlines(keepends=True)
     assert len(lines) == VIEWS + 1
     # Stopped within a line; what was measured before stays, even where it is odd.
@@ -116,7 +116,7 @@ def test_another_checkpoint_is_refused(artifact: Path, views: Path, tmp_path: Pa
     answer = command("evaluate", artifact, "--images", views, "--checkpoint", other)
     assert (answer.code, answer.out) == (1, "")
     assert "not the checkpoint that was exported" in answer.err
-    assert not (artifact / KEPT).exists()
+    assert not (artifact / ANSWERS).exists()
 
 
 def test_probabilities_order_classes_too(views: Path, tmp_path: Path, command: Command) -> None:
