@@ -23,7 +23,7 @@ LAYERS = (
     "quantization checkpoints",
     "preprocessing",
     "models measurements progress",
-    "errors",
+    "errors whole_file",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 # Of what is below the targets, what they may import: rooms, and modules.

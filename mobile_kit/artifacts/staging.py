@@ -2,7 +2,6 @@
 
 import contextlib
 import errno
-import shutil
 import tempfile
 from collections.abc import Iterable, Iterator
 from pathlib import Path
@@ -17,24 +16,23 @@ __all__ = ["check_places", "failed_path", "move_to_place", "staging_folder"]
 def staging_folder(out: Path) -> Iterator[Path]:
     """Give a folder beside the artifacts' places, removed at the end whatever happens."""
     made = [path for path in (out, *out.parents) if not path.exists()]
-    staging = None
+    began = False
     try:
         out.mkdir(parents=True, exist_ok=True)
-        staging = Path(tempfile.mkdtemp(prefix=".partial-", dir=out))
-        yield staging
+        with tempfile.TemporaryDirectory(prefix=".partial-", dir=out, ignore_cleanup_errors=True) as staging:
+            began = True
+            yield Path(staging)
     except OSError as exc:
         if exc.errno in {errno.ENOSPC, errno.EDQUOT}:
             raise MobileKitError(
                 f"output folder {out}: the disk is full. Free some space, or choose another --out."
             ) from exc
-        if staging is None or exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
+        if not began or exc.errno in {errno.EACCES, errno.EPERM, errno.EROFS}:
             raise MobileKitError(
                 f"output folder {out}: can't be written ({exc.strerror}). Choose another --out."
             ) from exc
         raise
     finally:
-        if staging is not None:
-            shutil.rmtree(staging, ignore_errors=True)
         for path in (out / LOGS, *made):
             with contextlib.suppress(OSError):
                 path.rmdir()  # what stayed empty

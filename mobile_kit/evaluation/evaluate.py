@@ -26,6 +26,7 @@ from mobile_kit.evaluation.verify import check_checkpoint, load_oracle
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.progress import Progress
+from mobile_kit.whole_file import write_whole
 
 __all__ = ["EvaluateOptions", "Score", "evaluate"]
 
@@ -96,7 +97,7 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     found = []
     for predictor, journal in zip(predictors, journals, strict=True):
         scores = _scores(predictor.manifest, [journal.records[key] for key in keys])
-        _write(predictor.manifest.folder / SCORES, "w", [asdict(score) for score in scores])
+        _write(predictor.manifest.folder / SCORES, [asdict(score) for score in scores])
         found += scores
     return found
 
@@ -113,15 +114,17 @@ class _Journal:
         lines = _lines(self.path)
         kept = lines[1:] if lines[:1] == [header] else []
         self.records: dict[str, Any] = {line["image"]: line["found"] for line in kept}
-        # Anew, as a line that was torn would take the next one with it; beside it first, so that nothing is lost.
-        beside = self.path.with_name(f".{ANSWERS}")
-        _write(beside, "w", header, *kept)
-        beside.replace(self.path)
+        # Anew, as a line that was torn would take the next one with it.
+        _write(self.path, header, *kept)
 
     def add(self, image: str, found: Any) -> None:
         """Keep what was found of an image: the artifact's, then the checkpoint's."""
         self.records[image] = found
-        _write(self.path, "a", {"image": image, "found": found})
+        try:
+            with self.path.open("a", encoding="utf-8") as stream:
+                stream.write(json.dumps({"image": image, "found": found}) + "\n")
+        except OSError as exc:
+            raise unwritable(self.path, exc) from exc
 
 
 def _key(example: Example) -> str:
@@ -134,11 +137,10 @@ def _key(example: Example) -> str:
     return json.dumps([*stats, example.label])
 
 
-def _write(path: Path, mode: str, *lines: Any) -> None:
+def _write(path: Path, *lines: Any) -> None:
     """Write JSON values, a line each."""
     try:
-        with path.open(mode, encoding="utf-8") as stream:
-            stream.writelines(json.dumps(line) + "\n" for line in lines)
+        write_whole(path, "".join(json.dumps(line) + "\n" for line in lines))
     except OSError as exc:
         raise unwritable(path, exc) from exc
 

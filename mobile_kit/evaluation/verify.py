@@ -40,6 +40,7 @@ from mobile_kit.preprocessing.image_files import find_images, read_image
 from mobile_kit.quantization.recipes import recipe
 from mobile_kit.target_api.interface import Runtime
 from mobile_kit.target_api.registry import find_target
+from mobile_kit.whole_file import write_whole
 
 __all__ = [
     "VerifyReport",
@@ -175,7 +176,7 @@ def write_report(report: VerifyReport, folder: Path, other_runtime: str | None =
     name = verify_name(other_runtime)
     text = json.dumps(report.to_json(), indent=1, sort_keys=True, allow_nan=False)
     try:
-        (folder / name).write_text(text + "\n", encoding="utf-8")
+        write_whole(folder / name, text + "\n")
     except OSError as exc:
         raise unwritable(folder / name, exc) from exc
 

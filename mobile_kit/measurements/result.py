@@ -15,6 +15,7 @@ from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_
 
 from mobile_kit.errors import ArtifactError, unwritable
 from mobile_kit.measurements.latency import Latency
+from mobile_kit.whole_file import write_whole
 
 __all__ = [
     "SCHEMA_VERSION",
@@ -253,7 +254,7 @@ def write_results(results: "list[Result]", path: Path) -> None:
     """Write results to a file. Raises: ArtifactError where it can't be written."""
     text = json.dumps([result.to_json() for result in results], indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
-        path.write_text(text, encoding="utf-8")
+        write_whole(path, text)
     except OSError as exc:
         raise unwritable(path, exc) from exc
 

@@ -2,7 +2,6 @@
 
 import json
 import math
-import os
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -14,6 +13,7 @@ from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.parts import KINDS, Part, Work
 from mobile_kit.quantization.recipes import QualityTarget
+from mobile_kit.whole_file import write_whole
 
 __all__ = ["EVERYTHING", "Fidelity", "PartCost", "PartMeasurements", "part_costs", "read_costs", "write_costs"]
 
@@ -203,11 +203,8 @@ def _natural(name: str) -> list[tuple[int, str]]:
 
 
 def _write(path: Path, content: Any) -> None:
-    """Write a JSON file that is whole or not there."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    new = path.with_name(f".{path.name}-{os.getpid()}")
-    new.write_text(json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n", encoding="utf-8")
-    os.replace(new, path)
+    write_whole(path, json.dumps(content, indent=1, sort_keys=True, allow_nan=False) + "\n")
 
 
 def _kept_of(record: Mapping[str, Any]) -> Fidelity:

@@ -3,7 +3,6 @@
 import html
 import json
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -14,6 +13,7 @@ from mobile_kit.measurements.result import schema as result_schema
 from mobile_kit.reporting.html_page import page
 from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, summarize, why_not_comparable
 from mobile_kit.reporting.tradeoff_plot import Point, plot_tradeoff
+from mobile_kit.whole_file import write_whole
 
 __all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
 
@@ -151,14 +151,9 @@ def _point(row: Row, hosts: Mapping[str, ArtifactResult]) -> Point:
 
 
 def _write(path: Path, text: str) -> None:
-    """Write a file whole, or not at all."""
-    beside = path.with_name(f".partial-{path.name}")
     try:
-        beside.write_text(text, encoding="utf-8")
-        beside.replace(path)
+        write_whole(path, text)
     except OSError as exc:
-        with suppress(OSError):
-            beside.unlink()
         raise _unwritable(path, exc) from exc
 
 

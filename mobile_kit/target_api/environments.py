@@ -3,7 +3,6 @@
 import hashlib
 import os
 import platform
-import shutil
 import subprocess
 import sys
 import tempfile
@@ -30,19 +29,15 @@ def environment(cache: Path, name: str, packages: list[str]) -> Path:
     place = cache / f"{name}-{key}"
     if place.is_dir():
         return _python(place)
-    draft = None
     try:
         cache.mkdir(parents=True, exist_ok=True)
-        draft = Path(tempfile.mkdtemp(prefix=f".{name}-", dir=cache))
-        _build(draft, packages)
-        draft.rename(place)
+        with tempfile.TemporaryDirectory(prefix=f".{name}-", dir=cache, ignore_cleanup_errors=True) as draft:
+            _build(Path(draft), packages)
+            Path(draft).rename(place)
     except OSError as exc:
         # Renaming fails where another process was faster: then its environment is as good.
         if not place.is_dir():
             raise MissingToolError(f"environment {place}: can't be made ({exc.strerror}). Set XDG_CACHE_HOME.") from exc
-    finally:
-        if draft is not None:
-            shutil.rmtree(draft, ignore_errors=True)
     return _python(place)
 
 
