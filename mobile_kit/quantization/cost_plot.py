@@ -1,11 +1,18 @@
-"""The kit's pictures: what parts cost in int8, and what recipes trade."""
+"""What each part of a model costs in int8, as a picture."""
 
+import io
 import math
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mobile_kit.quantization.part_costs import Fidelity, PartCost
+from mobile_kit.whole_file import write_whole
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+    from matplotlib.patches import Patch
 
 __all__ = ["plot_costs"]
 
@@ -22,7 +29,7 @@ def plot_costs(costs: Sequence[PartCost], everything: Fidelity, title: str, path
     with all in int8 that a static recipe computes so.
     """
     measured = [(cost, cost.kept) for cost in costs if cost.kept is not None]
-    figure, (axes,) = _figure(WIDTH, 1.4 + INCHES_A_BAR * len(measured))
+    figure, axes = _figure(WIDTH, 1.4 + INCHES_A_BAR * len(measured))
     counted = any(math.isfinite(kept.sqnr_db) for kept in (everything, *(kept for _, kept in measured)))
     # More noise than signal has no bar.
     lengths = [max(kept.sqnr_db if counted else 100 * (kept.agreement or 0), 0) for _, kept in measured]
@@ -47,23 +54,24 @@ def plot_costs(costs: Sequence[PartCost], everything: Fidelity, title: str, path
     _save(figure, path)
 
 
-def _figure(width: float, height: float, panels: int = 1) -> tuple[Any, list[Any]]:
+def _figure(width: float, height: float) -> "tuple[Figure, Axes]":
     # The object's own interface: pyplot would look for a display.
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(width, height), dpi=140, layout="constrained")
-    axes = list(figure.subplots(1, panels, squeeze=False)[0])
-    for each in axes:
-        each.spines[["top", "right"]].set_visible(False)
+    axes = figure.subplots()
+    axes.spines[["top", "right"]].set_visible(False)
     return figure, axes
 
 
-def _patch(color: str, label: str) -> Any:
+def _patch(color: str, label: str) -> "Patch":
     from matplotlib.patches import Patch
 
     return Patch(color=color, label=label)
 
 
-def _save(figure: Any, path: Path) -> None:
+def _save(figure: "Figure", path: Path) -> None:
+    drawn = io.BytesIO()
+    figure.savefig(drawn, format="png", metadata=NOT_A_DATE)
     path.parent.mkdir(parents=True, exist_ok=True)
-    figure.savefig(path, metadata=NOT_A_DATE)
+    write_whole(path, drawn.getvalue())

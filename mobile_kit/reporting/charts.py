@@ -4,14 +4,14 @@ A row has its words beside a strip that is as wide as the screen lets it be, so 
 """
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 from markupsafe import Markup
 
 from mobile_kit.measurements.latency import Latency
-from mobile_kit.reporting.summary import ArtifactResult, grouped, why_not_comparable
+from mobile_kit.reporting.summary import ArtifactResult, Row, grouped, why_not_comparable
 from mobile_kit.reporting.svg import HEIGHT, WIDTH, Scale, Shape, covering, strip, tag
 
 __all__ = [
@@ -39,6 +39,7 @@ MOST_DB = 80.0
 BUBBLE_HEIGHT, LARGEST_PX, SMALLEST_PX = 260.0, 15.0, 3.0
 MIDDLE = HEIGHT / 2
 MS = "milliseconds a call"
+MB = "megabytes, as no latency was measured"
 # What a panel is wide on a small screen, and a letter and a line of its texts, in pixels: to see what would touch.
 NARROW_PX, LETTER_PX, LINE_PX = 350.0, 6.2, 12.0
 
@@ -79,24 +80,38 @@ class Panel:
     drawing: Markup | None = None
 
 
+@dataclass(frozen=True)
+class Bubble:
+    """A file of the trade-off chart. across: where it stands, in the axis' unit. took: that, in words.
+
+    doubt: why its latency isn't to be held against others, behind a semicolon.
+    """
+
+    row: Row
+    across: float
+    took: str
+    doubt: str = ""
+    valid: bool = True
+
+
 # Left, top, right and bottom.
 Box = tuple[float, float, float, float]
 
 
-def colors(measured: Sequence[ArtifactResult]) -> dict[str, str]:
+def colors(rows: Iterable[Row]) -> dict[str, str]:
     """Return the style sheet's colour of each target."""
-    names = sorted({each.row.target for each in measured})
+    names = sorted({row.target for row in rows})
     return {name: f"c{min(place, COLORS - 1)}" for place, name in enumerate(names)}
 
 
-def spreads(measured: Sequence[ArtifactResult]) -> list[Panel]:
+def spreads(measured: Sequence[ArtifactResult], chosen: Mapping[str, str]) -> list[Panel]:
     """Draw how the calls of each result are spread: a panel a model and device, on one scale for a model.
 
     Emulated devices have a scale of their own, as their times aren't to be held against others.
     """
     timed = [each for each in measured if each.result.latency.p50 is not None]
     timed.sort(key=lambda each: bool(each.result.device.emulated))
-    chosen, panels = colors(measured), []
+    panels = []
     models = grouped(timed, lambda each: (each.row.model, bool(each.result.device.emulated)))
     for (model, emulated), results in models.items():
         scale = covering([end for each in results for end in _ends(each.result.latency)])
@@ -150,14 +165,14 @@ def _dots(latency: Latency, scale: Scale) -> str:
     return "".join(f"M{_x(scale, value)} {MIDDLE + heights[i % len(heights)]:.0f}h0" for i, value in places)
 
 
-def ratios(measured: Sequence[ArtifactResult]) -> list[Panel]:
+def ratios(measured: Sequence[ArtifactResult], chosen: Mapping[str, str]) -> list[Panel]:
     """Draw latencies as a part of fp32's with their intervals, a panel a model and device, all on one scale."""
     found = [each for each in measured if each.ratio is not None and each.base != each.row]
     ends = [end for each in found if each.ratio is not None for end in each.ratio.interval]
     if not ends:
         return []
     scale = Scale(min(0.5, *ends) / 1.1, max(2.0, *ends) * 1.1, log=True)
-    chosen, panels = colors(measured), []
+    panels = []
     for (model, device), own in grouped(found, lambda each: (each.row.model, each.device)).items():
         shown = own[:MOST_ROWS]
         rows = [(each.row.target, _ratio_row(each, scale, chosen[each.row.target])) for each in shown]
@@ -179,30 +194,47 @@ def _ratio_row(each: ArtifactResult, scale: Scale, color: str) -> Strip:
     return Strip(label, strip(scale, shapes, f"{each.row.target} {label}: {said}"), said)
 
 
-def trades(measured: Sequence[ArtifactResult]) -> list[Panel]:
-    """Draw noise over latency with a circle as large as the file, a panel a model and device.
+def trades(rows: Sequence[Row], measured: Sequence[ArtifactResult], chosen: Mapping[str, str]) -> list[Panel]:
+    """Draw what recipes keep over what they take, with a circle as large as the file, a panel a model and device.
 
-    What is emulated isn't drawn; a result that isn't valid has no filling.
+    Files of a target that wasn't timed have a panel of their sizes. What is emulated isn't drawn; a result that isn't
+    valid has no filling.
     """
-    known = [
-        each
-        for each in measured
-        if each.row.sqnr_db is not None and each.result.latency.p50 is not None and not each.result.device.emulated
-    ]
-    chosen = colors(measured)
-    panels = []
-    for model, results in grouped(known, lambda each: each.row.model).items():
+    judged = {row.folder: row for row in rows if row.sqnr_db is not None and row.status != "failed"}
+    seen = [each for each in measured if each.result.latency.p50 is not None and not each.result.device.emulated]
+    timed = grouped([each for each in seen if each.row.folder in judged], lambda each: each.row.model)
+    panels: list[Panel] = []
+    for model, own in grouped(judged.values(), lambda row: row.model).items():
+        here = timed.get(model, [])
+        devices = grouped(here, lambda each: each.device).items()
         # One scale for a model's devices, and one for its circles.
-        scale = covering([(each.result.latency.p50 or 0.0) / 1e3 for each in results])
-        largest = max(1, *(each.row.bytes for each in results))
-        for device, own in grouped(results, lambda each: each.device).items():
-            shown = sorted(own, key=lambda each: -each.row.bytes)[:MOST_ROWS]
-            panel = _panel(f"{model} on {device}", MS, scale, (), len(own) - len(shown))
-            panels.append(replace(panel, drawing=_bubbles(shown, scale, largest, chosen)))
+        panels += _trade_panels({f"{model} on {name}": [*map(_timed, found)] for name, found in devices}, MS, chosen)
+        targets = {each.row.target for each in here}
+        sized = [_sized(row) for row in own if row.target not in targets]
+        panels += _trade_panels({model: sized} if len(sized) > 1 else {}, MB, chosen)  # one trades nothing
     return panels
 
 
-def _bubbles(results: Sequence[ArtifactResult], scale: Scale, largest: int, chosen: Mapping[str, str]) -> Markup:
+def _trade_panels(found: Mapping[str, list[Bubble]], axis: str, chosen: Mapping[str, str]) -> Iterator[Panel]:
+    scale = covering([bubble.across for bubbles in found.values() for bubble in bubbles])
+    largest = max((bubble.row.bytes for bubbles in found.values() for bubble in bubbles), default=1)
+    for title, bubbles in found.items():
+        shown = sorted(bubbles, key=lambda bubble: -bubble.row.bytes)[:MOST_ROWS]
+        panel = _panel(title, axis, scale, (), len(bubbles) - len(shown))
+        yield replace(panel, drawing=_bubbles(shown, scale, largest, chosen))
+
+
+def _timed(each: ArtifactResult) -> Bubble:
+    median, doubt = (each.result.latency.p50 or 0.0) / 1e3, why_not_comparable(each.result)
+    took = f"{figure(median)} ms"
+    return Bubble(each.row, median, took, "" if doubt is None else f"; {doubt}", each.result.validity.valid)
+
+
+def _sized(row: Row) -> Bubble:
+    return Bubble(row, row.bytes / 1e6, "not timed")
+
+
+def _bubbles(bubbles: Sequence[Bubble], scale: Scale, largest: int, chosen: Mapping[str, str]) -> Markup:
     noise = Scale(0.0, MOST_DB)
     bottom, top = BUBBLE_HEIGHT - LARGEST_PX, LARGEST_PX + 4
     marks = []
@@ -214,24 +246,24 @@ def _bubbles(results: Sequence[ArtifactResult], scale: Scale, largest: int, chos
         )
     places = [f"{100 * scale.at(tick):.2f}%" for tick in scale.ticks()]
     marks += [tag("line", class_="grid", x1=place, x2=place, y1=0, y2=BUBBLE_HEIGHT) for place in places]
-    circles = [_circle(each, scale, noise, (bottom, top), largest) for each in results]
+    circles = [_circle(bubble, scale, noise, (bottom, top), largest) for bubble in bubbles]
     taken = [(x - r, y - r, x + r, y + r) for x, y, r in circles]
-    for each, (x, y, radius) in zip(results, circles, strict=True):
-        kind = chosen[each.row.target] if each.result.validity.valid else "invalid"
+    for bubble, (x, y, radius) in zip(bubbles, circles, strict=True):
+        kind = chosen[bubble.row.target] if bubble.valid else "invalid"
         place = f"{100 * x / NARROW_PX:.2f}%"
-        marks.append(tag("circle", tag("title", _told(each)), class_=kind, cx=place, cy=y, r=radius))
-        marks += _written(each.row.recipe, kind, (x, y, radius), taken)
+        marks.append(tag("circle", tag("title", _told(bubble)), class_=kind, cx=place, cy=y, r=radius))
+        marks += _written(bubble.row.recipe, kind, (x, y, radius), taken)
     return tag("svg", *marks, class_="bubbles", width="100%", height=BUBBLE_HEIGHT, role="img")
 
 
 def _circle(
-    each: ArtifactResult, scale: Scale, noise: Scale, ends: tuple[float, float], largest: int
+    bubble: Bubble, scale: Scale, noise: Scale, ends: tuple[float, float], largest: int
 ) -> tuple[float, float, float]:
     """Return the middle and the radius of a circle, in the pixels of a narrow panel."""
     bottom, top = ends
-    across = NARROW_PX * scale.at((each.result.latency.p50 or 0.0) / 1e3)
-    up = bottom - noise.at(each.row.sqnr_db or 0.0) * (bottom - top)
-    return across, up, max(LARGEST_PX * math.sqrt(each.row.bytes / largest), SMALLEST_PX)
+    across = NARROW_PX * scale.at(bubble.across)
+    up = bottom - noise.at(bubble.row.sqnr_db or 0.0) * (bottom - top)
+    return across, up, max(LARGEST_PX * math.sqrt(bubble.row.bytes / largest), SMALLEST_PX)
 
 
 def _written(text: str, kind: str, circle: tuple[float, float, float], taken: list[Box]) -> list[Markup]:
@@ -252,12 +284,11 @@ def _touch(one: Box, other: Box) -> bool:
     return one[0] < other[2] and other[0] < one[2] and one[1] < other[3] and other[1] < one[3]
 
 
-def _told(each: ArtifactResult) -> str:
-    noise = each.row.sqnr_db or 0.0
+def _told(bubble: Bubble) -> str:
+    row, noise = bubble.row, bubble.row.sqnr_db or 0.0
     lost = "no noise" if noise == math.inf else f"{noise:.1f} dB"
-    median = (each.result.latency.p50 or 0.0) / 1e3
-    told = f"{each.row.target} {each.row.recipe}: {figure(median)} ms, {lost}, {each.row.bytes / 1e6:.2f} MB"
-    return told if why_not_comparable(each.result) is None else f"{told}; {why_not_comparable(each.result)}"
+    points = "" if row.difference is None else f", {100 * row.difference:+.2f} points"
+    return f"{row.target} {row.recipe}: {bubble.took}, {lost}, {row.bytes / 1e6:.2f} MB{points}{bubble.doubt}"
 
 
 def figure(value: float, like: float | None = None) -> str:

@@ -91,8 +91,8 @@ def page(survey: Summary) -> str:
         columns=COLUMNS,
         models=grouped(files, lambda file: file.row.model),
         tall=sum(len(file.lines) for file in files) > MOST_LINES,
-        targets=colors(measured),
-        sections=_sections(measured),
+        targets=colors(survey.rows),
+        sections=_sections(survey),
         devices=list(islice(_devices(measured), MOST_PANELS)),
         details=grouped([_detail(each) for each in measured], lambda detail: detail["model"]),
         most=MOST_PANELS,
@@ -176,25 +176,26 @@ def _many(count: int, what: str) -> str:
     return f"{count:,} {what}{'' if count == 1 else 's'}"
 
 
-def _sections(measured: Sequence[ArtifactResult]) -> list[Section]:
+def _sections(survey: Summary) -> list[Section]:
+    measured, chosen = survey.measured, colors(survey.rows)
     found = (
         (
             "How long a call takes",
             "A dot is a call, the tick the median, the line goes from the 5th to the 95th percentile. What is gray and "
             "struck out isn't valid.",
-            spreads(measured),
+            spreads(measured, chosen),
         ),
         (
             "Against fp32",
             "Medians as a part of fp32's, of the same target and device and measured in turns with it. Left of 1 is "
             "faster.",
-            ratios(measured),
+            ratios(measured, chosen),
         ),
         (
             "What a recipe keeps for what it takes",
-            "Up is less noise, left is faster, and a circle is as large as its file. One without filling isn't valid; "
-            "one without a name has no room for it, and tells it when pointed at.",
-            trades(measured),
+            "Up is less noise, left is faster or smaller, and a circle is as large as its file. One without filling "
+            "isn't valid; one without a name has no room for it, and tells it when pointed at.",
+            trades(survey.rows, measured, chosen),
         ),
     )
     panels, left_out = hotspots(measured)

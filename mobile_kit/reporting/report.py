@@ -2,7 +2,6 @@
 
 import html
 import json
-from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
@@ -11,8 +10,7 @@ from typing import Any
 from mobile_kit.errors import ArtifactError, plain
 from mobile_kit.measurements.result import schema as result_schema
 from mobile_kit.reporting.html_page import page
-from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, summarize, why_not_comparable
-from mobile_kit.reporting.tradeoff_plot import Point, plot_tradeoff
+from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, summarize
 from mobile_kit.whole_file import write_whole
 
 __all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
@@ -46,9 +44,9 @@ class ReportOptions:
 
 
 def report(options: ReportOptions) -> tuple[Summary, list[Path]]:
-    """Read all artifacts below some folders, and write what was found, with a plot of each model that has decibels.
+    """Read all artifacts below some folders, and write what was found.
 
-    Returns: what was found, and the files: JSON, Markdown, HTML, and PNG. The plots have the latencies of this machine.
+    Returns: what was found, and the files: JSON, Markdown and HTML.
     Raises: ArtifactError where there is no artifact, one can't be read, or a file can't be written.
     """
     found = summarize(options.folders)
@@ -60,7 +58,7 @@ def report(options: ReportOptions) -> tuple[Summary, list[Path]]:
     }
     for path, text in texts.items():
         _write(path, text)
-    return found, [*texts, *_plots(found, folder)]
+    return found, [*texts]
 
 
 def schema() -> dict[str, Any]:
@@ -130,35 +128,11 @@ def _note(row: Row, each: ArtifactResult | None) -> str:
     return "; ".join(notes)
 
 
-def _plots(found: Summary, folder: Path) -> Iterator[Path]:
-    """Draw what recipes trade on this machine, a picture a model."""
-    hosts = {each.row.folder: each for each in reversed(found.measured) if each.result.device.kind == "host"}
-    usable = [row for row in found.rows if row.sqnr_db is not None and row.status != "failed"]
-    for model in dict.fromkeys(row.model for row in usable):
-        path = folder / f"report-{model.replace('/', '-')}.png"
-        points = [_point(row, hosts) for row in usable if row.model == model]
-        try:
-            plot_tradeoff(points, model, path)
-        except OSError as exc:
-            raise _unwritable(path, exc) from exc
-        yield path
-
-
-def _point(row: Row, hosts: Mapping[str, ArtifactResult]) -> Point:
-    each = hosts.get(row.folder)
-    ratio = None if each is None or why_not_comparable(each.result) is not None else _ratio(each)
-    return Point(row.target, row.recipe, row.bytes / 1e6, ratio, row.sqnr_db, row.difference)
-
-
 def _write(path: Path, text: str) -> None:
     try:
         write_whole(path, text)
     except OSError as exc:
-        raise _unwritable(path, exc) from exc
-
-
-def _unwritable(path: Path, cause: OSError) -> ArtifactError:
-    return ArtifactError(f"report {path}: can't be written ({cause.strerror}). Choose a folder of yours.")
+        raise ArtifactError(f"report {path}: can't be written ({exc.strerror}). Choose a folder of yours.") from exc
 
 
 def _number(value: float | None, form: str) -> str:
