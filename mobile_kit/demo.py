@@ -111,7 +111,8 @@ def _rows(family: str, options: DemoOptions, progress: Progress) -> list[DemoRow
             targets=options.targets,
             recipes=options.recipes,
             photo=photo,
-            calibration=_calibration(Path(folder, "digits")) if _calibrated(options.recipes) else None,
+            # A quantized file is judged on what its network was made for: drawn scenes are no digits.
+            calibration=_calibration(Path(folder, "digits")) if _quantized(options.recipes) else None,
         )
         result = export(asked, progress)
         own = _checkpoint_accuracy(checkpoint, options.views)
@@ -127,8 +128,8 @@ def _rows(family: str, options: DemoOptions, progress: Progress) -> list[DemoRow
     return rows
 
 
-def _calibrated(recipes: tuple[str, ...]) -> bool:
-    return any(recipe(name).calibrated for name in recipes)
+def _quantized(recipes: tuple[str, ...]) -> bool:
+    return any(recipe(name).quantized for name in recipes)
 
 
 def _calibration(folder: Path) -> Path:

@@ -6,7 +6,7 @@ Written at export, read by every later verification, which then needs no checkpo
 import contextlib
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
@@ -25,7 +25,16 @@ from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.calibration import judged_images
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget, QuantRecipe
 
-__all__ = ["Golden", "GoldenRecord", "Sample", "read_answers", "read_golden", "write_golden"]
+__all__ = [
+    "Golden",
+    "GoldenFiles",
+    "GoldenRecord",
+    "Sample",
+    "measure_golden",
+    "read_answers",
+    "read_golden",
+    "write_golden",
+]
 
 # The decibels of one photo are a draw of luck: between photos those of a narrow network scatter by 4 dB, as its errors
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
@@ -96,61 +105,73 @@ class GoldenRecord:
         return samples
 
 
-def write_golden(
-    oracle: Oracle,
-    golden: Golden,
-    inputs: tuple[TensorSpec, ...],
-    folders: Mapping[Path, QuantRecipe],
-    model: Mapping[str, Any],
-) -> None:
-    """Write the golden files into artifact folders.
+@dataclass(frozen=True)
+class GoldenFiles:
+    """What the oracle said of an export's images, for the files of every recipe.
 
-    inputs: the file's. folders: the recipe of the file in each. model: the manifest's.
+    photo: (H, W, C). tensors: the golden values, by where they lie in an artifact. scenes: the answers for further
+    scenes, by the scene's number and the output's name, and the calibration images that stand in a scene's place.
+    record: the rest, as JSON values.
     """
-    photo = golden.photo
-    preprocess = oracle.checkpoint.preprocess
-    image = inputs[0]
-    in_graph = image.meaning == "image"
-    lower = any(recipe.weight_bits < 32 for recipe in folders.values())
+
+    photo: NDArray[np.uint8]
+    tensors: Mapping[str, Array]
+    scenes: Mapping[str, Array]
+    record: Mapping[str, Any]
+
+
+def measure_golden(
+    oracle: Oracle, golden: Golden, inputs: tuple[TensorSpec, ...], recipes: Collection[QuantRecipe]
+) -> GoldenFiles:
+    """Let the oracle answer for all that files of some recipes are judged on. inputs: the files'."""
+    preprocess, in_graph = oracle.checkpoint.preprocess, inputs[0].meaning == "image"
+    lower = any(recipe.weight_bits < 32 for recipe in recipes)
     count, most = _further_photos(oracle, lower, golden.calibration is not None)
     stored = {} if golden.calibration is None or not count else judged_images(golden.calibration)
     numbers = list(stored) or list(range(FIRST_SCENE, FIRST_SCENE + count))
     others = [preprocess.arithmetic(fitted) for fitted in stored.values()]
     others = others or [oracle.pixel_values(_scene(number, preprocess.channels)) for number in numbers]
-    values = np.concatenate([oracle.pixel_values(photo), *others])
-    half = any(recipe.weight_bits == 16 for recipe in folders.values())
-    yardsticks, answers = oracle.measure(values, half, most)
+    values = np.concatenate([oracle.pixel_values(golden.photo), *others])
+    yardsticks, answers = oracle.measure(values, any(recipe.weight_bits == 16 for recipe in recipes), most)
     tensors = {tensor_file(OUTPUTS, out.name): answers[out.name][:1].astype(out.dtype) for out in oracle.outputs}
-    tensors[tensor_file(INPUTS, image.name)] = preprocess.entering(preprocess.geometry(photo), in_graph)
+    tensors[tensor_file(INPUTS, inputs[0].name)] = preprocess.entering(preprocess.geometry(golden.photo), in_graph)
     tensors |= {tensor_file(INPUTS, name): value for name, value in oracle.further.items()}
-    # An answer's key is the number of the scene and the name of the output.
-    scenes: dict[str, Any] = {
-        f"{number} {name}": answer[place : place + 1].astype(np.float32)
-        for name, answer in answers.items()
-        for place, number in enumerate(numbers, start=1)
-        if place < len(answer)
-    }
-    scenes |= {f"{IMAGE} {number}": fitted for number, fitted in stored.items()}
+    scenes = _by_scene(answers, numbers) | {f"{IMAGE} {number}": fitted for number, fitted in stored.items()}
     record = {
         "oracle": "Hugging Face transformers, eager, float32",
         "yardsticks": {name: asdict(yardstick) for name, yardstick in yardsticks.items()},
         "inputs": [input_record(spec) for spec in inputs[1:]],
         "outputs": [output_record(spec) for spec in oracle.outputs],
-        "model": model,
         "preprocess": preprocess_record(preprocess, in_graph),
         "least_agreement": golden.wanted.agreement,
         "least_sqnr_db": golden.wanted.sqnr_db,
     }
+    return GoldenFiles(golden.photo, tensors, scenes, record)
+
+
+def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str, Array]:
+    """Return each answer behind the golden one under the number of its scene and the name of its output."""
+    return {
+        f"{number} {name}": answer[place : place + 1].astype(np.float32)
+        for name, answer in answers.items()
+        for place, number in enumerate(numbers, start=1)
+        if place < len(answer)
+    }
+
+
+def write_golden(files: GoldenFiles, model: Mapping[str, Any], folders: Mapping[Path, QuantRecipe]) -> None:
+    """Write the golden files into artifact folders. model: the manifest's. folders: the recipe of the file in each."""
+    photo = files.photo if files.photo.shape[2] == 3 else files.photo[:, :, 0]
     for folder, recipe in folders.items():
         for place in (INPUTS, OUTPUTS):
             (folder / place).mkdir(parents=True)
-        Image.fromarray(photo if photo.shape[2] == 3 else photo[:, :, 0]).save(folder / PHOTO)
-        for name, tensor in tensors.items():
+        Image.fromarray(photo).save(folder / PHOTO)
+        for name, tensor in files.tensors.items():
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
             (folder / name).write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
-        if scenes and recipe.weight_bits < 32:
-            np.savez(folder / SCENES_FILE, **scenes)
-        text = json.dumps({**record, "recipe": recipe.name}, indent=1, sort_keys=True)
+        if files.scenes and recipe.weight_bits < 32:
+            np.savez(folder / SCENES_FILE, **dict[str, Any](files.scenes))
+        text = json.dumps({**files.record, "model": model, "recipe": recipe.name}, indent=1, sort_keys=True)
         (folder / ORACLE_FILE).write_text(text + "\n", encoding="utf-8")
 
 

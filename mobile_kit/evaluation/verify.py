@@ -79,6 +79,10 @@ class VerifyReport:
             return "failed"
         return "passed" if self.outputs and "not run" not in found else "not run"
 
+    def also(self, *checks: Check) -> "VerifyReport":
+        """Return the report with further checks."""
+        return replace(self, checks=(*self.checks, *checks))
+
     @property
     def sqnr_db(self) -> float | None:
         """The least signal to noise of the outputs that were judged, None where none has any."""
@@ -111,33 +115,37 @@ def verify(
     Raises: ArtifactError where the artifact is incomplete, changed or can't be loaded; CheckpointError; ImageError.
     """
     manifest = read_manifest(folder)
-    target, backend = find_target(manifest.data["target"]), manifest.data["backend"]
     answers = read_answers(manifest)
-    checks = [check_contract(manifest, answers)]
-    if checks[0].status == "passed":
-        checks.append(check_geometry(manifest))
-    reason = target.needs_device(backend)
+    quantized = recipe(manifest.data["recipe"]["name"]).quantized
+    report = VerifyReport(folder.resolve().name, None, 0, _described(manifest, answers), quantized=quantized)
+    reason = find_target(manifest.data["target"]).needs_device(manifest.data["backend"])
     if reason is not None and other_runtime is not None:
         raise UnsupportedError(f"runtime {other_runtime!r}: {reason}. Leave it out.")
     if reason is not None:
-        checks.append(Check("parity", "not run", reason))
-        return VerifyReport(folder.resolve().name, None, 0, tuple(checks))
+        return report.also(Check("parity", "not run", reason))
     runtime = open_runtime(manifest, other_runtime)
-    checks += [check_interface(manifest, runtime), check_labels(manifest, runtime)]
-    quantized = recipe(manifest.data["recipe"]["name"]).quantized
-    report = VerifyReport(folder.resolve().name, runtime.name, 0, tuple(checks), quantized=quantized)
+    report = replace(report, runtime=runtime.name).also(
+        check_interface(manifest, runtime), check_labels(manifest, runtime)
+    )
     if report.status == "failed":
         return report
     golden = read_golden(manifest)
-    oracle = load_oracle(manifest, checkpoint, allow_pickle) if images or checkpoint else None
-    if oracle is not None:
-        report = replace(report, checks=(*checks, check_checkpoint(manifest, oracle, golden)))
+    if images is None and checkpoint is None:
+        return _compared(report, manifest, runtime, answers, [golden, *answers.samples(manifest, golden)])
+    oracle = load_oracle(manifest, checkpoint, allow_pickle)
+    report = report.also(check_checkpoint(manifest, oracle, golden))
     if report.status == "failed":
         return report
-    if oracle is not None and images is not None:
-        yardsticks, others = _on_images(manifest, oracle, images)
-        return _compared(report, manifest, runtime, replace(answers, yardsticks=yardsticks), [golden, *others])
-    return _compared(report, manifest, runtime, answers, [golden, *answers.samples(manifest, golden)])
+    if images is None:
+        return _compared(report, manifest, runtime, answers, [golden, *answers.samples(manifest, golden)])
+    yardsticks, others = _on_images(manifest, oracle, images)
+    return _compared(report, manifest, runtime, replace(answers, yardsticks=yardsticks), [golden, *others])
+
+
+def _described(manifest: Manifest, answers: GoldenRecord) -> tuple[Check, ...]:
+    """Check what needs no runtime: that the manifest says what the golden files do, and the app's geometry."""
+    contract = check_contract(manifest, answers)
+    return (contract, check_geometry(manifest)) if contract.status == "passed" else (contract,)
 
 
 def _compared(
@@ -156,7 +164,7 @@ def _compared(
         infinite.update(not_finite(manifest, found))
         # Large outputs are judged on the photo alone, and need not wait for the end.
         results.append({name: found[name] for name in sample.reference})
-    report = replace(report, images=len(samples), checks=(*report.checks, check_finite(infinite)))
+    report = replace(report, images=len(samples)).also(check_finite(infinite))
     if report.checks[-1].status == "failed":
         return report
     return replace(

@@ -4,24 +4,15 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
-from mobile_kit.artifacts.golden import Golden, write_golden
-from mobile_kit.artifacts.golden_inputs import further_inputs
+from mobile_kit.artifacts.golden import measure_golden, write_golden
 from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.artifacts.staging import check_places, failed_path, move_to_place, staging_folder
-from mobile_kit.checkpoints.load import Checkpoint
-from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.exporting.job import ExportJob
 from mobile_kit.exporting.plan import ExportOptions, plan
-from mobile_kit.exporting.prepare import prepare, slug
+from mobile_kit.exporting.prepare import Prepared, prepare, slug
 from mobile_kit.exporting.worker_pool import run_jobs
-from mobile_kit.preprocessing.image_files import read_image
-from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.quantization.calibration import Calibration
 from mobile_kit.target_api.registry import install_command, missing_modules, targets
 
 __all__ = ["ExportResult", "Exported", "export"]
@@ -65,43 +56,25 @@ def export(options: ExportOptions, progress: Progress | None = None) -> ExportRe
     progress = progress or Progress(quiet=True)
     with staging_folder(options.out) as staging:
         prepared = prepare(options, choices, staging, progress)
-        checkpoint, spec, jobs = prepared.checkpoint, prepared.spec, prepared.jobs
-        golden = _golden(options, checkpoint, prepared.calibration)
-        oracle = Oracle(checkpoint, spec.outputs, further_inputs(spec.inputs[1:]))
-        _check_oracle(oracle, golden.photo, progress)
-        places = {job.name: options.out / slug(checkpoint.source) / job.name for job in jobs}
+        model = slug(prepared.oracle.checkpoint.source)
+        places = {job.name: options.out / model / job.name for job in prepared.jobs}
         check_places(places.values())
-        failures = run_jobs(jobs, progress, lambda: _answer(jobs, oracle, golden, progress))
-        done = [job for job in jobs if job.name not in failures]
+        failures = run_jobs(prepared.jobs, progress, lambda: _answer(prepared, progress))
+        done = [job for job in prepared.jobs if job.name not in failures]
         artifacts = tuple(_publish(job, places[job.name], staging) for job in done)
         return ExportResult(artifacts, tuple(failures.values()), () if options.targets else _skipped())
 
 
-def _golden(options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None) -> Golden:
-    """Return what the files are judged on; the photo is what was asked for, or a calibration image, or a scene."""
-    channels = checkpoint.preprocess.channels
-    if options.photo is not None:
-        photo = read_image(options.photo, channels)
-    else:
-        photo = scene(1)[:, :, :channels] if calibration is None else calibration.photo
-    return Golden(photo, None if calibration is None else calibration.images, options.wanted)
-
-
-def _check_oracle(oracle: Oracle, photo: NDArray[np.uint8], progress: Progress) -> None:
-    """Refuse a checkpoint that nothing could be proven against. Its family has taken the image size by now."""
-    progress.stage("checkpoint", "looking at two photos")
-    oracle.check_preprocess(photo)
-    # A gray photo says nothing of the order of colours.
-    oracle.check_preprocess(scene(1)[:, :, : oracle.checkpoint.preprocess.channels])
-    oracle.check_sight(photo)
-    progress.stage("checkpoint", "loaded", done=True)
-
-
-def _answer(jobs: list[ExportJob], oracle: Oracle, golden: Golden, progress: Progress) -> None:
+def _answer(prepared: Prepared, progress: Progress) -> None:
     """Write the golden files, which the workers wait for."""
     progress.stage("oracle", "Hugging Face answers for the golden photo")
+    jobs = prepared.jobs
     folders = {job.folder: job.request.recipe for job in jobs}
-    write_golden(oracle, golden, jobs[0].inputs, folders, jobs[0].model_record)
+    write_golden(
+        measure_golden(prepared.oracle, prepared.golden, jobs[0].inputs, folders.values()),
+        jobs[0].model_record,
+        folders,
+    )
     progress.stage("oracle", "done", done=True)
 
 

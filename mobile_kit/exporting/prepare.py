@@ -1,22 +1,26 @@
-"""What an export hands to its workers: the checkpoint, its common model, calibration images, and a job a file."""
+"""What an export begins with: the checkpoint as oracle, what files are judged on, and a job a file."""
 
 import re
 from dataclasses import dataclass
-from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from mobile_kit.artifacts.golden import Golden
+from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.layout import LABELS, LOGS
 from mobile_kit.artifacts.manifest import model_record
 from mobile_kit.checkpoints.load import Checkpoint, load
+from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.exporting.job import ExportJob, write_pickle
 from mobile_kit.exporting.plan import Choice, ExportOptions
 from mobile_kit.models.family import Head
 from mobile_kit.models.outputs import check_outputs, select_outputs
 from mobile_kit.models.spec import ModelSpec
+from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.calibration import Calibration, read_calibration
 from mobile_kit.target_api.interface import ModelCard, Request
@@ -28,12 +32,23 @@ SLUG = re.compile(r"[^A-Za-z0-9._-]+")
 
 @dataclass(frozen=True)
 class Prepared:
-    """A loaded checkpoint, the spec of its common model, the calibration images, and a job for each choice."""
+    """A checkpoint that sees its input, as the oracle, what files are judged on, and a job for each choice."""
 
-    checkpoint: Checkpoint
-    spec: ModelSpec
-    calibration: Calibration | None
+    oracle: Oracle
+    golden: Golden
     jobs: list[ExportJob]
+
+
+@dataclass(frozen=True)
+class _Handed:
+    """What all jobs of an export share, in files: the common model's pickle, and the calibration images.
+
+    calibration: the file, and what the manifest says of the images.
+    """
+
+    model: Path
+    spec: ModelSpec
+    calibration: tuple[Path, dict[str, Any]] | None
 
 
 def prepare(
@@ -46,10 +61,10 @@ def prepare(
     """
     checkpoint = _checkpoint(options, choices, progress)
     calibration = _calibration(options, checkpoint, progress)
-    handed = staging / "model.pkl"
-    spec = _write_model(options, checkpoint, handed)
-    job = partial(_job, options, checkpoint, spec, handed, _write_calibration(calibration, staging), measures_only)
-    return Prepared(checkpoint, spec, calibration, [job(choice) for choice in choices])
+    handed = _hand_over(options, checkpoint, calibration, staging)
+    golden = _golden(options, checkpoint, calibration)
+    oracle = _oracle(checkpoint, handed.spec, golden, progress)
+    return Prepared(oracle, golden, [_job(options, checkpoint, handed, measures_only, choice) for choice in choices])
 
 
 def _checkpoint(options: ExportOptions, plan: list[Choice], progress: Progress) -> Checkpoint:
@@ -93,24 +108,46 @@ def _calibration(options: ExportOptions, checkpoint: Checkpoint, progress: Progr
     return found
 
 
-def _write_calibration(calibration: Calibration | None, folder: Path) -> tuple[Path, dict[str, Any]] | None:
-    """Leave calibration images in a file for the workers; return it, and what the manifest says of them."""
-    if calibration is None:
-        return None
-    path = folder / "calibration.npy"
-    np.save(path, calibration.images)
-    return path, calibration.record
-
-
-def _write_model(options: ExportOptions, checkpoint: Checkpoint, path: Path) -> ModelSpec:
-    """Build the common model and pickle it; return its spec."""
-    head = checkpoint.head
+def _hand_over(
+    options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None, staging: Path
+) -> _Handed:
+    """Build the common model and pickle it, and leave calibration images in a file."""
+    head, path = checkpoint.head, staging / "model.pkl"
     optional = tuple(name for name in options.outputs if name in head.optional)
     built = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
     model = select_outputs(built, head, options.outputs)
     _check_wanted(options, model.spec)
     write_pickle(model, path)
-    return model.spec
+    if calibration is None:
+        return _Handed(path, model.spec, None)
+    images = staging / "calibration.npy"
+    np.save(images, calibration.images)
+    return _Handed(path, model.spec, (images, calibration.record))
+
+
+def _golden(options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None) -> Golden:
+    """Return what the files are judged on; the photo is what was asked for, or a calibration image, or a scene."""
+    channels = checkpoint.preprocess.channels
+    if options.photo is not None:
+        photo = read_image(options.photo, channels)
+    else:
+        photo = scene(1)[:, :, :channels] if calibration is None else calibration.photo
+    return Golden(photo, None if calibration is None else calibration.images, options.wanted)
+
+
+def _oracle(checkpoint: Checkpoint, spec: ModelSpec, golden: Golden, progress: Progress) -> Oracle:
+    """Return the oracle; refuse a checkpoint that nothing could be proven against.
+
+    Its family has taken the image size by now.
+    """
+    progress.stage("checkpoint", "looking at two photos")
+    oracle = Oracle(checkpoint, spec.outputs, further_inputs(spec.inputs[1:]))
+    oracle.check_preprocess(golden.photo)
+    # A gray photo says nothing of the order of colours.
+    oracle.check_preprocess(scene(1)[:, :, : checkpoint.preprocess.channels])
+    oracle.check_sight(golden.photo)
+    progress.stage("checkpoint", "loaded", done=True)
+    return oracle
 
 
 def _check_wanted(options: ExportOptions, spec: ModelSpec) -> None:
@@ -128,16 +165,10 @@ def _check_wanted(options: ExportOptions, spec: ModelSpec) -> None:
 
 
 def _job(
-    options: ExportOptions,
-    checkpoint: Checkpoint,
-    spec: ModelSpec,
-    model: Path,
-    calibration: tuple[Path, dict[str, Any]] | None,
-    measures_only: bool,
-    choice: Choice,
+    options: ExportOptions, checkpoint: Checkpoint, handed: _Handed, measures_only: bool, choice: Choice
 ) -> ExportJob:
-    """Write what a worker needs to make one file from the common model's pickle."""
-    folder = model.parent / choice.name
+    """Write what a worker needs to make one file."""
+    spec, folder = handed.spec, handed.model.parent / choice.name
     folder.mkdir()
     if spec.labels is not None:
         (folder / LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
@@ -145,7 +176,7 @@ def _job(
     job = ExportJob(
         name=choice.name,
         target=choice.target.name,
-        model=model,
+        model=handed.model,
         spec=spec,
         entry="pixel_values" if options.pixel_values else choice.target.entry,
         request=Request(choice.recipe, choice.backend, choice.deployment_target, _card(options, checkpoint)),
@@ -155,7 +186,7 @@ def _job(
         ),
         folder=folder,
         log=options.out / LOGS / f"{slug(checkpoint.source)}-{choice.name}.log",
-        calibration=calibration if choice.recipe.calibrated else None,
+        calibration=handed.calibration if choice.recipe.calibrated else None,
         wanted=options.wanted,
         measurements=measurements,
         costs=measurements.with_name(f"{measurements.name}.json") if measures_only else None,

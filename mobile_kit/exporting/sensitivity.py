@@ -4,13 +4,10 @@ from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.staging import staging_folder
-from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.exporting.plan import ExportOptions, plan
 from mobile_kit.exporting.prepare import prepare
 from mobile_kit.exporting.worker_pool import run_jobs
-from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
 from mobile_kit.quantization.cost_plot import plot_costs
 from mobile_kit.quantization.part_costs import Fidelity, PartCost, read_costs
@@ -52,11 +49,6 @@ def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensit
     choices = plan(replace(options, recipes=(RECIPE,), targets=options.targets or _serving(options)))
     with staging_folder(options.out) as staging:
         prepared = prepare(options, choices, staging, progress, measures_only=True)
-        # Of a checkpoint that doesn't see its input, no figure would mean anything.
-        Oracle(prepared.checkpoint, prepared.spec.outputs, further_inputs(prepared.spec.inputs[1:])).check_sight(
-            scene(1)[:, :, : prepared.checkpoint.preprocess.channels]
-        )
-        progress.stage("checkpoint", "loaded", done=True)
         failures = run_jobs(prepared.jobs, progress)
     found = []
     for choice, job in zip(choices, prepared.jobs, strict=True):
@@ -64,7 +56,7 @@ def sensitivity(options: ExportOptions, progress: Progress) -> tuple[list[Sensit
             assert job.costs is not None
             costs, everything = read_costs(job.costs)
             plot = job.costs.with_suffix(".png")
-            title = f"{prepared.checkpoint.source.rpartition('/')[2]}, {choice.place}"
+            title = f"{prepared.oracle.checkpoint.source.rpartition('/')[2]}, {choice.place}"
             plot_costs(costs, everything, title, plot)
             found.append(Sensitivity(choice.place, tuple(costs), everything, job.costs, plot))
     return found, tuple(failures.values())

@@ -48,39 +48,41 @@ def work(job: ExportJob, status: TextIO) -> None:
     _say(status, stage=f"lowering ({recipe.name})")
     write = _writer(job, target, status)
     wanted = asked = wanted_of(job.spec, job.wanted.by(recipe)) if recipe.quantized else NOTHING_ASKED
-    report: VerifyReport | None = None
-    for _ in range(TRIES):
-        try:
-            lowered = write(asked)
-        except UnsupportedError:
-            if report is None:
-                raise
-            break  # the file that is there says itself what it keeps
-        gc.collect()
-        if report is None:
-            _say(status, stage="waiting for the oracle", lowered=True)
-            if sys.stdin.readline().strip() != GOLDEN_READY:
-                return
-        manifest = build_manifest(
-            model=job.model_record,
-            target=job.target,
-            backend=job.request.backend,
-            model_file=target.model_file,
-            preprocess=job.preprocess,
-            lowered=lowered,
-            calibration=None if job.calibration is None else job.calibration[1],
-            folder=job.folder,
-        )
-        write_manifest(job.folder, manifest)
-        _say(status, stage="verifying")
-        report = verify(job.folder)
+    lowered = write(asked)
+    gc.collect()
+    _say(status, stage="waiting for the oracle", lowered=True)
+    if sys.stdin.readline().strip() != GOLDEN_READY:
+        return
+    report = _verified(job, target, lowered, status)
+    for _ in range(TRIES - 1):
         further = stricter(wanted, asked, report) if recipe.mixed else None
         if further is None:
             break
-        asked = further
-    assert report is not None
+        try:
+            lowered, asked = write(further), further
+        except UnsupportedError:
+            break  # the file that is there says itself what it keeps
+        gc.collect()
+        report = _verified(job, target, lowered, status)
     write_report(report, job.folder)
     _say(status, stage=failure(report) or "verified", done=True)
+
+
+def _verified(job: ExportJob, target: Target, lowered: Lowered, status: TextIO) -> VerifyReport:
+    """Describe the file in the artifact's manifest, and verify the artifact."""
+    manifest = build_manifest(
+        model=job.model_record,
+        target=job.target,
+        backend=job.request.backend,
+        model_file=target.model_file,
+        preprocess=job.preprocess,
+        lowered=lowered,
+        calibration=None if job.calibration is None else job.calibration[1],
+        folder=job.folder,
+    )
+    write_manifest(job.folder, manifest)
+    _say(status, stage="verifying")
+    return verify(job.folder)
 
 
 def measure(job: ExportJob, status: TextIO) -> None:

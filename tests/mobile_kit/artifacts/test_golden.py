@@ -11,6 +11,7 @@ from mobile_kit.artifacts.golden import (
     MOST_SCENES,
     Golden,
     GoldenRecord,
+    measure_golden,
     read_answers,
     read_golden,
     write_golden,
@@ -41,7 +42,7 @@ def written(
     artifact = folder / "artifact"
     recipes = {artifact: RECIPES["fp16" if half else "fp32"], folder / "float32": RECIPES["fp32"]}
     golden = Golden(scene(1), calibration, QualityTarget(12.5, 0.9))
-    write_golden(oracle, golden, (IMAGE,), recipes, {"image_size": [64, 64]})
+    write_golden(measure_golden(oracle, golden, (IMAGE,), recipes.values()), {"image_size": [64, 64]}, recipes)
     record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
     tensors = [
         {**record, "name": out.name, "shape": list(out.shape), "golden": f"golden/outputs/{out.name}.bin"}
