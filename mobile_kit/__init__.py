@@ -9,7 +9,7 @@ __version__ = "0.1.0"
 
 # Commands are functions of the module that has their name: `from mobile_kit.exporting.export import export`.
 _HOMES = {
-    "find_target": "mobile_kit.target_api.interface",
+    "find_target": "mobile_kit.target_api.registry",
     "load": "mobile_kit.checkpoints.load",
     "read_manifest": "mobile_kit.artifacts.manifest",
 }

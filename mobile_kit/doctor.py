@@ -69,9 +69,13 @@ def _registered(findings: list[Finding]) -> list[Finding]:
     """Return the targets, those of other packages too, with their backends; none while the core isn't whole."""
     if any(finding.mend and ": " not in finding.name for finding in findings):
         return []
-    from mobile_kit.target_api.registry import install_command, missing_modules, targets
+    from mobile_kit.models.family import broken_families
+    from mobile_kit.target_api.registry import broken_targets, install_command, missing_modules, targets
 
-    return [
+    broken = {f"target {name}": reason for name, reason in broken_targets().items()}
+    broken |= {f"family {each.name}": each.reason for each in broken_families()}
+    found = [
         Finding(f"target {name}", None if missing else target.model_file, install_command(target) if missing else None)
         for name, target, missing in ((n, t, missing_modules(t)) for n, t in targets().items())
     ]
+    return found + [Finding(name, None, reason) for name, reason in broken.items()]

@@ -3,7 +3,7 @@
 import functools
 import os
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -154,11 +154,17 @@ def paper_artifact(paper_export: Path, paper_targets: None, tmp_path: Path) -> P
 
 
 def install_paper_targets(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Install the targets of paper_target.py for this process and its workers; a folder: of the test."""
-    info = folder / "installed" / "paper_target-1.0.dist-info"
+    """Install the targets of paper_target.py; folder: of the test."""
+    places = {target.name: f"{paper_target.__name__}:{target.name}" for target in paper_target.TARGETS}
+    install_targets(folder, monkeypatch, places)
+
+
+def install_targets(folder: Path, monkeypatch: pytest.MonkeyPatch, places: Mapping[str, str]) -> None:
+    """Install targets of a package `others` for this process and its workers. places: module:name, by the target's."""
+    info = folder / "installed" / "others-1.0.dist-info"
     info.mkdir(parents=True)
-    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: paper-target\nVersion: 1.0\n")
-    lines = [f"{target.name} = {paper_target.__name__}:{target.name}" for target in paper_target.TARGETS]
+    (info / "METADATA").write_text("Metadata-Version: 2.1\nName: others\nVersion: 1.0\n")
+    lines = [f"{name} = {place}" for name, place in places.items()]
     (info / "entry_points.txt").write_text("\n".join(["[mobile_kit.targets]", *lines, ""]))
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(info.parent), str(ROOT)]))
     monkeypatch.syspath_prepend(info.parent)
@@ -173,8 +179,11 @@ class Answer:
     err: str
 
 
+Command = Callable[..., Answer]
+
+
 @pytest.fixture
-def command(capfd: pytest.CaptureFixture[str]) -> Callable[..., Answer]:
+def command(capfd: pytest.CaptureFixture[str]) -> Command:
     """Run a command in this process; native code's words are caught too."""
     from mobile_kit.cli.main import main
 

@@ -14,12 +14,10 @@ from typing import NoReturn
 import torch
 
 from mobile_kit.errors import ArtifactError, UnsupportedError
-from mobile_kit.measurements.importers.base import Importer
-from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
+from mobile_kit.models.spec import Array, CommonModel, TensorSpec
 from mobile_kit.quantization.parts import LAYERS, Part, parts_of
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
-from mobile_kit.target_api.interface import Calibrated, Lowered, Request, as_array
+from mobile_kit.target_api.interface import Lowered, Request, Target, as_array
 
 PYTHON_CHATTER, NATIVE_CHATTER = "paper: python says something", "paper: native code says something"
 
@@ -46,39 +44,17 @@ class PaperRuntime:
         return {spec.name: as_array(value.numpy(), spec) for spec, value in zip(specs, results, strict=True)}
 
 
-class PaperTarget:
+class PaperTarget(Target):
     """Writes the model as it is."""
 
     name = "paper"
     model_file = "model.paper"
     extra = "paper"
-    modules: tuple[str, ...] = ()
-    entry: Entry = "uint8_nhwc"
-    backends: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = ("fp32",)
-    most_parameters: int | None = None
-    tracer: Tracer | None = None
-    binary: BenchmarkProgram | None = None
-    packages: tuple[str, ...] = ()
-    engine: Path | None = Path(__file__).with_name("paper_engine.py")
-    devices: tuple[str, ...] = ("host", "adb", "ssh")
-    importers: tuple[Importer, ...] = ()
-
-    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
-        return ()
-
-    def apps(self, backend: str | None) -> tuple[str, ...]:
-        """Return none."""
-        return ()
-
-    def needs_device(self, backend: str | None) -> str | None:
-        return None
+    engine = Path(__file__).with_name("paper_engine.py")
+    devices = ("host", "adb", "ssh")
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         return None if recipe.name in self.recipes else "paper has no halves"
-
-    def has_halves(self, recipe: QuantRecipe) -> bool:
-        return recipe.weight_bits == 16
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         print(PYTHON_CHATTER, flush=True)
@@ -90,14 +66,6 @@ class PaperTarget:
 
     def convert(self, path: Path) -> None:
         """What a bad toolchain does."""
-
-    def load_with(self, runtime: str, path: Path) -> PaperRuntime:
-        raise UnsupportedError(f"runtime {runtime!r}: paper has one. Leave it out.")
-
-    def calibrate(
-        self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
-    ) -> Calibrated:
-        raise AssertionError("paper has no calibrated recipe")
 
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> PaperRuntime:
         return PaperRuntime(path)

@@ -23,7 +23,8 @@ LAYERS = (
     "quantization checkpoints",
     "preprocessing",
     "models measurements progress",
-    "errors whole_file",
+    "plugins whole_file",
+    "errors",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 # Of what is below the targets, what they may import: rooms, and modules.
@@ -40,7 +41,7 @@ TOOLCHAINS = {
 # Where the Hub and its libraries may be imported.
 HUB = {"huggingface_hub": ("checkpoints",), "transformers": ("checkpoints", "models")}
 # Tests stand on their own one by one, so a file of them may be longer.
-MAX_FILE_LINES, MAX_TEST_LINES, MAX_FUNCTION_LINES = 400, 500, 60
+MAX_FILE_LINES, MAX_TEST_LINES, MAX_FUNCTION_LINES = 400, 500, 40
 TEXT = {".gradle", ".java", ".json", ".kt", ".md", ".py", ".swift", ".toml", ".txt", ".xml", ".yaml", ".yml"}
 
 CODE = sorted(path for folder in ("mobile_kit", "targets") for path in (ROOT / folder).rglob("*.py"))

@@ -16,7 +16,7 @@ from mobile_kit.checkpoints.files import PROCESSOR, _find, _weights
 from mobile_kit.checkpoints.random_weights import randomize
 from mobile_kit.checkpoints.weights import load_weights
 from mobile_kit.errors import CheckpointError, UnsupportedError, one_line
-from mobile_kit.models.family import Family, Head, families
+from mobile_kit.models.family import Family, Head, broken_families, families, find_family
 from mobile_kit.preprocessing.preprocess import Preprocess
 
 __all__ = ["CANT_COMPUTE", "Checkpoint", "load"]
@@ -111,12 +111,14 @@ def _quieten() -> None:
 
 
 def _family(source: str, config: dict[str, Any]) -> Family:
-    for member in families().values():
-        if member.model_type == config.get("model_type"):
-            return member
+    model_type = config.get("model_type")
+    found = find_family(str(model_type))
+    if found is not None:
+        return found
+    unusable = "".join(f" Not to be used: {broken.reason}" for broken in broken_families())
     raise CheckpointError(
-        f"model {source!r}: its config is of model type {config.get('model_type')!r}, which is no family of the kit. "
-        f"Known: {', '.join(families())}."
+        f"model {source!r}: its config is of model type {model_type!r}, which is no family of the kit. "
+        f"Known: {', '.join(families())}.{unusable}"
     )
 
 

@@ -5,6 +5,7 @@ from typing import Any
 
 from mobile_kit.cli.arguments import command
 from mobile_kit.cli.output import print_json
+from mobile_kit.errors import plain
 
 __all__ = ["add", "run"]
 
@@ -41,3 +42,5 @@ def _print_listing(found: dict[str, Any]) -> None:
             print(f"  {f'backend {backend}: ' if backend else ''}recipes {', '.join(recipes)}")
     for alias, recipe in found["aliases"].items():
         print(f"alias {alias}: recipe {recipe}")
+    for reason in found["broken"]:
+        print(f"not to be used: {plain(reason)}")

@@ -13,7 +13,7 @@ from mobile_kit.exporting.plan import ExportOptions, plan
 from mobile_kit.exporting.prepare import Prepared, prepare, slug
 from mobile_kit.exporting.worker_pool import run_jobs
 from mobile_kit.progress import Progress
-from mobile_kit.target_api.registry import install_command, missing_modules, targets
+from mobile_kit.target_api.registry import broken_targets, install_command, missing_modules, targets
 
 __all__ = ["ExportResult", "Exported", "export"]
 
@@ -88,8 +88,9 @@ def _publish(job: ExportJob, place: Path, staging: Path) -> Exported:
 
 
 def _skipped() -> tuple[str, ...]:
-    return tuple(
+    missing = (
         f"target {name!r}: left out, as its toolchain isn't installed. Run: {install_command(target)}"
         for name, target in targets().items()
         if missing_modules(target)
     )
+    return (*missing, *(f"left out: {reason}" for reason in broken_targets().values()))

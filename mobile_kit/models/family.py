@@ -8,7 +8,6 @@ import importlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import dataclass, field
-from importlib import metadata
 from pathlib import Path
 from typing import Any
 
@@ -16,8 +15,20 @@ from torch import nn
 
 from mobile_kit.errors import CheckpointError, UnsupportedError
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.plugins import plugins
 
-__all__ = ["Family", "Head", "Known", "describe", "families", "known_checkpoints", "labels_of"]
+__all__ = [
+    "Broken",
+    "Family",
+    "Head",
+    "Known",
+    "broken_families",
+    "describe",
+    "families",
+    "find_family",
+    "known_checkpoints",
+    "labels_of",
+]
 
 GROUP = "mobile_kit.families"
 BUILT_IN: dict[str, str] = {
@@ -107,21 +118,54 @@ class Family:
         )
 
 
-def families() -> dict[str, Family]:
-    """Return all families by name: the built-in ones and those of installed packages.
+@dataclass(frozen=True)
+class Broken:
+    """A family of an installed package that can't be used. model_type: that it asks for, None where it isn't known."""
 
-    Raises: UnsupportedError for one of another package that goes by the name or model_type of another family.
+    name: str
+    reason: str
+    model_type: str | None = None
+
+
+def families() -> dict[str, Family]:
+    """Return all families by name: the built-in ones and those of installed packages, but for `broken_families`."""
+    return _found()[0]
+
+
+def broken_families() -> list[Broken]:
+    """Return the families of installed packages that can't be used."""
+    return _found()[1]
+
+
+def find_family(model_type: str) -> Family | None:
+    """Return the family of a Hugging Face config, None where there is none.
+
+    Raises: UnsupportedError where another package brings one of the same model type, which can't be used.
     """
-    found = {name: _load(path) for name, path in BUILT_IN.items()}
-    for entry in metadata.entry_points(group=GROUP):
-        member: Family = entry.load()
+    found, broken = _found()
+    for each in broken:
+        if each.model_type == model_type:
+            raise UnsupportedError(each.reason)
+    return next((member for member in found.values() if member.model_type == model_type), None)
+
+
+def _found() -> tuple[dict[str, Family], list[Broken]]:
+    found, broken = {name: _load(path) for name, path in BUILT_IN.items()}, []
+    for plugin in plugins(GROUP):
+        try:
+            member = plugin.load("family", Family)
+        except UnsupportedError as exc:
+            broken.append(Broken(plugin.name, str(exc)))
+            continue
         if any(member.name == other.name or member.model_type == other.model_type for other in found.values()):
-            raise UnsupportedError(
-                f"family {member.name!r} of {entry.value}: there is one of its name or model_type "
-                f"{member.model_type!r} already. Uninstall the package that brings it, or rename the family."
+            reason = (
+                f"family {member.name!r} of {plugin.package}: there is one of its name or model_type "
+                f"{member.model_type!r} already. Uninstall that package, or rename the family."
             )
-        found[member.name] = member
-    return dict(sorted(found.items()))
+            broken.append(Broken(plugin.name, reason, member.model_type))
+        else:
+            found[member.name] = member
+    return dict(sorted(found.items())), broken
 
 
 def known_checkpoints() -> dict[str, Known]:

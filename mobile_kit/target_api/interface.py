@@ -4,6 +4,7 @@ A target is one folder with a `Target`, and an entry point in the group `mobile_
 attributes; nothing in the kit asks for a target by name.
 """
 
+from abc import ABC, abstractmethod
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -11,6 +12,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mobile_kit.errors import UnsupportedError
 from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.part_costs import CalibratedParts
@@ -19,9 +21,12 @@ from mobile_kit.quantization.recipes import QuantRecipe
 from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
 
 __all__ = [
+    "Bundling",
     "Calibrated",
     "Fallback",
     "Lowered",
+    "Lowering",
+    "Measuring",
     "ModelCard",
     "Request",
     "Runtime",
@@ -111,55 +116,38 @@ class Runtime(Protocol):
         ...
 
 
-class Target(Protocol):
-    """A platform that the kit lowers to.
+class Lowering(ABC):
+    """What lowers a model to a platform's file, and runs that file.
 
-    `backends` has the default first, and is empty where there is no choice. `modules` are what must be importable,
-    `extra` the kit's extra that brings them. `recipes` are the names that some backend takes. `most_parameters` is how
-    many its format has room for, null where there is no limit. `engine` is the Python file that runs its files for
-    `devices/runner.py`, on `devices` of these kinds, `tracer` times their operations; null where none can. `binary` is
-    the platform's own program that a user may give, `packages` what pip brings the runtime with. `importers` read what
-    its tools measured.
+    modules: what must be importable. extra: the kit's extra that brings them. entry: how an image enters a file.
+    recipes: the names that some backend takes. backends: the default first, empty where there is no choice.
+    most_parameters: how many the format has room for, None where there is no limit.
     """
 
     name: str
     model_file: str
     extra: str
-    modules: tuple[str, ...]
-    entry: Entry
-    backends: tuple[str, ...]
-    recipes: tuple[str, ...]
-    most_parameters: int | None
-    engine: Path | None
-    devices: tuple[str, ...]
-    tracer: Tracer | None
-    binary: BenchmarkProgram | None
-    packages: tuple[str, ...]
-    importers: tuple[Importer, ...]
+    modules: tuple[str, ...] = ()
+    entry: Entry = "uint8_nhwc"
+    recipes: tuple[str, ...] = ("fp32",)
+    backends: tuple[str, ...] = ()
+    most_parameters: int | None = None
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that a file can be made for, the default first; none where there is no choice."""
-        ...
-
-    def apps(self, backend: str | None) -> tuple[str, ...]:
-        """Return the platforms whose sample app runs a backend's files: ios, android."""
-        ...
-
-    def needs_device(self, backend: str | None) -> str | None:
-        """Return why a backend's files can't be run on this machine, null where they can."""
-        ...
+        return ()
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
-        """Return why a recipe can't be served with a backend, and for a system if one is given; null where it can."""
-        ...
+        """Return why a recipe can't be served with a backend, and for a system if one is given; None where it can."""
+        return None
 
     def has_halves(self, recipe: QuantRecipe) -> bool:
         """Whether a recipe's files hold or compute anything in float16, so that the image must stay in its range."""
-        ...
+        return recipe.weight_bits == 16
 
+    @abstractmethod
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         """Write the model's file to `path`, for a recipe that isn't calibrated."""
-        ...
 
     def calibrate(
         self, model: CommonModel, request: Request, samples: Sequence[Mapping[str, Array]], folder: Path
@@ -167,23 +155,57 @@ class Target(Protocol):
         """Measure a model's activations, for a recipe that is calibrated.
 
         samples: the model's inputs by name, one mapping a calibration image. folder: for files of its own, which the
-        caller removes.
+        caller removes. Raises: UnsupportedError where no recipe is calibrated.
         """
-        ...
+        raise UnsupportedError(f"recipe {request.recipe.name!r}: target {self.name!r} calibrates none. Choose another.")
 
+    @abstractmethod
     def load(self, path: Path, inputs: tuple[TensorSpec, ...], outputs: tuple[TensorSpec, ...]) -> Runtime:
         """Load a file with the target's runtime; inputs and outputs are those that its manifest names.
 
         Raises: ArtifactError where the file can't be loaded.
         """
-        ...
 
     def load_with(self, runtime: str, path: Path) -> Runtime:
         """Load a file with another version of the platform's runtime, such as tflite-runtime==2.14.0.
 
         Raises: UnsupportedError where it isn't known; MissingToolError where it can't be had; ArtifactError.
         """
-        ...
+        raise UnsupportedError(
+            f"runtime {runtime!r}: files of target {self.name!r} are checked on the installed one. Leave it out."
+        )
+
+
+class Measuring:
+    """What measures a platform's files.
+
+    engine: the Python file that runs them for `devices/runner.py`, on `devices` of these kinds; None where none can.
+    tracer: times their operations. binary: the platform's own program that a user may give. packages: what pip brings
+    the runtime with. importers: read what the platform's tools measured.
+    """
+
+    engine: Path | None = None
+    devices: tuple[str, ...] = ()
+    tracer: Tracer | None = None
+    binary: BenchmarkProgram | None = None
+    packages: tuple[str, ...] = ()
+    importers: tuple[Importer, ...] = ()
+
+    def needs_device(self, backend: str | None) -> str | None:
+        """Return why a backend's files can't be run on this machine, None where they can."""
+        return None
+
+
+class Bundling:
+    """What apps ask."""
+
+    def apps(self, backend: str | None) -> tuple[str, ...]:
+        """Return the platforms whose sample app runs a backend's files: ios, android."""
+        return ()
+
+
+class Target(Lowering, Measuring, Bundling):
+    """A platform that the kit lowers to. One states what differs from the defaults of its three parts."""
 
 
 def refusal(

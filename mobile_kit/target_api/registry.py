@@ -1,40 +1,62 @@
 """How targets are found, and what can be asked of them."""
 
-from importlib import metadata
 from importlib.util import find_spec
 
 from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
+from mobile_kit.plugins import plugins
 from mobile_kit.quantization.recipes import RECIPES, QuantRecipe
 from mobile_kit.target_api.interface import Target, refusal
 
 __all__ = [
     "GROUP",
+    "broken_targets",
     "check_installed",
     "check_request",
     "find_target",
     "install_command",
     "installed_targets",
     "missing_modules",
+    "target_names",
     "targets",
 ]
 
 GROUP = "mobile_kit.targets"
 
 
+def target_names() -> tuple[str, ...]:
+    """Return the names of all targets, those that can't be imported among them."""
+    return tuple(dict.fromkeys(plugin.name for plugin in plugins(GROUP)))
+
+
 def targets() -> dict[str, Target]:
-    """Return all targets by name. Importing a target doesn't import its toolchain."""
-    return {entry.name: entry.load() for entry in sorted(metadata.entry_points(group=GROUP), key=lambda e: e.name)}
+    """Return all targets by name, but for those of `broken_targets`. Importing one doesn't import its toolchain."""
+    broken = broken_targets()
+    return {name: find_target(name) for name in target_names() if name not in broken}
+
+
+def broken_targets() -> dict[str, str]:
+    """Return why targets of installed packages can't be used, by name: an error's text, one line each."""
+    found = {}
+    for name in target_names():
+        try:
+            find_target(name)
+        except UnsupportedError as exc:
+            found[name] = str(exc)
+    return found
 
 
 def find_target(name: str) -> Target:
-    """Return a target by name.
+    """Return a target by name; no other is imported.
 
-    Raises: UnsupportedError with the known names.
+    Raises: UnsupportedError with the known names, or for a package that can't be imported.
     """
-    found = targets()
-    if name not in found:
-        raise unknown("target", name, found)
-    return found[name]
+    found = [plugin for plugin in plugins(GROUP) if plugin.name == name]
+    if not found:
+        raise unknown("target", name, target_names())
+    if len(found) > 1:
+        packages = " and ".join(plugin.package for plugin in found)
+        raise UnsupportedError(f"target {name!r}: is of {packages} at once. Uninstall all but one of them.")
+    return found[0].load("target", Target)  # type: ignore[type-abstract]
 
 
 def missing_modules(target: Target) -> list[str]:

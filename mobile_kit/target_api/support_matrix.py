@@ -2,11 +2,11 @@
 
 from typing import Any
 
-from mobile_kit.models.family import families
+from mobile_kit.models.family import broken_families, families
 from mobile_kit.models.outputs import known_outputs
 from mobile_kit.quantization.recipes import ALIASES, RECIPES
 from mobile_kit.target_api.interface import Target, refusal
-from mobile_kit.target_api.registry import targets
+from mobile_kit.target_api.registry import broken_targets, targets
 
 __all__ = ["listing", "to_markdown"]
 
@@ -37,6 +37,7 @@ def listing() -> dict[str, Any]:
         },
         "recipes": list(RECIPES),
         "aliases": dict(ALIASES),
+        "broken": [broken.reason for broken in broken_families()] + list(broken_targets().values()),
     }
 
 

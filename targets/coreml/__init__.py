@@ -4,12 +4,10 @@ import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mobile_kit.errors import UnsupportedError
-from mobile_kit.measurements.importers.base import Importer
 from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
-from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
+from mobile_kit.target_api.benchmark import Tracer
+from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime, Target
 from targets.coreml.compute_plan import read_plan
 from targets.coreml.importers.xcode_report import XcodeReport
 
@@ -18,7 +16,7 @@ __all__ = ["TARGET", "CoreMLTarget"]
 ENGINE = Path(__file__).with_name("engine.py")
 
 
-class CoreMLTarget:
+class CoreMLTarget(Target):
     """Lowers through torch.export and coremltools; runs with Core ML on a Mac, and with `mil` elsewhere."""
 
     name = "coreml"
@@ -26,7 +24,6 @@ class CoreMLTarget:
     extra = "coreml"
     modules = ("coremltools", "torchao")
     entry: Entry = "rgb_nchw"
-    backends: tuple[str, ...] = ()
     recipes = (
         "fp32",
         "fp16",
@@ -35,13 +32,11 @@ class CoreMLTarget:
         "static_wi8_ai8",
         "static_wi8_ai8_mixed",
     )
-    engine: Path | None = ENGINE
-    devices: tuple[str, ...] = ("host", "ios") if sys.platform == "darwin" else ("ios",)
-    tracer: Tracer | None = Tracer(ENGINE, read_plan)
-    binary: BenchmarkProgram | None = None
+    engine = ENGINE
+    devices = ("host", "ios") if sys.platform == "darwin" else ("ios",)
+    tracer = Tracer(ENGINE, read_plan)
     packages = ("coremltools==9.0",)
-    most_parameters: int | None = None
-    importers: tuple[Importer, ...] = (XcodeReport(),)
+    importers = (XcodeReport(),)
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems whose mlprogram the lowering has been tested with."""
@@ -50,10 +45,6 @@ class CoreMLTarget:
     def apps(self, backend: str | None) -> tuple[str, ...]:
         """Return iOS alone."""
         return ("ios",)
-
-    def needs_device(self, backend: str | None) -> str | None:
-        """Return null: the interpreter runs its files where there is no Core ML."""
-        return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         """Return why a recipe can't be served, null where it can."""
@@ -86,10 +77,6 @@ class CoreMLTarget:
         from targets.coreml.runtime import CoreMLRuntime, MilRuntime
 
         return (CoreMLRuntime if sys.platform == "darwin" else MilRuntime)(path, inputs, outputs)
-
-    def load_with(self, runtime: str, path: Path) -> Runtime:
-        """Refuse: there is one runtime for a file."""
-        raise UnsupportedError(f"runtime {runtime!r}: Core ML files are checked on the installed one. Leave it out.")
 
 
 TARGET = CoreMLTarget()

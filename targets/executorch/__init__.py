@@ -3,12 +3,9 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mobile_kit.errors import UnsupportedError
-from mobile_kit.measurements.importers.base import Importer
-from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
+from mobile_kit.models.spec import Array, CommonModel, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
-from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
+from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime, Target
 from targets.executorch.executor_runner import EXECUTOR_RUNNER, LOG
 from targets.executorch.importers.benchmark_app import MiniBench
 from targets.executorch.importers.etdump import ETDump
@@ -16,23 +13,20 @@ from targets.executorch.importers.etdump import ETDump
 __all__ = ["TARGET", "ExecuTorchTarget"]
 
 
-class ExecuTorchTarget:
+class ExecuTorchTarget(Target):
     """Lowers through torch.export and the backend's partitioner."""
 
     name = "executorch"
     model_file = "model.pte"
     extra = "executorch"
     modules = ("executorch",)
-    entry: Entry = "uint8_nhwc"
     backends = ("xnnpack", "coreml", "vulkan")
     recipes = ("fp32", "fp16", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
-    engine: Path | None = Path(__file__).with_name("engine.py")
-    devices: tuple[str, ...] = ("host", "adb", "ssh")
-    tracer: Tracer | None = None
-    binary: BenchmarkProgram | None = EXECUTOR_RUNNER
+    engine = Path(__file__).with_name("engine.py")
+    devices = ("host", "adb", "ssh")
+    binary = EXECUTOR_RUNNER
     packages = ("executorch==1.4.1",)
-    most_parameters: int | None = None
-    importers: tuple[Importer, ...] = (ETDump(), MiniBench(), LOG)
+    importers = (ETDump(), MiniBench(), LOG)
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that the Core ML delegate can be made for; the others know none."""
@@ -56,10 +50,6 @@ class ExecuTorchTarget:
             return "XNNPACK in ExecuTorch has no float layer with integer weights, and would unpack them at each run"
         return None
 
-    def has_halves(self, recipe: QuantRecipe) -> bool:
-        """Return whether a recipe computes in float16."""
-        return recipe.weight_bits == 16
-
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         """Write the .pte."""
         from targets.executorch.lower import lower
@@ -79,10 +69,6 @@ class ExecuTorchTarget:
         from targets.executorch.runtime import ExecuTorchRuntime
 
         return ExecuTorchRuntime(path, inputs, outputs)
-
-    def load_with(self, runtime: str, path: Path) -> Runtime:
-        """Refuse: there is one runtime for a file."""
-        raise UnsupportedError(f"runtime {runtime!r}: ExecuTorch files are checked on the installed one. Leave it out.")
 
 
 TARGET = ExecuTorchTarget()

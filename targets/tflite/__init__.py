@@ -3,12 +3,11 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from mobile_kit.measurements.importers.base import Importer
-from mobile_kit.models.spec import Array, CommonModel, Entry, TensorSpec
+from mobile_kit.models.spec import Array, CommonModel, TensorSpec
 from mobile_kit.quantization.recipes import QuantRecipe
-from mobile_kit.target_api.benchmark import BenchmarkProgram, Tracer
+from mobile_kit.target_api.benchmark import Tracer
 from mobile_kit.target_api.environments import cache_folder
-from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime
+from mobile_kit.target_api.interface import Calibrated, Lowered, Request, Runtime, Target
 from targets.tflite.benchmark_command import BENCHMARK_MODEL
 from targets.tflite.importers.benchmark_log import BenchmarkLog, OpProfileCsv
 from targets.tflite.importers.benchmark_protobuf import BenchmarkResultProto, OpProfileProto
@@ -18,24 +17,22 @@ from targets.tflite.importers.litert_benchmark import LiteRtBenchmark
 __all__ = ["TARGET", "TFLiteTarget"]
 
 
-class TFLiteTarget:
+class TFLiteTarget(Target):
     """Lowers through litert-torch; runs with LiteRT and its XNNPACK delegate."""
 
     name = "tflite"
     model_file = "model.tflite"
     extra = "tflite"
     modules = ("litert_torch", "ai_edge_litert", "ai_edge_quantizer")
-    entry: Entry = "uint8_nhwc"
-    backends: tuple[str, ...] = ()
     recipes = ("fp32", "fp16", "weight_only_wi8_afp32", "dynamic_wi8_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed")
-    engine: Path | None = Path(__file__).with_name("on_device") / "engine.py"
-    devices: tuple[str, ...] = ("host", "adb", "ssh")
-    tracer: Tracer | None = Tracer(Path(__file__).with_name("on_device") / "tracer.py", read_trace)
-    binary: BenchmarkProgram | None = BENCHMARK_MODEL
+    engine = Path(__file__).with_name("on_device") / "engine.py"
+    devices = ("host", "adb", "ssh")
+    tracer = Tracer(Path(__file__).with_name("on_device") / "tracer.py", read_trace)
+    binary = BENCHMARK_MODEL
     packages = ("ai-edge-litert==2.3.0",)
     # A flatbuffer ends at 2 GiB, and is float32 before a recipe is applied; 4 MiB are for the graph.
-    most_parameters: int | None = 2**29 - 2**20
-    importers: tuple[Importer, ...] = (
+    most_parameters = 2**29 - 2**20
+    importers = (
         BenchmarkLog(),
         OpProfileCsv(),
         BenchmarkResultProto(),
@@ -43,27 +40,15 @@ class TFLiteTarget:
         LiteRtBenchmark(),
     )
 
-    def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
-        """Return none: LiteRT's operators are the same on every system."""
-        return ()
-
     def apps(self, backend: str | None) -> tuple[str, ...]:
         """Return Android: the iOS app has Core ML and ExecuTorch."""
         return ("android",)
-
-    def needs_device(self, backend: str | None) -> str | None:
-        """Return null: LiteRT runs its files on any machine."""
-        return None
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
         """Return why a recipe can't be served, null where it can."""
         if recipe.weight_bits == 4:
             return "LiteRT's delegate takes no 4-bit weights, and they keep 10 to 22 dB of the trained digits"
         return None
-
-    def has_halves(self, recipe: QuantRecipe) -> bool:
-        """Return whether a recipe's weights are float16; its arithmetic never is."""
-        return recipe.weight_bits == 16
 
     def lower(self, model: CommonModel, request: Request, path: Path) -> Lowered:
         """Write the .tflite."""
