@@ -29,7 +29,9 @@ __all__ = [
     "OracleError",
     "ResultError",
     "UnsupportedError",
+    "last_line",
     "malformed",
+    "named_line",
     "one_line",
     "plain",
     "tool_reason",
@@ -114,6 +116,21 @@ def tool_reason(said: str) -> str:
 
 def one_line(exc: BaseException) -> str:
     """Return what an exception says, on one line without its full stop, shortened where it goes on."""
-    text = " ".join(str(exc).split())[:300]
-    named = f"{type(exc).__name__}: {text}" if isinstance(exc, KeyError) else text
-    return (named or type(exc).__name__).rstrip(".")
+    return named_line(exc) if isinstance(exc, KeyError) else _words(exc) or type(exc).__name__
+
+
+def named_line(exc: BaseException) -> str:
+    """Return the type of an exception, and what it says, on one line without its full stop."""
+    return ": ".join(filter(None, (type(exc).__name__, _words(exc))))
+
+
+def last_line(said: str) -> str:
+    """Return a tool's last words on one line: what comes before them is its progress."""
+    lines = said.strip().splitlines() or ["nothing was said"]
+    return lines[-1].strip().rstrip(".")
+
+
+def _words(exc: BaseException) -> str:
+    # Torch's own errors go on with where in C++ they were raised.
+    text = str(exc).partition("\nException raised from")[0]
+    return " ".join(text.split())[:300].rstrip(".")

@@ -126,6 +126,12 @@ def test_a_room_imports_only_from_the_lines_below_it(path: Path) -> None:
     assert not above
 
 
+@pytest.mark.parametrize("path", CODE, ids=name_of)
+def test_what_begins_with_an_underscore_is_its_modules_own(path: Path) -> None:
+    named = [name.rpartition(".")[2] for name in imports(path) if name.startswith(("mobile_kit.", "targets."))]
+    assert not [name for name in named if name.startswith("_") and not name.startswith("__")]
+
+
 def test_the_package_itself_imports_none_of_its_modules() -> None:
     assert not kit_rooms(ROOT / "mobile_kit" / "__init__.py")
     assert tops(ROOT / "mobile_kit" / "__init__.py") <= sys.stdlib_module_names

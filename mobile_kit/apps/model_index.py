@@ -9,7 +9,7 @@ from typing import Any
 
 from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import Manifest
-from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.errors import ArtifactError, UnsupportedError, one_line
 
 __all__ = ["INDEX", "folder_names", "model_index"]
 
@@ -109,7 +109,7 @@ def _verified(manifest: Manifest) -> tuple[Mapping[str, Any], Mapping[str, float
     except FileNotFoundError as exc:
         raise ArtifactError(f"{where}: wasn't verified. {way}") from exc
     except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
-        raise ArtifactError(f"{where}: verify.json can't be read ({exc}). {way}") from exc
+        raise ArtifactError(f"{where}: verify.json can't be read ({one_line(exc)}). {way}") from exc
     if status != "not run" and set(found) != {spec.name for spec in manifest.outputs}:
         raise ArtifactError(f"{where}: verify.json is of a file with other outputs. {way}")
     return found, canary

@@ -19,7 +19,7 @@ from PIL import Image
 from mobile_kit.artifacts.layout import INPUTS, ORACLE_FILE, OUTPUTS, PHOTO, SCENES_FILE, tensor_file
 from mobile_kit.artifacts.manifest import Manifest, input_record, output_record, preprocess_record
 from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.calibration import judged_images
@@ -207,7 +207,7 @@ def read_answers(manifest: Manifest) -> GoldenRecord:
         )
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
-            f"artifact {manifest.folder}: {reading} can't be read ({exc}). Export the model again."
+            f"artifact {manifest.folder}: {reading} can't be read ({one_line(exc)}). Export the model again."
         ) from exc
 
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from mobile_kit import __version__
 from mobile_kit.artifacts.layout import ANSWERS, INPUTS, LABELS, MANIFEST, OUTPUTS, VERIFY, tensor_file
-from mobile_kit.errors import ArtifactError, UnsupportedError
+from mobile_kit.errors import ArtifactError, UnsupportedError, one_line
 from mobile_kit.models.spec import Array, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.target_api.interface import Lowered, Runtime, Target
@@ -235,7 +235,9 @@ def _load(folder: Path) -> dict[str, Any]:
     try:
         data = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as exc:
-        raise ArtifactError(f"artifact {folder}: {MANIFEST} isn't JSON ({exc}). Export the model again.") from exc
+        raise ArtifactError(
+            f"artifact {folder}: {MANIFEST} isn't JSON ({one_line(exc)}). Export the model again."
+        ) from exc
     if not isinstance(data, dict):
         raise ArtifactError(f"artifact {folder}: {MANIFEST} isn't a JSON object. Export the model again.")
     return data

@@ -12,7 +12,7 @@ from mobile_kit.checkpoints.weights import PICKLE, WEIGHTS, weights_in
 from mobile_kit.errors import CheckpointError, UnsupportedError, one_line
 from mobile_kit.models.family import known_checkpoints
 
-__all__ = ["HUB_ID", "PROCESSOR"]
+__all__ = ["HUB_ID", "PROCESSOR", "CheckpointFiles", "find_files", "find_weights"]
 
 HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 
@@ -21,7 +21,7 @@ PROCESSOR = "preprocessor_config.json"
 
 
 @dataclass(frozen=True)
-class _Files:
+class CheckpointFiles:
     """What a checkpoint says of itself. folder: where it is on disk, null for a known name's data."""
 
     config: dict[str, Any]
@@ -31,7 +31,11 @@ class _Files:
     license: str | None
 
 
-def _find(source: str, revision: str | None, random_weights: bool) -> _Files:
+def find_files(source: str, revision: str | None, random_weights: bool) -> CheckpointFiles:
+    """Return what a checkpoint says of itself; of a Hub id, its small files are fetched.
+
+    Raises: CheckpointError where there is none; UnsupportedError for a revision of what has none.
+    """
     if os.path.isdir(source):  # unlike Path.is_dir, it takes a name that is too long for a path
         _refuse_revision(source, revision, "is a folder")
         return _in_folder(source, Path(source), None)
@@ -39,7 +43,7 @@ def _find(source: str, revision: str | None, random_weights: bool) -> _Files:
     if random_weights and source in known:
         record = known[source]
         _refuse_revision(source, revision, "with random weights comes with the kit")
-        return _Files(record.config, record.processor, None, None, record.license)
+        return CheckpointFiles(record.config, record.processor, None, None, record.license)
     if HUB_ID.fullmatch(source):
         folder = _download(source, revision, "config.json", PROCESSOR, "README.md")
         return _in_folder(source, folder, folder.name)
@@ -61,20 +65,20 @@ def _download(source: str, revision: str | None, *patterns: str) -> Path:
     try:
         return Path(snapshot_download(source, revision=revision, allow_patterns=list(patterns)))
     except Exception as exc:  # the Hub's client raises its own kinds and those of its transport
-        reason = str(exc).strip().splitlines()[0].rstrip(".") if str(exc).strip() else type(exc).__name__
+        at = f" at revision {revision}" if revision else ""
         raise CheckpointError(
-            f"model {source!r}{f' at revision {revision}' if revision else ''}: can't be had from the Hub ({reason}). "
-            "Check the name and the network, or give a local folder."
+            f"model {source!r}{at}: can't be had from the Hub ({one_line(exc)}). Check the name and the network, or "
+            "give a local folder."
         ) from exc
 
 
-def _in_folder(source: str, folder: Path, revision: str | None) -> _Files:
+def _in_folder(source: str, folder: Path, revision: str | None) -> CheckpointFiles:
     config = _read_json(source, folder / "config.json")
     processor = _read_json(source, folder / PROCESSOR)
-    return _Files(config, processor, folder, revision, _license(source, folder))
+    return CheckpointFiles(config, processor, folder, revision, _license(source, folder))
 
 
-def _weights(source: str, files: _Files, allow_pickle: bool) -> Path:
+def find_weights(source: str, files: CheckpointFiles, allow_pickle: bool) -> Path:
     """Return the file of the weights, fetched where the checkpoint is the Hub's.
 
     Of a repository safetensors are wanted, else a pickle where it may be read, else TensorFlow's.
@@ -106,7 +110,9 @@ def _read_json(source: str, path: Path) -> dict[str, Any]:
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
     except (UnicodeDecodeError, json.JSONDecodeError) as exc:
-        raise CheckpointError(f"model {source!r}: {path.name} isn't JSON ({exc}). Save the checkpoint again.") from exc
+        raise CheckpointError(
+            f"model {source!r}: {path.name} isn't JSON ({one_line(exc)}). Save the checkpoint again."
+        ) from exc
     if not isinstance(content, dict):
         raise CheckpointError(f"model {source!r}: {path.name} isn't a JSON object. Save the checkpoint again.")
     return content

@@ -12,7 +12,7 @@ from typing import Any
 import torch
 from torch import nn
 
-from mobile_kit.checkpoints.files import PROCESSOR, _find, _weights
+from mobile_kit.checkpoints.files import PROCESSOR, CheckpointFiles, find_files, find_weights
 from mobile_kit.checkpoints.random_weights import randomize
 from mobile_kit.checkpoints.weights import load_weights
 from mobile_kit.errors import CheckpointError, UnsupportedError, one_line
@@ -69,7 +69,28 @@ def load(
     Raises: CheckpointError, UnsupportedError; what check does.
     """
     _quieten()
-    files = _find(source, revision, random_weights)
+    files = find_files(source, revision, random_weights)
+    family, chosen, config, processor, preprocess = _described(source, files, head, image_size)
+    parameters = _count_parameters(source, chosen, config)
+    if check is not None:
+        check(chosen, parameters)
+    if random_weights:
+        model = _with_random_weights(source, family, chosen, config, preprocess)
+    else:
+        weights = find_weights(source, files, allow_pickle)
+        loaded = load_weights(source, weights, family, chosen, _architecture(chosen), config)
+        model = family.at_size(loaded.float(), chosen.name, preprocess.image_size)
+    name = Path(source).resolve().name if os.path.isdir(source) else source
+    frozen = model.eval().requires_grad_(False)
+    return Checkpoint(
+        name, files.revision, files.license, family, chosen, frozen, processor, preprocess, random_weights
+    )
+
+
+def _described(
+    source: str, files: CheckpointFiles, head: str | None, image_size: tuple[int, int] | None
+) -> tuple[Family, Head, Any, Any, Preprocess]:
+    """Return what the configs alone say: family, head, Hugging Face's config and processor, and the preprocessing."""
     family = _family(source, files.config)
     chosen = _head(source, family, files.config, head)
     config = _hf_config(source, family, files.config)
@@ -78,26 +99,7 @@ def load(
     preprocess = _preprocess(source, processor, config.num_channels, image_size)
     if family.fixed_size and image_size is None:
         _check_size(source, config, preprocess.image_size)
-    parameters = _count_parameters(source, chosen, config)
-    if check is not None:
-        check(chosen, parameters)
-    if random_weights:
-        model = _with_random_weights(source, family, chosen, config, preprocess)
-    else:
-        weights = _weights(source, files, allow_pickle)
-        loaded = load_weights(source, weights, family, chosen, _architecture(chosen), config)
-        model = family.at_size(loaded.float(), chosen.name, preprocess.image_size)
-    return Checkpoint(
-        source=Path(source).resolve().name if os.path.isdir(source) else source,
-        revision=files.revision,
-        license=files.license,
-        family=family,
-        head=chosen,
-        model=model.eval().requires_grad_(False),
-        processor=processor,
-        preprocess=preprocess,
-        random_weights=random_weights,
-    )
+    return family, chosen, config, processor, preprocess
 
 
 def _quieten() -> None:

@@ -18,7 +18,7 @@ from mobile_kit.artifacts.golden import read_golden
 from mobile_kit.artifacts.layout import ANSWERS, SCORES
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.checkpoints.oracle import Oracle
-from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
+from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, one_line, unwritable
 from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
 from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks
 from mobile_kit.evaluation.predictor import Predictor, class_map
@@ -207,7 +207,7 @@ def _truth(example: Example, photo: Array, manifest: Manifest) -> Array:
         with Image.open(example.mask) as mask:
             numbers = np.asarray(mask)
     except (OSError, SyntaxError) as exc:
-        raise ImageError(f"mask {example.mask}: can't be decoded ({exc}). Save it again as PNG.") from exc
+        raise ImageError(f"mask {example.mask}: can't be decoded ({one_line(exc)}). Save it again as PNG.") from exc
     if numbers.ndim != 2:
         raise ImageError(f"mask {example.mask}: is a picture in colours. Give numbers of classes, gray or by palette.")
     if numbers.shape != photo.shape[:2]:

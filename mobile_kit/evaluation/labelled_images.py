@@ -5,7 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_kit.errors import ImageError
+from mobile_kit.errors import ImageError, one_line
 from mobile_kit.preprocessing.image_files import find_images
 
 __all__ = ["Example", "read_classes", "read_masks"]
@@ -73,7 +73,9 @@ def _rows(path: Path) -> list[tuple[Path, str]]:
             reader = csv.DictReader(stream)
             rows = [(reader.line_num, row) for row in reader]
     except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise ImageError(f"labels {path}: can't be read ({exc}). Give a CSV with the columns image and label.") from exc
+        raise ImageError(
+            f"labels {path}: can't be read ({one_line(exc)}). Give a CSV with the columns image and label."
+        ) from exc
     if not rows or not {"image", "label"} <= rows[0][1].keys():
         raise ImageError(f"labels {path}: has no columns image and label. Give a CSV with both.")
     # A row that is too short has null in the columns behind it.

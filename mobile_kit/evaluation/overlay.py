@@ -7,10 +7,10 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageDraw, ImageFont
 
-from mobile_kit.errors import ImageError
+from mobile_kit.errors import ImageError, one_line
 from mobile_kit.evaluation.predictor import Predictor, Reading
 
-__all__ = ["LEAST_SHARE", "LEGEND_ROW_PX", "colorize", "legend"]
+__all__ = ["LEAST_SHARE", "LEGEND_ROW_PX", "class_color", "colorize", "legend", "save_overlay"]
 
 LEGEND_ROW_PX = 22
 
@@ -19,7 +19,7 @@ LEGEND_ROW_PX = 22
 LEAST_SHARE = 0.002
 
 
-def _color(index: int) -> tuple[int, int, int]:
+def class_color(index: int) -> tuple[int, int, int]:
     """Return a colour far from its neighbours' (golden-ratio steps of hue); class 0, the background, is black."""
     if index == 0:
         return (0, 0, 0)
@@ -30,16 +30,16 @@ def _color(index: int) -> tuple[int, int, int]:
 def legend(predictor: Predictor, reading: Reading) -> list[tuple[str, float, tuple[int, int, int]]]:
     """Return the label, share and colour of the classes that a legend names, the largest first."""
     named = [index for index in reading.best(len(reading.scores)) if reading.scores[index] >= LEAST_SHARE]
-    return [(predictor.label(index), float(reading.scores[index]), _color(index)) for index in named]
+    return [(predictor.label(index), float(reading.scores[index]), class_color(index)) for index in named]
 
 
 def colorize(classes: NDArray[np.int64], size: tuple[int, int]) -> Image.Image:
     """Return a map of classes in their colours. size: (width, height) in pixels."""
-    palette = np.array([_color(index) for index in range(int(classes.max()) + 1)], dtype=np.uint8)
+    palette = np.array([class_color(index) for index in range(int(classes.max()) + 1)], dtype=np.uint8)
     return Image.fromarray(palette[classes]).resize(size, Image.Resampling.NEAREST)
 
 
-def _save_overlay(predictor: Predictor, image: NDArray[np.uint8], reading: Reading, path: Path) -> None:
+def save_overlay(predictor: Predictor, image: NDArray[np.uint8], reading: Reading, path: Path) -> None:
     """Lay the classes over what the network saw, half transparent, with a legend below."""
     assert reading.classes is not None
     preprocess = predictor.manifest.preprocess
@@ -56,4 +56,6 @@ def _save_overlay(predictor: Predictor, image: NDArray[np.uint8], reading: Readi
     try:
         sheet.save(path)
     except (OSError, ValueError) as exc:
-        raise ImageError(f"--save {path}: can't be written ({exc}). Name a .png in a folder that exists.") from exc
+        raise ImageError(
+            f"--save {path}: can't be written ({one_line(exc)}). Name a .png in a folder that exists."
+        ) from exc

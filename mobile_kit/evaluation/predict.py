@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.evaluation.overlay import _save_overlay
+from mobile_kit.evaluation.overlay import save_overlay
 from mobile_kit.evaluation.predictor import Predictor, read_outputs
 from mobile_kit.preprocessing.image_files import read_image
 
@@ -47,6 +47,6 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
     reading = read_outputs(predictor.manifest, outputs, str(image))
     best = tuple((predictor.label(index), float(reading.scores[index])) for index in reading.best(top))
     if save is not None:
-        _save_overlay(predictor, pixels, reading, save)
+        save_overlay(predictor, pixels, reading, save)
     overlay = None if save is None else str(save)
     return Prediction(str(folder), str(image), predictor.runtime.name, reading.figure, best, overlay)

@@ -11,7 +11,7 @@ from mobile_kit.artifacts.staging import check_places, failed_path, move_to_plac
 from mobile_kit.exporting.job import ExportJob
 from mobile_kit.exporting.plan import ExportOptions, plan
 from mobile_kit.exporting.prepare import Prepared, prepare, slug
-from mobile_kit.exporting.worker_pool import run_jobs
+from mobile_kit.exporting.worker_pool import run_jobs, threads_beside
 from mobile_kit.progress import Progress
 from mobile_kit.target_api.registry import broken_targets, install_command, missing_modules, targets
 
@@ -70,11 +70,9 @@ def _answer(prepared: Prepared, progress: Progress) -> None:
     progress.stage("oracle", "Hugging Face answers for the golden photo")
     jobs = prepared.jobs
     folders = {job.folder: job.request.recipe for job in jobs}
-    write_golden(
-        measure_golden(prepared.oracle, prepared.golden, jobs[0].inputs, folders.values()),
-        jobs[0].model_record,
-        folders,
-    )
+    with threads_beside(len(jobs)):
+        files = measure_golden(prepared.oracle, prepared.golden, jobs[0].inputs, folders.values())
+    write_golden(files, jobs[0].model_record, folders)
     progress.stage("oracle", "done", done=True)
 
 

@@ -21,7 +21,7 @@ from torch.fx.traceback import NodeSource
 
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import build_manifest, write_manifest
-from mobile_kit.errors import MobileKitError, UnsupportedError
+from mobile_kit.errors import MobileKitError, UnsupportedError, named_line
 from mobile_kit.evaluation.verify import VerifyReport, failure, verify, write_report
 from mobile_kit.exporting.job import GOLDEN_READY, ExportJob
 from mobile_kit.exporting.mixed_precision import MixedModel, stricter, wanted_of
@@ -174,8 +174,7 @@ def main() -> int:
         return 1
     except Exception as exc:
         traceback.print_exc()
-        words = " ".join(str(exc).split())[:200].rstrip(".")
-        _say(status, crash=f"{type(exc).__name__}: {words}")
+        _say(status, crash=named_line(exc))
         return 1
     return 0
 

@@ -7,7 +7,7 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
 from typing import Any
@@ -16,7 +16,7 @@ from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.exporting.job import GOLDEN_READY, ExportJob
 from mobile_kit.progress import Progress
 
-__all__ = ["WorkerPool", "run_jobs"]
+__all__ = ["WorkerPool", "run_jobs", "threads_beside"]
 
 # What workers may take together, and what one takes at its peak for each parameter: copies of the weights in float32.
 MOST_BYTES, PEAK_BYTES = 12 * 10**9, 16
@@ -47,6 +47,23 @@ def run_jobs(jobs: list[ExportJob], progress: Progress, meanwhile: Callable[[], 
         if not isinstance(error, MobileKitError) or len(errors) == len(jobs):
             raise error
     return {name: str(error) for name, error in errors.items()}
+
+
+@contextlib.contextmanager
+def threads_beside(jobs: int) -> Iterator[None]:
+    """Compute in this process on the cores that the workers of so many jobs leave, on one at least.
+
+    Torch's threads wait for one another at every operation, and spin meanwhile: where workers have all cores, a small
+    network takes fifty times as long.
+    """
+    import torch
+
+    before = torch.get_num_threads()
+    torch.set_num_threads(min(before, max((os.cpu_count() or 1) - jobs, 1)))
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 class WorkerPool:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.errors import ResultError, malformed
+from mobile_kit.errors import ResultError, malformed, one_line
 
 __all__ = ["MOST", "Node", "read_json", "snake_case"]
 
@@ -96,7 +96,9 @@ def read_json(path: Path, spelling: Callable[[str], str] = str) -> Node:
     except UnicodeDecodeError as exc:
         raise malformed(path, f"byte {exc.start}", "is no UTF-8") from exc
     except (OSError, RecursionError, ValueError) as exc:
-        raise ResultError(f"result {path.name}: can't be read ({exc}). Give the file as the tool wrote it.") from exc
+        raise ResultError(
+            f"result {path.name}: can't be read ({one_line(exc)}). Give the file as the tool wrote it."
+        ) from exc
     return Node(path, "", value)
 
 

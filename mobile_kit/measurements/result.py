@@ -13,7 +13,7 @@ from pathlib import Path
 from types import UnionType
 from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
 
-from mobile_kit.errors import ArtifactError, unwritable
+from mobile_kit.errors import ArtifactError, one_line, unwritable
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.whole_file import write_whole
 
@@ -270,7 +270,7 @@ def read_results(path: Path) -> list[Result]:
         records = json.loads(path.read_text(encoding="utf-8"))
         json.dumps(records, allow_nan=False)  # Python reads NaN and infinity, which are no figures
     except (OSError, ValueError) as exc:
-        raise ArtifactError(f"results {path}: can't be read ({exc}). Profile the artifact again.") from exc
+        raise ArtifactError(f"results {path}: can't be read ({one_line(exc)}). Profile the artifact again.") from exc
     for error in Draft202012Validator({"type": "array", "items": schema()}).iter_errors(records):
         place = "/".join(str(part) for part in error.absolute_path) or "top level"
         raise ArtifactError(f"results {path}: at {place}: {error.message[:200]}. Profile the artifact again.")

@@ -9,7 +9,7 @@ import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
-from mobile_kit.errors import ImageError
+from mobile_kit.errors import ImageError, one_line
 
 __all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "decode_image", "find_images", "read_image", "to_pixels"]
 
@@ -53,7 +53,7 @@ def _decoded(
     except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
         known = f", or none of {', '.join(formats)}" if formats else ""
         unknown = isinstance(exc, UnidentifiedImageError)
-        reason = f"not an image{known}" if unknown else str(exc).rstrip(".").replace("\n", " ")
+        reason = f"not an image{known}" if unknown else one_line(exc)
         raise ImageError(f"image {name}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
 
 

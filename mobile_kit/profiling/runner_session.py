@@ -14,7 +14,7 @@ from typing import Any
 from mobile_kit import __version__
 from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.artifacts.manifest import Manifest
-from mobile_kit.errors import DeviceError
+from mobile_kit.errors import DeviceError, one_line
 from mobile_kit.measurements.latency import latency
 from mobile_kit.measurements.result import (
     Config,
@@ -121,7 +121,7 @@ class RunnerSession(BenchmarkSession):
         except DeviceError as exc:
             return str(exc)
         except (LookupError, TypeError, ValueError) as exc:
-            return f"what it printed isn't known ({exc})"
+            return f"what it printed isn't known ({one_line(exc)})"
         return None
 
     def _listen(self, until: str) -> None:

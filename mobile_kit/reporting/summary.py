@@ -10,7 +10,7 @@ from typing import Any, TypeVar
 
 from mobile_kit.artifacts.layout import MANIFEST, PROFILES, SCORES, VERIFY
 from mobile_kit.artifacts.manifest import Manifest, read_manifest, untimed
-from mobile_kit.errors import ArtifactError, UnsupportedError, plain
+from mobile_kit.errors import ArtifactError, UnsupportedError, one_line, plain
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import DeviceInfo, Result, read_results
 
@@ -280,7 +280,7 @@ def _json(path: Path, shape: Mapping[str, Any]) -> dict[str, Any] | None:
         content: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
         json.dumps(content, allow_nan=False)  # Python reads NaN and infinity, which are no figures
     except (OSError, ValueError) as exc:
-        raise ArtifactError(f"file {path}: can't be read ({exc}). Make it again.") from exc
+        raise ArtifactError(f"file {path}: can't be read ({one_line(exc)}). Make it again.") from exc
     first = content[0] if isinstance(content, list) and content else content
     if first is not None and not Draft202012Validator(shape).is_valid(first):
         raise ArtifactError(f"file {path}: has other values than were written. Make it again.")

@@ -8,7 +8,7 @@ import sys
 import tempfile
 from pathlib import Path
 
-from mobile_kit.errors import MissingToolError
+from mobile_kit.errors import MissingToolError, last_line
 
 __all__ = ["cache_folder", "environment"]
 
@@ -52,8 +52,8 @@ def _build(place: Path, packages: list[str]) -> None:
 def _run(command: list[str | Path], what: str) -> None:
     done = subprocess.run(command, capture_output=True, text=True)
     if done.returncode:
-        reason = (done.stderr.strip() or done.stdout.strip() or "nothing was said").splitlines()[-1]
-        raise MissingToolError(f"{what} ({reason.rstrip('.')}). Mend that, or choose another version.")
+        reason = last_line(done.stderr.strip() or done.stdout)
+        raise MissingToolError(f"{what} ({reason}). Mend that, or choose another version.")
 
 
 def _python(place: Path) -> Path:

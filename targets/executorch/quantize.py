@@ -48,17 +48,17 @@ def calibrated(
 ) -> Calibrated:
     """Return a model with its ranges, measured on samples. finish: writes what it becomes, told what stays in float."""
     replace(model, nn.SiLU, lambda silu: Silu())
-    return CalibratedGraph(model, inputs, samples, _quantizer, NEVER, SLOW, finish)
+    return CalibratedGraph(model, inputs, samples, quantizer_for, NEVER, SLOW, finish)
 
 
 def dynamic(model: CommonModel, inputs: tuple[Tensor, ...]) -> tuple[nn.Module, tuple[FloatPart, ...]]:
     """Return a model whose linear layers scale their inputs at each run, and what of it stays in float."""
-    quantizer = _quantizer(lambda part: part.kind not in {*NEVER, *SLOW}, parts_of(model), at_each_run=True)
+    quantizer = quantizer_for(lambda part: part.kind not in {*NEVER, *SLOW}, parts_of(model), at_each_run=True)
     module = quantized_dynamically(model, inputs, quantizer)
     return module, float_parts(quantizer)
 
 
-def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_each_run: bool = False) -> Any:
+def quantizer_for(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_each_run: bool = False) -> Any:
     """Return XNNPACK's quantizer for some parts. parts: of modules by their path."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import propagate_annotation

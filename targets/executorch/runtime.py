@@ -7,7 +7,7 @@ from typing import Any
 
 import torch
 
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, last_line
 from mobile_kit.models.spec import Array, TensorSpec
 from mobile_kit.target_api.captured_output import captured_stderr
 from mobile_kit.target_api.interface import as_array
@@ -34,7 +34,7 @@ class ExecuTorchRuntime:
                 program = Runtime.get().load_program(path)
                 self._method = program.load_method("forward")
             except (RuntimeError, ValueError, OSError) as exc:
-                reason = (words().strip() or str(exc)).splitlines()[-1].rstrip(".")
+                reason = last_line(words().strip() or str(exc))
                 raise ArtifactError(f"file {path.name}: ExecuTorch can't load it here ({reason}).") from exc
         meta = self._method.metadata
         self.labels = tuple(_lines(program, "get_labels")) or None

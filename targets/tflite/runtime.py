@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mobile_kit.errors import ArtifactError
+from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import Array
 from mobile_kit.target_api.captured_output import captured_stderr
 from targets.tflite.metadata import LABELS_FILE, read_labels
@@ -29,7 +29,7 @@ class TFLiteRuntime:
                 self._interpreter = Interpreter(str(path), num_threads=threads)
                 self._interpreter.allocate_tensors()
         except (RuntimeError, ValueError) as exc:
-            raise ArtifactError(f"file {path.name}: LiteRT can't load it ({' '.join(str(exc).split())}).") from exc
+            raise ArtifactError(f"file {path.name}: LiteRT can't load it ({one_line(exc)}).") from exc
         self.labels = labels_of(path)
         self._ins = {d["name"]: d for d in self._interpreter.get_input_details()}
         self._outs = {d["name"]: d for d in self._interpreter.get_output_details()}

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 from numpy.typing import NDArray
 
-from mobile_kit.evaluation.overlay import _color, legend
+from mobile_kit.evaluation.overlay import class_color, legend
 from mobile_kit.evaluation.predictor import Reading
 from tests.apps.kotlin_app import MODULE, App, tensor, write_artifact, write_photo
 from tests.apps.vectors import write_answers
@@ -88,7 +88,7 @@ def test_a_class_that_is_not_the_models_is_refused_in_a_line(
 
 
 def _packed(index: int) -> int:
-    return int.from_bytes(bytes(_color(index)), "big")
+    return int.from_bytes(bytes(class_color(index)), "big")
 
 
 def test_other_heads_show_shapes_and_norms(kotlin: App, tmp_path: Path) -> None:

@@ -12,7 +12,7 @@ import pytest
 from numpy.typing import NDArray
 from PIL import Image, ImageOps
 
-from mobile_kit.evaluation.overlay import LEAST_SHARE, _color
+from mobile_kit.evaluation.overlay import LEAST_SHARE, class_color
 from mobile_kit.preprocessing.preprocess import Preprocess
 from tests.apps.swift_app import (
     JOB,
@@ -181,7 +181,7 @@ def test_answers_are_read_as_the_kit_reads_them(swift: App, family_artifacts: di
         shares = np.bincount(expected, minlength=21) / expected.size
         named = {index: share for index, share in enumerate(shares) if share >= LEAST_SHARE}
         assert {index: share for index, _, share in said["shares"]} == pytest.approx(named)
-        palette = np.array([_color(index) for index in range(21)], np.uint8)
+        palette = np.array([class_color(index) for index in range(21)], np.uint8)
         assert (np.fromfile(place / "overlay.bin", np.uint8).reshape(-1, 3) == palette[expected]).all()
 
 
@@ -213,7 +213,7 @@ def test_other_heads_show_shapes_and_norms(swift: App, family_artifacts: dict[st
 
 
 def test_classes_have_the_kits_colors(swift: App) -> None:
-    assert swift.ask("colors", swift.folder) == [list(_color(index)) for index in range(300)]
+    assert swift.ask("colors", swift.folder) == [list(class_color(index)) for index in range(300)]
 
 
 @pytest.mark.slow

@@ -15,7 +15,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any
 
-from mobile_kit.errors import DeviceError, UnsupportedError, tool_reason
+from mobile_kit.errors import DeviceError, UnsupportedError, one_line, tool_reason
 from mobile_kit.measurements.result import DeviceInfo
 from mobile_kit.profiling.devices.device import DeviceState
 from mobile_kit.profiling.devices.host import HostDevice
@@ -125,7 +125,7 @@ class IosDevice(HostDevice):
                 return [each for each in devices if (each.get("hardwareProperties") or {}).get("deviceType") in KINDS]
             except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
                 raise DeviceError(
-                    f"device {self.name}: devicectl's list isn't known ({exc}). Update Xcode, or the kit."
+                    f"device {self.name}: devicectl's list isn't known ({one_line(exc)}). Update Xcode, or the kit."
                 ) from exc
 
     def _chosen(self, devices: Sequence[dict[str, Any]]) -> dict[str, Any]:

@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from mobile_kit.errors import one_line
 from targets.coreml.mil.blob import STORAGE
 from targets.coreml.mil.inputs import feed
 from targets.coreml.mil.ops import OPS, Label, Value
@@ -189,7 +190,7 @@ def _execute(step: Step, values: Mapping[str, Value]) -> dict[str, Value]:
     try:
         result = step.function(*variadic, **keywords)
     except (ArithmeticError, LookupError, RuntimeError, TypeError, ValueError) as exc:
-        raise MilError(f"{op.label}: torch can't compute it ({_first_line(exc)}). Export the model again.") from exc
+        raise MilError(f"{op.label}: torch can't compute it ({one_line(exc)}). Export the model again.") from exc
     several = isinstance(result, tuple) and op.type != "const"
     results = cast(tuple[Value, ...], result if several else (result,))
     if len(results) != len(op.outputs):
@@ -209,11 +210,6 @@ def _resolve(op: Op, argument: Argument, values: Mapping[str, Value]) -> Value:
 
 def _plain(value: Value) -> object:
     return value.tolist() if isinstance(value, Tensor) else value
-
-
-def _first_line(exc: Exception) -> str:
-    lines = str(exc).strip().splitlines()
-    return lines[0] if lines else type(exc).__name__
 
 
 def _check_type(op: Op, port: Port, value: Value) -> None:

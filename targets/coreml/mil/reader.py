@@ -11,6 +11,7 @@ from typing import Any  # protobuf's generated classes have no types
 
 import numpy as np
 
+from mobile_kit.errors import one_line
 from targets.coreml.mil.blob import STORAGE, BlobFile, count_bytes, restore
 from targets.coreml.mil.program import Argument, Const, Feature, FeatureKind, MilError, Op, Port, Program, Ref
 from targets.coreml.mil.proto import load_proto
@@ -32,7 +33,9 @@ def read_program(package: Path) -> Program:
     try:
         model.ParseFromString(model_file.read_bytes())
     except DecodeError as exc:
-        raise MilError(f"package {package}: {model_file.name} isn't a Core ML model ({exc}). Export again.") from exc
+        raise MilError(
+            f"package {package}: {model_file.name} isn't a Core ML model ({one_line(exc)}). Export again."
+        ) from exc
     if model.WhichOneof("Type") != "mlProgram":
         raise MilError(f"package {package}: it holds a {model.WhichOneof('Type')}, not an mlProgram. Known: mlProgram.")
     return ProgramReader(package, model_file.parent).read(model)

@@ -10,7 +10,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.errors import MissingToolError, ResultError, malformed
+from mobile_kit.errors import MissingToolError, ResultError, malformed, one_line
 from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.latency import latency
 from mobile_kit.measurements.result import Load, ModelInfo, Op, Placement, Result, RunInfo, unknown_device
@@ -86,13 +86,14 @@ def _blocks(path: Path, record: Path | None) -> list[Any]:
             )
         except ImportError as exc:
             raise MissingToolError(
-                f"result {path.name}: needs executorch ({exc}). Run: pip install 'mobile-kit[executorch]'"
+                f"result {path.name}: needs executorch ({one_line(exc)}). Run: pip install 'mobile-kit[executorch]'"
             ) from exc
         except subprocess.CalledProcessError as exc:  # the flatbuffers' compiler, which reads the dump
             raise malformed(path, f"byte {PREFIX}", "the flatbuffer that begins here is torn") from exc
         except Exception as exc:  # whatever its readers of flatbuffers, archives and graphs come upon
-            reason = (str(exc).splitlines() or [""])[0][:200] or type(exc).__name__
-            raise ResultError(f"result {what}: the Inspector can't read it ({reason}). Record it again.") from exc
+            raise ResultError(
+                f"result {what}: the Inspector can't read it ({one_line(exc)}). Record it again."
+            ) from exc
     return list(inspector.event_blocks)
 
 

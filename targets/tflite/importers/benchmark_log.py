@@ -11,7 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.errors import ResultError, malformed
+from mobile_kit.errors import ResultError, malformed, one_line
 from mobile_kit.measurements.importers.base import Imported
 from mobile_kit.measurements.json_document import MOST
 from mobile_kit.measurements.latency import Latency
@@ -170,7 +170,7 @@ class _Run:
         try:
             yield
         except ValueError as exc:
-            raise malformed(self._path, f"line {number}", f"isn't as it is printed ({exc})") from exc
+            raise malformed(self._path, f"line {number}", f"isn't as it is printed ({one_line(exc)})") from exc
 
     def start(self, line: str) -> None:
         """Note that the run is under way; or that a delegate is there by default."""

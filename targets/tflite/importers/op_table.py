@@ -9,7 +9,7 @@ import re
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from mobile_kit.errors import ResultError, malformed
+from mobile_kit.errors import ResultError, malformed, one_line
 from mobile_kit.measurements.result import Op
 
 __all__ = ["SECTIONS", "OpSections", "OpTable", "delegate_name", "joined", "nothing"]
@@ -68,7 +68,7 @@ class OpTable:
             mean, percent, size = (_number(values.get(name)) for name in ("avg ms", "%", "mem kb"))
             calls = None if "times called" not in values else int(values["times called"])
         except ValueError as exc:
-            raise malformed(self._path, f"line {number}", f"no row of the table ({exc})") from exc
+            raise malformed(self._path, f"line {number}", f"no row of the table ({one_line(exc)})") from exc
         self.ops.append(
             Op(
                 name=values["name"].replace("\t", ","),

@@ -41,11 +41,71 @@ def copied(source: Path, target: Path) -> None:
     part.rename(target)
 
 
+def details(arguments: list[str]) -> None:
+    """Asked for its details, a phone's tunnel comes up."""
+    phone = json.loads((PHONE / "phone.json").read_text())
+    for each in (each for each in phone if each["identifier"] == option(arguments, "-d", "--device")):
+        each["connectionProperties"]["tunnelState"] = "connected"
+    (PHONE / "phone.json").write_text(json.dumps(phone))
+
+
+def app() -> str:
+    """Return what the app that was built is called, empty where there is none."""
+    return (PHONE / "name").read_text() if (PHONE / "name").exists() else ""
+
+
+def install(arguments: list[str]) -> None:
+    (PHONE / "installed").touch()
+    answer(arguments, {"installedApplications": [{"bundleID": app(), "databaseUUID": "1"}]})
+
+
+def uninstall(arguments: list[str]) -> None:
+    if arguments[-1] != app():
+        raise SystemExit("ERROR: no such app")
+    (PHONE / "installed").unlink()
+    for path in PHONE.glob("running-*"):
+        path.unlink()
+        with contextlib.suppress(ProcessLookupError):
+            os.kill(int(path.name.partition("-")[2]), signal.SIGKILL)
+
+
+def launch(arguments: list[str]) -> None:
+    (PHONE / f"running-{os.getpid()}").touch()
+    program = str(Path(__file__).with_name("app.py"))
+    os.execv(sys.executable, [sys.executable, program, str(PHONE / "app/Documents/modelrunnerd")])  # noqa: S606
+
+
+def copy_to(arguments: list[str]) -> None:
+    source, target = option(arguments, "--source"), option(arguments, "--destination")
+    copied(Path(source), PHONE / "app" / target)
+    answer(arguments, {"source": source, "destination": target})
+
+
+def copy_from(arguments: list[str]) -> None:
+    source, target = option(arguments, "--source"), option(arguments, "--destination")
+    end = time.monotonic() + ANSWER_S
+    while not (PHONE / "app" / source).exists() and time.monotonic() < end:
+        time.sleep(0.01)
+    if not (PHONE / "app" / source).exists():
+        raise SystemExit("ERROR: The specified file could not be found. (error 7000)")
+    copied(PHONE / "app" / source, Path(target))
+    answer(arguments, {"source": source, "destination": target})
+
+
+VERBS = {
+    "device info details": details,
+    "device install app": install,
+    "device uninstall app": uninstall,
+    "device process launch": launch,
+    "device copy to": copy_to,
+    "device copy from": copy_from,
+}
+
+
 def devicectl(arguments: list[str]) -> None:
     phone = json.loads((PHONE / "phone.json").read_text())
     gone = (PHONE / "unplugged").exists()
-    verb = arguments[:3]
-    if verb[:2] == ["list", "devices"]:
+    if arguments[:2] == ["list", "devices"]:
         answer(arguments, {"devices": [] if gone else phone})
         return
     if gone:
@@ -53,44 +113,12 @@ def devicectl(arguments: list[str]) -> None:
             "ERROR: The device was disconnected. (com.apple.dt.CoreDeviceError error 4000)\n"
             "       NSLocalizedFailureReason = The cable was pulled.\n       NSURL = file:///x"
         )
-    app = (PHONE / "name").read_text() if (PHONE / "name").exists() else ""
-    asked = option(arguments, "-d", "--device")
-    if asked not in [each["identifier"] for each in phone]:
+    if option(arguments, "-d", "--device") not in [each["identifier"] for each in phone]:
         raise SystemExit("ERROR: no such device")
-    if verb == ["device", "info", "details"]:
-        for each in (each for each in phone if each["identifier"] == asked):
-            each["connectionProperties"]["tunnelState"] = "connected"
-        (PHONE / "phone.json").write_text(json.dumps(phone))
-    elif verb == ["device", "install", "app"]:
-        (PHONE / "installed").touch()
-        answer(arguments, {"installedApplications": [{"bundleID": app, "databaseUUID": "1"}]})
-    elif verb == ["device", "uninstall", "app"]:
-        if arguments[-1] != app:
-            raise SystemExit("ERROR: no such app")
-        (PHONE / "installed").unlink()
-        for path in PHONE.glob("running-*"):
-            path.unlink()
-            with contextlib.suppress(ProcessLookupError):
-                os.kill(int(path.name.partition("-")[2]), signal.SIGKILL)
-    elif verb == ["device", "process", "launch"]:
-        (PHONE / f"running-{os.getpid()}").touch()
-        program = str(Path(__file__).with_name("app.py"))
-        os.execv(sys.executable, [sys.executable, program, str(PHONE / "app/Documents/modelrunnerd")])  # noqa: S606
-    elif verb == ["device", "copy", "to"]:
-        source, target = option(arguments, "--source"), option(arguments, "--destination")
-        copied(Path(source), PHONE / "app" / target)
-        answer(arguments, {"source": source, "destination": target})
-    elif verb == ["device", "copy", "from"]:
-        source, target = option(arguments, "--source"), option(arguments, "--destination")
-        end = time.monotonic() + ANSWER_S
-        while not (PHONE / "app" / source).exists() and time.monotonic() < end:
-            time.sleep(0.01)
-        if not (PHONE / "app" / source).exists():
-            raise SystemExit("ERROR: The specified file could not be found. (error 7000)")
-        copied(PHONE / "app" / source, Path(target))
-        answer(arguments, {"source": source, "destination": target})
-    else:
+    verb = " ".join(arguments[:3])
+    if verb not in VERBS:
         raise SystemExit(f"ERROR: unknown: {verb}")
+    VERBS[verb](arguments)
 
 
 def xcodebuild(arguments: list[str]) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from mobile_kit import __version__
-from mobile_kit import cli as commands
+from mobile_kit.cli import arguments as commands
 from tests.conftest import Answer
 from tests.exports import ROOT, Export, mobile_kit
 

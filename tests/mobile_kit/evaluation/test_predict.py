@@ -9,7 +9,7 @@ import torch
 from PIL import Image
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.evaluation.overlay import LEAST_SHARE, LEGEND_ROW_PX, _color
+from mobile_kit.evaluation.overlay import LEAST_SHARE, LEGEND_ROW_PX, class_color
 from mobile_kit.evaluation.predict import predict
 from mobile_kit.evaluation.predictor import Predictor
 from mobile_kit.preprocessing.synthetic_images import scene
@@ -126,11 +126,11 @@ def test_an_overlay_shows_the_classes_with_a_legend(
         pixels = np.asarray(overlay.convert("RGB"))
     # The legend's squares, from the most frequent class on.
     for row in range(rows):
-        color = _color(SMALL_LABELS.index(names[row]))
+        color = class_color(SMALL_LABELS.index(names[row]))
         assert tuple(pixels[96 + 6 + row * LEGEND_ROW_PX + 7, 13].tolist()) == color
     # The map is half the photo and half the classes' colours.
     original = Predictor(exported[name]).manifest.preprocess.geometry(photos(exported.checkpoint, 3)[0])
-    colors = np.array([_color(i) for i in range(len(SMALL_LABELS))])
+    colors = np.array([class_color(i) for i in range(len(SMALL_LABELS))])
     rest = 2 * pixels[:96, :96].astype(int) - original
     nearest = np.abs(rest[:, :, None] - colors).sum(-1).argmin(-1)
     found = np.bincount(nearest.ravel(), minlength=len(SMALL_LABELS)) / nearest.size

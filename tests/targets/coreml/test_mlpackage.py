@@ -10,8 +10,7 @@ import pytest
 from mobile_kit.artifacts.golden import read_golden
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.models.spec import Array
-from targets.coreml.mil import interpreter as run
-from targets.coreml.mil import read_program
+from targets.coreml.mil import read_program, run
 from targets.coreml.mlpackage import Package
 from tests.noise_model import NOISE, PIXELS, lowered
 

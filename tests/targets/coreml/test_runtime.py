@@ -10,8 +10,7 @@ from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError
 from sample_apps.checkpoints.digits import held_out_views
 from targets.coreml import TARGET
-from targets.coreml.mil import interpreter as run
-from targets.coreml.mil import read_program
+from targets.coreml.mil import read_program, run
 from targets.coreml.runtime import MilRuntime
 from tests.exports import Export
 from tests.parity import assert_parity

@@ -12,7 +12,7 @@ from mobile_kit.models.outputs import select_outputs
 from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.quantization.parts import LAYERS, Part, parts_of
 from mobile_kit.target_api.pt2e import is_annotated
-from targets.executorch.quantize import NEVER, SLOW, _quantizer
+from targets.executorch.quantize import NEVER, SLOW, quantizer_for
 from tests.exports import CHECKPOINTS
 
 
@@ -29,7 +29,7 @@ def exported() -> tuple[Any, dict[str, Part]]:
 def annotated(wanted: Callable[[Part], bool]) -> tuple[Any, list[Any]]:
     """Return the quantizer and the operations that it took of those that are asked for."""
     program, parts = exported()
-    module, quantizer = program.module(), _quantizer(wanted, parts)
+    module, quantizer = program.module(), quantizer_for(wanted, parts)
     quantizer.annotate(module)
     return quantizer, [node for node in module.graph.nodes if node.op == "call_function" and is_annotated(node)]
 

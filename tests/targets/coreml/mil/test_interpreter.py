@@ -12,8 +12,7 @@ import torch.nn.functional as F
 from coremltools.converters.mil import Builder as mb  # noqa: N813 (its name everywhere)
 from torch import Tensor, nn
 
-from targets.coreml.mil import MilError, read_program
-from targets.coreml.mil import interpreter as run
+from targets.coreml.mil import MilError, read_program, run
 
 pytestmark = pytest.mark.filterwarnings("ignore")  # the tracer and the converter rename and warn by the dozen
 

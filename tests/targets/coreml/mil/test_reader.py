@@ -13,8 +13,7 @@ import pytest
 import torch
 from torch import nn
 
-from targets.coreml.mil import Interpreter, MilError, Port, read_program
-from targets.coreml.mil import interpreter as run
+from targets.coreml.mil import Interpreter, MilError, Port, read_program, run
 from targets.coreml.mil.proto import load_proto
 
 WEIGHTS = Path("Data/com.apple.CoreML/weights/weight.bin")
