@@ -19,7 +19,6 @@ from mobile_kit.target_api.interface import Lowered, Runtime, Target
 from mobile_kit.target_api.registry import check_installed, find_target
 
 __all__ = [
-    "IN_AN_APP",
     "MANIFEST",
     "PLATFORM_ONLY",
     "SCHEMA_VERSION",
@@ -44,7 +43,6 @@ UNLISTED = (MANIFEST, VERIFY, ANSWERS)
 
 
 PLATFORM_ONLY = "only a Mac or a phone runs it"
-IN_AN_APP = "an iPhone runs it in an app alone"
 
 
 @dataclass(frozen=True)
@@ -309,15 +307,16 @@ def _tensor(record: Mapping[str, Any], meaning: Any) -> TensorSpec:
     )
 
 
-def untimed(manifest: Manifest, kind: str = "host") -> str | None:
-    """Return why nothing that the kit can start times an artifact on a kind of device, null where something does.
+def untimed(manifest: Manifest, kind: str = "host", elsewhere: str = PLATFORM_ONLY) -> str | None:
+    """Return why nothing that the kit can start times an artifact on a kind of device, None where something does.
 
+    elsewhere: why not, where the artifact's target runs nothing there.
     Raises: UnsupportedError for a target that isn't installed.
     """
     target = target_of(manifest)
     reason = target.needs_device(manifest.data["backend"])
     if reason is None and (target.engine is None or kind not in target.devices):
-        reason = IN_AN_APP if kind == "ios" else PLATFORM_ONLY
+        reason = elsewhere
     return reason
 
 

@@ -24,10 +24,6 @@ HEADER = (
     "not valid because",
 )
 
-# Seconds at least and at most on an iPhone, where each call takes a second or more to get there and back: their number
-# alone counts.
-ON_A_PHONE = (0.0, 900.0)
-
 
 def add(commands: Any) -> None:
     """Add the command to a parser."""
@@ -84,10 +80,8 @@ def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a result isn't valid."""
     from mobile_kit.profiling.options import ProfileOptions
     from mobile_kit.profiling.profile import profile
-    from mobile_kit.profiling.validity import LEAST_S, MOST_S
     from mobile_kit.progress import Progress
 
-    least_s, most_s = ON_A_PHONE if options.device.partition(":")[0] == "ios" else (LEAST_S, MOST_S)
     asked = ProfileOptions(
         device=options.device,
         team=options.team,
@@ -97,8 +91,8 @@ def run(options: argparse.Namespace) -> int:
         cores=options.cores,
         warmup_runs=options.warmup,
         runs=options.runs,
-        min_s=least_s if options.min_seconds is None else options.min_seconds,
-        max_s=most_s if options.max_seconds is None else options.max_seconds,
+        min_s=options.min_seconds,
+        max_s=options.max_seconds,
         cooldown_s=options.cool_down,
     )
     with Progress() as progress:

@@ -15,7 +15,7 @@ from mobile_kit.profiling.binary_session import BinarySession, check_binary
 from mobile_kit.profiling.devices import open_device
 from mobile_kit.profiling.devices.device import Device, DeviceState
 from mobile_kit.profiling.machine_load import QUIET_CORES, BusyMeter
-from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.options import DeviceOptions, ProfileOptions
 from mobile_kit.profiling.runner_session import RunnerSession
 from mobile_kit.profiling.session import BenchmarkSession
 from mobile_kit.progress import Progress
@@ -37,29 +37,24 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
     """
     manifests = [read_manifest(folder) for folder in folders]
     opened = open_device(options.device, options.team)
-    kind = opened.kind
-    if kind == "ios" and len(manifests) > 1:
-        raise UnsupportedError(f"device {options.device!r}: times one artifact a run. Give one.")
-    for place, manifest in enumerate(manifests):
-        _check(manifest, options, kind)
-        if manifest.folder.resolve() in [other.folder.resolve() for other in manifests[:place]]:
-            raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once, or a copy.")
+    _check(manifests, options, opened)
     with opened as device, ExitStack() as stack:
-        if options.cores is not None and not device.pins:
+        asked = options.on(device)
+        if asked.cores is not None and not device.pins:
             raise UnsupportedError(f"--cores: a program can't be kept on some on {device.name}. Leave it out.")
         info = device.describe()
-        if options.runner is not None:
-            check_binary(options.runner, info.abi)
-        if options.install:
+        if asked.runner is not None:
+            check_binary(asked.runner, info.abi)
+        if asked.install:
             progress.stage("profile", "installing the runtime there")
             device.install(sorted({package for manifest in manifests for package in target_of(manifest).packages}))
-        way = RunnerSession if options.runner is None else BinarySession
+        way = RunnerSession if asked.runner is None else BinarySession
         trials: list[BenchmarkSession] = [
-            way(number, manifest, device, options) for number, manifest in enumerate(manifests)
+            way(number, manifest, device, asked) for number, manifest in enumerate(manifests)
         ]
         for trial in trials:
             stack.callback(trial.stop)
-        thermal = _measure(trials, device, options, progress)
+        thermal = _measure(trials, device, asked, progress)
         identity = uuid4().hex
         results = [trial.result(identity, info, thermal) for trial in trials]
         for manifest, result in zip(manifests, results, strict=True):
@@ -67,22 +62,30 @@ def profile(folders: Sequence[Path], options: ProfileOptions, progress: Progress
     return results
 
 
-def _check(manifest: Manifest, options: ProfileOptions, kind: str) -> None:
+def _check(manifests: Sequence[Manifest], options: ProfileOptions, device: Device) -> None:
+    """Raise UnsupportedError where the device can't time an artifact, or not all of them in a run."""
+    if device.one_at_a_time and len(manifests) > 1:
+        raise UnsupportedError(f"device {options.device!r}: times one artifact a run. Give one.")
+    for place, manifest in enumerate(manifests):
+        _check_runs(manifest, options, device)
+        if manifest.folder.resolve() in [other.folder.resolve() for other in manifests[:place]]:
+            raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once, or a copy.")
+
+
+def _check_runs(manifest: Manifest, options: ProfileOptions, device: Device) -> None:
     if options.runner is not None:
-        if kind == "ios":
-            raise UnsupportedError(f"runner {options.runner.name}: an iPhone starts none. Leave it out.")
+        if not device.starts_programs:
+            raise UnsupportedError(f"runner {options.runner.name}: {device.name} starts none. Leave it out.")
         if target_of(manifest).binary is None:
             target = manifest.data["target"]
             raise UnsupportedError(f"runner {options.runner.name}: none is known for target {target!r}. Leave it out.")
         return
-    reason = untimed(manifest, kind)
+    reason = untimed(manifest, device.kind, device.untimed)
     if reason is not None:
         raise UnsupportedError(f"artifact {manifest.folder.name}: can't be timed here, as {reason}. Time it there.")
 
 
-def _measure(
-    trials: Sequence[BenchmarkSession], device: Device, options: ProfileOptions, progress: Progress
-) -> Thermal:
+def _measure(trials: Sequence[BenchmarkSession], device: Device, options: DeviceOptions, progress: Progress) -> Thermal:
     """Start all, let them have their turns in random order, and end them; return how warm the device was."""
     before = device.state()
     if options.cooldown_s and before.hottest_c is None:
@@ -107,7 +110,7 @@ def _measure(
 
 
 def _turns(
-    trials: Sequence[BenchmarkSession], before: DeviceState, device: Device, options: ProfileOptions, progress: Progress
+    trials: Sequence[BenchmarkSession], before: DeviceState, device: Device, options: DeviceOptions, progress: Progress
 ) -> str:
     shuffle = random.Random(0)  # noqa: S311  no secret
     counting = tries = 0
@@ -123,7 +126,7 @@ def _turns(
         meter = BusyMeter([trial.pid for trial in order if trial.pid is not None])
         for trial in order:
             trial.attempt(trial.turn)
-        others = meter.cores() if device.kind == "host" else None
+        others = meter.cores() if device.shares_our_cpu else None
         undisturbed = None if others is None else others < QUIET_CORES
         for trial in (trial for trial in order if trial.error is None):
             trial.judge(undisturbed)

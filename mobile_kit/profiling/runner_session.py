@@ -30,7 +30,7 @@ from mobile_kit.measurements.result import (
 )
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.profiling.devices.device import Device
-from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.options import DeviceOptions
 from mobile_kit.profiling.session import BenchmarkSession, pinned
 
 __all__ = ["RunnerSession"]
@@ -43,7 +43,7 @@ GEOMETRIES = 5
 class RunnerSession(BenchmarkSession):
     """See `BenchmarkSession`. Between start and finish it takes turns."""
 
-    def __init__(self, number: int, manifest: Manifest, device: Device, options: ProfileOptions) -> None:
+    def __init__(self, number: int, manifest: Manifest, device: Device, options: DeviceOptions) -> None:
         super().__init__(number, manifest, device, options)
         self._samples += self._answers.samples(manifest, self._samples[0])
         self._said: dict[str, Any] = {}
@@ -161,7 +161,7 @@ class RunnerSession(BenchmarkSession):
     def _pipeline(self, inference_us: float | None) -> Pipeline:
         """Return an app's three steps. The first, resizing and cropping, is the kit's own: on this machine only."""
         enter_us, before_us = self._said.get("enter_us"), None
-        if self._device.kind == "host" and enter_us is not None:
+        if self._device.shares_our_cpu and enter_us is not None:
             before_us = enter_us + self._geometry_us()
         return Pipeline(before_us, inference_us, self._said.get("leave_us"))
 

@@ -15,7 +15,7 @@ from mobile_kit.errors import DeviceError
 from mobile_kit.measurements.result import DeviceInfo, OutputDistance, Result, Thermal
 from mobile_kit.models.spec import Array
 from mobile_kit.profiling.devices.device import Device, Running
-from mobile_kit.profiling.options import ProfileOptions
+from mobile_kit.profiling.options import DeviceOptions
 from mobile_kit.profiling.validity import distances, model_info, with_validity
 from mobile_kit.target_api.registry import find_target
 
@@ -28,7 +28,7 @@ class BenchmarkSession(ABC):
     name: of the artifact. error: what ended it early, null where nothing has. cores: numbers of those to stay on.
     """
 
-    def __init__(self, number: int, manifest: Manifest, device: Device, options: ProfileOptions) -> None:
+    def __init__(self, number: int, manifest: Manifest, device: Device, options: DeviceOptions) -> None:
         self.name = manifest.folder.resolve().name
         self.error: str | None = None
         self.manifest, self._device, self._options = manifest, device, options

@@ -30,7 +30,7 @@ class BenchmarkJob:
     """What a platform's own program is asked to time; all paths are the device's.
 
     inputs, outputs: the file's, in its order. values: the path of each input, raw. folder: what the paths of its own
-    files begin with. The rest: see `trial.ProfileOptions`.
+    files begin with. The rest: see `profiling.options.ProfileOptions`.
     """
 
     program: str

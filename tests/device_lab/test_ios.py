@@ -239,7 +239,7 @@ def test_a_team_is_for_a_phone() -> None:
     ("name", "changes", "said"),
     [
         ("tflite-fp32", {}, "an iPhone runs it in an app alone"),
-        ("coreml-fp32", {"runner": Path("runner")}, "an iPhone starts none"),
+        ("coreml-fp32", {"runner": Path("runner")}, "starts none"),
         ("coreml-fp32", {"cores": (0,)}, "--cores: a program can't be kept on some"),
         ("coreml-fp32", {"install": True}, "--install: is for a device that lacks a runtime"),
         ("coreml-fp32", {"cooldown_s": 1.0}, "--cool-down: .* doesn't say how warm it is"),

@@ -51,13 +51,21 @@ class Running(Protocol):
 class Device(Protocol, AbstractContextManager["Device"]):
     """A machine. Entered, it has a folder of our own there, which goes when it is left.
 
-    name: of its kind and which one. pins: whether a program there can be kept on some cores. python: how a Python is
-    started there, null where there is none. folder: the path of our folder there.
+    name: of its kind and which one. pins: whether a program there can be kept on some cores. one_at_a_time: whether a
+    run has one artifact. shares_our_cpu: whether what else this machine does disturbs it. starts_programs: whether a
+    program that a user gives can be started there. default_seconds: how long the calls of a file take at least and at
+    most, where nothing is asked. untimed: why a target's files can't be timed there, where they can't. python: how a
+    Python is started there, None where there is none. folder: the path of our folder there.
     """
 
     name: str
     kind: str
     pins: bool
+    one_at_a_time: bool
+    shares_our_cpu: bool
+    starts_programs: bool
+    default_seconds: tuple[float, float]
+    untimed: str
     python: tuple[str, ...] | None
     folder: str
 

@@ -9,11 +9,13 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import TracebackType
 
+from mobile_kit.artifacts.manifest import PLATFORM_ONLY
 from mobile_kit.errors import DeviceError, UnsupportedError
 from mobile_kit.measurements.result import DeviceInfo
 from mobile_kit.profiling.devices.device import DeviceState
 from mobile_kit.profiling.devices.linux import CLOCKS, DESCRIBE, STATE, big_cores, described, state_of
 from mobile_kit.profiling.devices.process import Process
+from mobile_kit.profiling.validity import LEAST_S, MOST_S
 
 __all__ = ["HostDevice"]
 
@@ -23,6 +25,11 @@ class HostDevice:
 
     name = kind = "host"
     pins = sys.platform == "linux"
+    one_at_a_time = False
+    shares_our_cpu = True
+    starts_programs = True
+    default_seconds = (LEAST_S, MOST_S)
+    untimed = PLATFORM_ONLY
     python: tuple[str, ...] | None = (sys.executable, "-B")
     folder = ""
 

@@ -42,6 +42,12 @@ class IosDevice(HostDevice):
 
     kind = "ios"
     pins = False
+    one_at_a_time = True
+    shares_our_cpu = False
+    starts_programs = False
+    # A call takes a second or more to get there and back: the number of calls alone counts.
+    default_seconds = (0.0, 900.0)
+    untimed = "an iPhone runs it in an app alone"
 
     def __init__(self, udid: str | None, team: str | None) -> None:
         if team is None:

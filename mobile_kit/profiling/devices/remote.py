@@ -12,11 +12,13 @@ from pathlib import Path
 from types import TracebackType
 from typing import BinaryIO, TypeVar
 
+from mobile_kit.artifacts.manifest import PLATFORM_ONLY
 from mobile_kit.errors import DeviceError
 from mobile_kit.measurements.result import DeviceInfo
 from mobile_kit.profiling.devices.device import DeviceState
 from mobile_kit.profiling.devices.linux import CLOCKS, big_cores
 from mobile_kit.profiling.devices.program import Ended, Program
+from mobile_kit.profiling.validity import LEAST_S, MOST_S
 
 __all__ = ["Remote"]
 
@@ -70,6 +72,11 @@ class Remote(ABC):
     name: str
     kind: str
     pins = True
+    one_at_a_time = False
+    shares_our_cpu = False
+    starts_programs = True
+    default_seconds = (LEAST_S, MOST_S)
+    untimed = PLATFORM_ONLY
     # Where our folder is made.
     base = "/tmp"  # noqa: S108  mktemp makes a folder of its own there
     given_up_s, look_s = GIVEN_UP_S, LOOK_S

@@ -33,8 +33,9 @@ from tests.exports import ROOT
 Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("paper_targets")
 
-# Measured: 0.7 s, of which the hash 0.1, and 240 MB, of which torch's import 235.
-LOG_BYTES, MOST_S, MOST_BYTES = 100_000_000, 2.0, 300e6
+# How many times as long as a pass over its lines, and how much memory. Measured: 3.2, and 240 MB, of which torch's
+# import 235.
+LOG_BYTES, MOST_TIMES, MOST_BYTES = 100_000_000, 6.0, 300e6
 
 
 def log(megabytes: float, runs: int = 60) -> str:
@@ -255,7 +256,9 @@ def test_an_artifact_that_can_not_be_written_is_said_so(file: Path, paper_artifa
         import_results(file, paper_artifact)
 
 
-def test_a_large_log_is_read_in_little_time_and_memory(file: Path, paper_artifact: Path) -> None:
+def test_a_large_log_is_read_in_little_more_time_than_its_lines_and_in_little_memory(
+    file: Path, paper_artifact: Path
+) -> None:
     """In a process of its own: the peak of memory is that of a process."""
     noise = "VERBOSE: node 17 of subgraph 0: CONV_2D, inputs 3, 4, 5: shape (1, 28, 28, 96), took some microseconds\n"
     row = "\t      CONV_2D\t    0.110\t    0.093\t 44.899%\t 44.899%\t     0.000\t        1\t[conv2d]:0\n"
@@ -269,19 +272,18 @@ def test_a_large_log_is_read_in_little_time_and_memory(file: Path, paper_artifac
     code = (
         "import json, sys, time\nfrom pathlib import Path\n"
         "from mobile_kit.profiling.import_results import import_results\n"
-        "start = time.perf_counter()\nfound = import_results(Path(sys.argv[1]), Path(sys.argv[2]))\n"
-        "took = time.perf_counter() - start\n"
+        "def lines():\n    with open(sys.argv[1], 'rb') as stream:\n        return sum(b'p50' in line for line in stream)\n"
+        "def cpu_s(work):\n    start = time.process_time()\n    return work(), time.process_time() - start\n"
+        "found, took = cpu_s(lambda: import_results(Path(sys.argv[1]), Path(sys.argv[2])))\n"
+        "took /= cpu_s(lines)[1]\n"
         "peak = next(line for line in open('/proc/self/status') if line.startswith('VmHWM')).split()[1]\n"
         "print(json.dumps([took, 1024 * int(peak), found[0].latency.p50]))\n"
     )
     if not Path("/proc/self/status").exists():
         pytest.skip("the peak of a process's memory is read from /proc")
     command = [sys.executable, "-c", code, str(file), str(paper_artifact)]
-    for _ in range(2):  # once more where other processes have had the cores
-        done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ)
-        took, peak, p50 = json.loads(done.stdout)
-        if took < MOST_S:
-            break
+    done = subprocess.run(command, capture_output=True, text=True, check=True, cwd=ROOT, env=os.environ)
+    took, peak, p50 = json.loads(done.stdout)
     assert p50 == 50500
-    assert took < MOST_S
+    assert took < MOST_TIMES
     assert peak < MOST_BYTES
