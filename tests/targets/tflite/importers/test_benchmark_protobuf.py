@@ -128,14 +128,13 @@ def test_a_delegate_s_kernels_stand_for_its_node(tmp_path: Path) -> None:
     assert [(op.name, op.delegate, op.percent) for op in found.ops] == [("[CAST]:0", None, 25), ("conv:0", "GPU", 75)]
 
 
-def test_a_file_that_is_cut_off_or_torn_is_named_with_the_byte(tmp_path: Path) -> None:
+def test_a_file_that_is_cut_off_or_torn_is_named(tmp_path: Path) -> None:
     whole = result_bytes()
+    said = r"^result benchmark.pb: protocol buffer: is cut off, or isn't whole\. Give the file"
     # Its first message has 52 bytes, and the next begins there.
-    for end in (7, 20, 51, 53, 54, len(whole) - 1):
-        with pytest.raises(ResultError, match=r"^result benchmark.pb: byte \d+: .* cut off\. Give the file"):
-            read(whole[:end], tmp_path)
-    with pytest.raises(ResultError, match=r"byte 52: is no field"):
-        read(whole[:52] + b"\x0f" + whole[53:], tmp_path)
+    for torn in (*(whole[:end] for end in (7, 20, 51, 53, 54, len(whole) - 1)), whole[:52] + b"\x0f" + whole[53:]):
+        with pytest.raises(ResultError, match=said):
+            read(torn, tmp_path)
 
 
 def test_a_profile_of_loading_alone_is_refused(tmp_path: Path) -> None:
