@@ -13,6 +13,7 @@ from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError, unknown
 from mobile_kit.evaluation.checks import check_contract, check_interface
 from mobile_kit.models.spec import Array
+from mobile_kit.target_api.interface import Runtime
 
 __all__ = ["Predictor", "Reading", "class_map", "read_outputs"]
 
@@ -44,12 +45,7 @@ class Predictor:
     def __init__(self, folder: Path) -> None:
         self.manifest = read_manifest(folder)
         self.runtime = open_runtime(self.manifest)
-        for check in (
-            check_contract(self.manifest, read_answers(self.manifest)),
-            check_interface(self.manifest, self.runtime),
-        ):
-            if check.status == "failed":
-                raise ArtifactError(f"artifact {folder}: {check.detail}. Export the model again.")
+        _check(self.manifest, self.runtime)
         records = self.manifest.data["inputs"][1:]
         self._further = {record["name"]: self.manifest.golden(record) for record in records}
 
@@ -82,6 +78,13 @@ class Predictor:
         """The name of a class."""
         labels = self.manifest.labels
         return labels[index] if labels else f"class {index}"
+
+
+def _check(manifest: Manifest, runtime: Runtime) -> None:
+    """Raise ArtifactError where the manifest isn't as it was exported, or says other than the file."""
+    for check in (check_contract(manifest, read_answers(manifest)), check_interface(manifest, runtime)):
+        if check.status == "failed":
+            raise ArtifactError(f"artifact {manifest.folder}: {check.detail}. Export the model again.")
 
 
 def read_outputs(manifest: Manifest, outputs: Mapping[str, Array], image: str) -> Reading:

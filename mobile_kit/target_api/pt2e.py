@@ -41,7 +41,7 @@ MOVES = re.compile(
     "index_select|lift_fresh_copy|ones|pad|permute|reshape|select|slice|split|split_with_sizes|squeeze|stack|to|transpose|"
     "unbind|unsqueeze|view|zeros"
 )
-Sample = Mapping[str, NDArray[Any]]
+ModelInputs = Mapping[str, NDArray[Any]]
 
 
 class PartQuantizer(Protocol):
@@ -70,7 +70,7 @@ class CalibratedGraph:
         self,
         model: CommonModel,
         inputs: tuple[Tensor, ...],
-        samples: Sequence[Sample],
+        samples: Sequence[ModelInputs],
         quantizer: "Callable[[Callable[[Part], bool], Mapping[str, Part]], PartQuantizer]",
         never: Collection[str],
         slow: Collection[str],
@@ -86,7 +86,7 @@ class CalibratedGraph:
         self.parts = quantizer_of_all.taken
         self.static = frozenset(part for part in self.parts if part.kind not in slow)
 
-    def run(self, int8: Collection[Part], samples: Sequence[Sample]) -> Iterator[dict[str, NDArray[Any]]]:
+    def run(self, int8: Collection[Part], samples: Sequence[ModelInputs]) -> Iterator[dict[str, NDArray[Any]]]:
         """Compute the outputs by name with some parts in int8, a mapping a sample."""
         module = self._quantized(self._quantizer(int8.__contains__, self._paths)) if int8 else self._program.module()
         for sample in samples:
@@ -104,7 +104,7 @@ class CalibratedGraph:
             )
         return self._finish(module, float_parts(quantizer), path)
 
-    def _values(self, sample: Sample) -> tuple[Tensor, ...]:
+    def _values(self, sample: ModelInputs) -> tuple[Tensor, ...]:
         return tuple(torch.from_numpy(sample[name]) for name in self._named[0])
 
     def _quantized(self, quantizer: Any) -> nn.Module:

@@ -12,7 +12,7 @@ from PIL import Image
 from mobile_kit.errors import ArtifactError
 from mobile_kit.models.spec import Array, TensorSpec
 from mobile_kit.target_api.interface import as_array
-from targets.coreml.mil import Feature, Interpreter, MilError, Port, Program, Ref, read_program
+from targets.coreml.mil import Feature, Interpreter, MilError, Op, Port, Program, Ref, read_program
 
 __all__ = ["CoreMLRuntime", "MilRuntime"]
 
@@ -80,11 +80,14 @@ def _planes(value: Array, spec: TensorSpec) -> Array:
 
 
 def _labels(program: Program) -> tuple[str, ...] | None:
-    """Return a classifier's labels in the order of its probabilities, null for another model."""
-    for op in program.ops:
-        if op.type == "classify":
-            return tuple(op.inputs["classes"][0])  # type: ignore[arg-type]
-    return None
+    """Return a classifier's labels in the order of its probabilities, None for another model."""
+    classify = _classify(program)
+    return None if classify is None else tuple(classify.inputs["classes"][0])  # type: ignore[arg-type]
+
+
+def _classify(program: Program) -> Op | None:
+    """Return the operation that makes a label and a dictionary of probabilities, None where there is none."""
+    return next((op for op in program.ops if op.type == "classify"), None)
 
 
 def _as_output(value: Any, spec: TensorSpec, labels: tuple[str, ...] | None) -> Array:
@@ -107,7 +110,8 @@ def _outputs(program: Program) -> Described:
 
 
 def _vector(program: Program) -> tuple[tuple[int, ...], str]:
-    classify = next(op for op in program.ops if op.type == "classify")
+    classify = _classify(program)
+    assert classify is not None, "only a classifier has an output of that kind"
     names = {argument.name for argument in classify.inputs["probabilities"] if isinstance(argument, Ref)}
     return next(_described(port) for op in program.ops for port in op.outputs if port.name in names)
 

@@ -44,7 +44,7 @@ class OtherRuntime:
         self.labels = labels_of(path)
         self._words = tempfile.TemporaryFile()  # noqa: SIM115  as long as the process
         python = environment(cache, found[1], [requirement, *PACKAGES[found[1]]])
-        command = [python, "-I", CLIENT, found[1], path]
+        command: list[str | Path] = [python, "-I", CLIENT, path]
         pipe = subprocess.PIPE
         self._process = subprocess.Popen(command, stdin=pipe, stdout=pipe, stderr=self._words)
         described = json.loads(self._answered(self._stream("stdout").readline(), path))

@@ -78,17 +78,22 @@ def choose_int8(operations: Sequence[Operation], parts: Collection[Part]) -> fro
     known = {op.part for op in operations if is_fast(op)}
     computing = [op for op in operations if not op.is_layout and op.part in parts and not op.outputs <= exact]
     chosen = {op.name for op in computing if is_fast(op) or op.part not in known}
-    # Values move in int8 where they come so, or go where they are wanted so.
     int8 = {tensor for op in computing if op.name in chosen for tensor in op.outputs}
-    wanted = _wanted(operations, chosen)
-    for op in (op for op in operations if op.is_layout):
+    layouts = [op for op in operations if op.is_layout and not op.outputs <= exact]
+    return frozenset(chosen | _moving(layouts, makers, int8, _wanted(operations, chosen)))
+
+
+def _moving(
+    layouts: Sequence[Operation], makers: Mapping[int, Operation], int8: set[int], wanted: set[int]
+) -> set[str]:
+    """Return what moves values in int8: where they come so, or go where they are wanted so. int8: those that are."""
+    chosen, int8 = set(), set(int8)
+    for op in layouts:
         sources = [tensor for tensor in op.inputs if tensor in makers]
-        if op.outputs <= exact:
-            continue
         if (sources and all(tensor in int8 for tensor in sources)) or op.outputs <= wanted:
             chosen.add(op.name)
             int8 |= op.outputs
-    return frozenset(chosen)
+    return chosen
 
 
 def is_fast(op: Operation) -> bool:

@@ -27,7 +27,7 @@ def read_program(package: Path) -> Program:
     Raises: MilError for a folder that isn't a package, a model that isn't an mlprogram, or damaged weights.
     """
     model_file = _find_model(package)
-    from google.protobuf.message import DecodeError  # type: ignore[import-untyped]
+    from google.protobuf.message import DecodeError
 
     model: Any = load_proto().Model_pb2.Model()
     try:

@@ -24,7 +24,7 @@ from mobile_kit.measurements.result import (
     RunInfo,
     unknown_device,
 )
-from targets.tflite.importers.op_table import joined, nothing
+from targets.tflite.importers.op_table import joined, nothing, with_shares
 
 __all__ = ["BenchmarkResultProto", "OpProfileProto"]
 
@@ -104,7 +104,7 @@ class OpProfileProto:
         kernels = [_op(each) for one in runs.delegate_profiles for each in one.per_op_profiles]
         if not graph:
             raise nothing(path)
-        ops, partitions = joined(_shared(graph), kernels)
+        ops, partitions = joined(list(with_shares(graph)), kernels)
         result = Result(
             run=RunInfo("", "imported", "LiteRT benchmark_model"),
             model=ModelInfo(found.model_name.replace("\\", "/").rpartition("/")[2]),
@@ -148,12 +148,6 @@ def _op(record: Any) -> Op:
         calls=fields.get("times_called"),
         memory_bytes=record.mem_kb.last * KB or None,
     )
-
-
-def _shared(ops: list[Op]) -> list[Op]:
-    """Add which part of all each operation takes: the file doesn't say it."""
-    total = sum(op.mean_us or 0 for op in ops)
-    return [Op(**{**vars(op), "percent": 100 * op.mean_us / total if op.mean_us and total else None}) for op in ops]
 
 
 def _fields(message: Any) -> dict[str, Any]:

@@ -6,13 +6,14 @@ delegate's kernels apart and some among the other operations.
 
 import math
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from mobile_kit.errors import ResultError, malformed, one_line
 from mobile_kit.measurements.result import Op
 
-__all__ = ["SECTIONS", "OpSections", "OpTable", "delegate_name", "joined", "nothing"]
+__all__ = ["SECTIONS", "OpSections", "OpTable", "delegate_name", "joined", "nothing", "with_shares"]
 
 NEEDED = ("node type", "avg ms", "name")
 NUMBER = r"\s+(-?(?:nan|inf|[\d.]+(?:e[-+]?\d+)?)%?)"
@@ -144,10 +145,14 @@ def joined(graph: list[Op], kernels: list[Op], delegate: str | None = None) -> t
     marked = [_marked(op, name) for op in graph if not (kernels and op in nodes)]
     if not kernels:
         return tuple(marked), len(nodes) or None
-    ops = [*marked, *(replace(op, delegate=name) for op in kernels)]
+    return with_shares([*marked, *(replace(op, delegate=name) for op in kernels)]), len(nodes) or None
+
+
+def with_shares(ops: Sequence[Op]) -> tuple[Op, ...]:
+    """Add which percent of all each operation takes, where its time is known."""
     total = sum(op.mean_us or 0 for op in ops)
     shares = [None if op.mean_us is None or not total else 100 * op.mean_us / total for op in ops]
-    return tuple(replace(op, percent=share) for op, share in zip(ops, shares, strict=True)), len(nodes) or None
+    return tuple(replace(op, percent=share) for op, share in zip(ops, shares, strict=True))
 
 
 def _marked(op: Op, delegate: str) -> Op:

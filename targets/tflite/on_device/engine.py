@@ -40,6 +40,10 @@ def name() -> str:
         return NAMES[PACKAGE]  # from a package of another name, such as a nightly one
 
 
+def _described(detail: dict[str, Any]) -> list[Any]:
+    return [detail["name"], [int(size) for size in detail["shape"]], np.dtype(detail["dtype"]).name]
+
+
 class Model:
     """A loaded file. threads: null for the runtime's own choice."""
 
@@ -48,6 +52,11 @@ class Model:
         self._interpreter.allocate_tensors()
         self._inputs = self._interpreter.get_input_details()
         self._outputs = self._interpreter.get_output_details()
+
+    def described(self) -> tuple[list[list[Any]], list[list[Any]]]:
+        """Return name, shape and dtype of each input, and of each output."""
+        ins, outs = ([_described(detail) for detail in details] for details in (self._inputs, self._outputs))
+        return ins, outs
 
     def partitions(self) -> int | None:
         """Return in how many pieces the delegate has the graph, null where the runtime doesn't say."""
