@@ -28,7 +28,7 @@ MEASURED: dict[str, tuple[int, dict[Accumulators, float]]] = {
 SPREAD_DB = 0.1
 YARDSTICK = """
 import json
-from tests.mobile_kit.test_half_precision import decibels_of_hiera
+from tests.mobile_kit.checkpoints.test_half_precision import decibels_of_hiera
 print(json.dumps(decibels_of_hiera()))
 """
 

@@ -21,10 +21,11 @@ from mobile_kit.profiling.runner_session import RunnerSession
 from mobile_kit.progress import Progress
 from mobile_kit.target_api.benchmark import Tracer
 from tests.conftest import Answer
+from tests.exports import ROOT
 
 Command = Callable[..., Answer]
 pytestmark = pytest.mark.usefixtures("paper_targets")
-ENGINE = Path(__file__).parents[1] / "golden_engine.py"
+ENGINE = ROOT / "tests" / "golden_engine.py"
 PAPER_ENGINE = ENGINE.with_name("paper_engine.py")
 QUICK = ProfileOptions(runs=20, blocks=8, min_s=0.0, warmup_s=0.0, loads=1, traced=0)
 HOST = profile_name("host")

@@ -5,7 +5,7 @@ tensorflow-cpu 2.16.2, tf-keras 2.16.0, transformers 4.46.3, numpy 1.26.4, h5py 
 
     python -m venv tf
     tf/bin/pip install tensorflow-cpu==2.16.2 tf-keras==2.16.0 transformers==4.46.3 "numpy<2"
-    tf/bin/python tests/mobile_kit/data/tf_cvt/make.py
+    tf/bin/python tests/mobile_kit/checkpoints/data/tf_cvt/make.py
 
 It writes beside itself tf_model.h5, config.json, preprocessor_config.json, and expected.npz: pixel_values
 (2, 3, 32, 32) and TensorFlow's logits, last_hidden_state and cls_token_value for them, all float32.
