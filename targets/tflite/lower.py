@@ -17,7 +17,7 @@ from targets.tflite.attention import SplitAttend
 from targets.tflite.delegate_graph import read_graph
 from targets.tflite.linear import PointwiseLinear
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
-from targets.tflite.norm import MeanNorm, factors_of
+from targets.tflite.norms import MeanNorm, factors_of
 from targets.tflite.quantize import to_dynamic, to_float16_weights, to_int8_weights
 
 __all__ = ["convert", "describe", "lower"]

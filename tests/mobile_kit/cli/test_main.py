@@ -9,7 +9,6 @@ from pathlib import Path
 import pytest
 
 from mobile_kit import __version__
-from mobile_kit.cli import arguments as commands
 from tests.conftest import Answer
 from tests.exports import ROOT, Export, mobile_kit
 
@@ -90,22 +89,11 @@ def test_the_console_script_is_the_module() -> None:
     assert (done.returncode, done.stdout) == (0, f"{__version__}\n")
 
 
-@pytest.mark.parametrize(
-    ("text", "size"), [("256", (256, 256)), ("256x320", (256, 320)), ("1", (1, 1)), ("8192x1", (8192, 1))]
-)
-def test_sizes_are_height_by_width(text: str, size: tuple[int, int]) -> None:
-    assert commands.size(text) == size
-
-
 @pytest.mark.parametrize("text", ["0", "-1", "12x", "x12", "1x2x3", "8193", "12.5", ""])
 def test_what_is_no_size_is_refused(text: str, command: Command) -> None:
     answer = command("export", "model", "--out", "x", f"--image-size={text}")
     assert answer.code == 2
     assert "is no size from 1 to 8192" in answer.err
-
-
-def test_names_are_split_once_each() -> None:
-    assert commands.names(" tflite, coreml,,tflite") == ("tflite", "coreml")
 
 
 @pytest.mark.parametrize("option", ["--top", "--views"])

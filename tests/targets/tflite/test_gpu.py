@@ -25,7 +25,7 @@ from mobile_kit.quantization.recipes import recipe
 from mobile_kit.target_api.interface import ModelCard, Request
 from sample_apps.checkpoints.digits import held_out_views, training_views
 from targets.tflite import TARGET, lower
-from targets.tflite.norm import MeanNorm
+from targets.tflite.norms import MeanNorm
 from tests.exports import CHECKPOINTS, DIGITS, Export
 from tests.packages import or_skip
 from tests.software_gpu import EngineRun, run, vulkan

@@ -5,7 +5,7 @@ import torch
 
 from mobile_kit.models.layers import MapNorm, TokenNorm
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
-from targets.tflite.norm import GREATEST, MeanNorm, factors_of
+from targets.tflite.norms import GREATEST, MeanNorm, factors_of
 
 SHAPE = (1, 64, 48)
 NORMS = [MapNorm(64, 48, 1e-5), TokenNorm(48, 1e-6)]
