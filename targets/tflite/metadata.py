@@ -5,6 +5,7 @@ image, and the labels of the outputs. It is a flatbuffer of its own inside the m
 `mediapipe/tasks/metadata/metadata_schema.fbs` 1.5.0; the labels are files in a zip behind the model.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
@@ -39,6 +40,8 @@ IDENTIFIER = b"M001"
 SEGMENTER_ENTRY = "SEGMENTER_METADATA"
 SEGMENTER_IDENTIFIER = b"V001"
 LABELS_FILE = "labels.txt"
+# The package of a class in the name of a tensor: `torch.nn.modules.container.` of Sequential_transformer.
+PACKAGES = re.compile(rb"\b(?:[a-z_]\w*\.)+(?=_?[A-Z])")
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ def set_tensor_names(model: bytes, inputs: Sequence[str], outputs: Sequence[str]
 
     litert-torch 0.10 calls its tensors `serving_default_args_0` and the like, and the keys `args_0` and `output_0`, by
     their places. Where another operation reads an output too, ai-edge-quantizer 0.10 leaves its key with the integers.
+    Inner tensors it calls after the classes and names of the modules on the way to them: the classes' packages, a tenth
+    of a small file, tell its reader nothing, and would change with the kit's folders.
 
     Raises: LoweringError where the numbers of names and tensors differ, or one tensor would get two names.
     """
@@ -125,8 +130,8 @@ def set_tensor_names(model: bytes, inputs: Sequence[str], outputs: Sequence[str]
     names = _name_tensors(graph.inputs, inputs, "input") | _name_tensors(graph.outputs, outputs, "output")
     if len(names) != len(inputs) + len(outputs) or len(set(names.values())) != len(names):
         raise LoweringError(f"tensor names {[*inputs, *outputs]}: each tensor of the file takes one name of its own.")
-    for index, name in names.items():
-        graph.tensors[index].name = name
+    for index, tensor in enumerate(graph.tensors):
+        tensor.name = names.get(index) or PACKAGES.sub(b"", bytes(tensor.name or b""))
     for signature in container.model.signatureDefs or []:
         if signature.subgraphIndex == 0:
             for tensors, indices in ((signature.inputs, graph.inputs), (signature.outputs, graph.outputs)):

@@ -36,8 +36,9 @@ COMPUTES = {
     "Subtract": {"SUB"},
     "Transpose": {"TRANSPOSE"},
 }
-# A module in the names of litert-torch: its class, and what it is called in the module around it.
-SCOPE = re.compile(r"[\w.]*\._?[A-Za-z0-9]+_(\w+)")
+# A module in the names of litert-torch: its class, with its package or without, and what it is called in the module
+# around it.
+SCOPE = re.compile(r"(?:[\w.]*\.)?_?[A-Z][A-Za-z0-9]*_(\w+)")
 # What the kit puts around a model calls it so.
 AROUND = ("model", "front")
 

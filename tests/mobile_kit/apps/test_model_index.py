@@ -107,7 +107,7 @@ def test_a_file_for_devices_alone_is_judged_there(paper_artifact: Path) -> None:
         ({"status": "failed", "failure": "logits: 3 dB"}, r"failed its verification: logits: 3 dB\. Bundle another\."),
         ({"name": "scores"}, r"verify\.json is of a file with other outputs\. Run: mobile-kit verify"),
         ({"outputs": []}, r"verify\.json is of a file with other outputs"),
-        ({"outputs": [{"name": "logits"}]}, r"verify\.json can't be read \('bound'\)\. Run"),
+        ({"outputs": [{"name": "logits"}]}, r"verify\.json can't be read \(KeyError: 'bound'\)\. Run"),
         ({"sqnr_db": "high"}, r"verify\.json can't be read"),
         ({"outputs": None}, r"verify\.json can't be read"),
     ],

@@ -144,14 +144,12 @@ def test_outputs_are_the_same_bits(kind: str, images: list[np.ndarray], request:
             np.testing.assert_array_equal(one, other)
 
 
-def test_all_else_in_the_model_is_unchanged(classifier: bytes, described_classifier: bytes) -> None:
+def test_all_but_names_is_unchanged(classifier: bytes, described_classifier: bytes) -> None:
     before, after = unpack(classifier).model, unpack(described_classifier).model
     after.metadata.pop()
     after.buffers.pop()
     for model in (before, after):
-        graph = model.subgraphs[0]
-        named = [graph.tensors[index] for index in (*graph.inputs, *graph.outputs)]
-        for item in (*named, *model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs):
+        for item in (*model.subgraphs[0].tensors, *model.signatureDefs[0].inputs, *model.signatureDefs[0].outputs):
             item.name = None
     assert tree(before) == tree(after)
 
@@ -190,6 +188,16 @@ def test_renaming_keeps_the_note(described_classifier: bytes) -> None:
     renamed = set_tensor_names(described_classifier, ["x"], ["p", "l"])
     assert read_metadata(renamed) == CLASSIFIER
     assert set_tensor_names(renamed, ["image"], ["probabilities", "logits"]) == described_classifier
+
+
+def test_inner_tensors_are_called_after_modules_and_no_package(classifier: bytes) -> None:
+    before = [bytes(tensor.name).decode() for tensor in unpack(classifier).model.subgraphs[0].tensors]
+    renamed = set_tensor_names(classifier, ["image"], ["probabilities", "logits"])
+    after = [bytes(tensor.name).decode() for tensor in unpack(renamed).model.subgraphs[0].tensors]
+    assert any("torch.nn.modules." in name for name in before)
+    assert any(name.startswith(("Classifier/", "Classifier;")) for name in after)
+    assert not [name for name in after if "torch" in name or __name__ in name]
+    assert len(set(after)) == len(set(before))
 
 
 def test_labels_are_stored_uncompressed(described_classifier: bytes) -> None:

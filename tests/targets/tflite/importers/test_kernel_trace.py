@@ -23,6 +23,7 @@ MODEL = "kit.preprocess.ImageModel/kit.families.x.Net_model/kit.families.x.Layer
             "2.blocks.0.key_value",
         ),
         (f"{MODEL};1", "2"),
+        ("ImageModel/Net_model/Layer_2/_Norm_norm;;ImageModel/Net_model/Layer_2;", "2.norm"),
         (f"{MODEL}/kit.x.Norm_norm;;{MODEL}/kit.x.Norm_other;1_quantized", "2.norm"),
         ("kit.preprocess.ImageModel/kit.preprocess.ImageFront_front;", None),
         ("logits", None),
