@@ -197,7 +197,7 @@ def test_operations_that_cannot_be_timed_are_said_and_cost_no_result(
         ('print(\'{"why_not": "it is another one"}\')', "it is another one"),
         ("import os; os.abort()", "device host: the program was killed (signal 6, it said nothing). Run it again."),
         ("print(1)", "it printed no JSON object"),
-        ("print('{}')", "what it printed isn't known ('name')"),
+        ("print('{}')", "what it printed isn't known (KeyError: 'name')"),
     ):
         program.write_text(text)
         (found,) = profile([artifact], replace(QUICK, traced=2), Progress())
