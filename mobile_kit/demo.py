@@ -55,7 +55,7 @@ class DemoRow:
 
 @dataclass(frozen=True)
 class DemoOptions:
-    """What to show. family: null for all whose trained checkpoint is shipped. targets: empty for all.
+    """What to show. family: None for all whose trained checkpoint is shipped. targets: empty for all.
 
     views: how many unseen digits each file is measured on. profile: whether to time the files that this machine can
     run, and to write the report.

@@ -18,7 +18,7 @@ EXTRAS = ("coreml", "executorch", "tflite")
 
 @dataclass(frozen=True)
 class Finding:
-    """One thing that was looked for; `mend` is null where nothing is to be done."""
+    """One thing that was looked for; `mend` is None where nothing is to be done."""
 
     name: str
     found: str | None

@@ -65,7 +65,7 @@ def reference(
 ) -> Reference:
     """Compute the reference, and prove that it sees its input.
 
-    artifact: whose further inputs are the golden ones. image_size: null for the processor's. count: of photos.
+    artifact: whose further inputs are the golden ones. image_size: None for the processor's. count: of photos.
     """
     oracle = Oracle(checkpoint(folder, image_size), outputs, further(read_manifest(artifact)) if artifact else {})
     pixels = [oracle.pixel_values(photo) for photo in photos(folder, oracle.checkpoint.preprocess.channels, count)]

@@ -61,7 +61,7 @@ def change_json(path: Path, **changes: Any) -> None:
 
 
 def change_weights(folder: Path, **changes: torch.Tensor | None) -> None:
-    """Replace tensors of a checkpoint by name (with `__` for dots); null removes one."""
+    """Replace tensors of a checkpoint by name (with `__` for dots); None removes one."""
     from safetensors.torch import load_file, save_file
 
     path = folder / "model.safetensors"

@@ -32,7 +32,7 @@ FILTERS = {"bilinear", "bicubic"}
 class BundleOptions:
     """What to make.
 
-    app: a platform of `app_templates.TEMPLATES`. app_id, name: null for the template's own. library_only: leave the
+    app: a platform of `app_templates.TEMPLATES`. app_id, name: None for the template's own. library_only: leave the
     screens out. check: see `app_check.check_app`.
     """
 

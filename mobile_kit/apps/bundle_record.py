@@ -25,7 +25,7 @@ def write_record(folder: Path) -> None:
 
 
 def set_aside(out: Path, force: bool) -> Path | None:
-    """Return where a bundle that is in the way is to be kept, as there are changes in it; null where there are none.
+    """Return where a bundle that is in the way is to be kept, as there are changes in it; None where there are none.
 
     Raises: UnsupportedError where something else is in the way, or it isn't to be replaced.
     """

@@ -25,7 +25,7 @@ SDK_PLACES = ("Android/Sdk", "Library/Android/sdk")
 
 @dataclass(frozen=True)
 class ProjectCheck:
-    """One thing that was looked at. passed: null where this machine can't. said: what of it, or why not."""
+    """One thing that was looked at. passed: None where this machine can't. said: what of it, or why not."""
 
     name: str
     passed: bool | None
@@ -62,7 +62,7 @@ def check_app(folder: Path, template: Template, tell: Callable[[str], None]) -> 
 
 @dataclass(frozen=True)
 class _Work:
-    """A check that is to be done. why_not: null where it can be. apart: files whose errors say nothing here."""
+    """A check that is to be done. why_not: None where it can be. apart: files whose errors say nothing here."""
 
     name: str
     why_not: str | None
@@ -195,7 +195,7 @@ def _missing(tool: str) -> str | None:
 
 
 def _android_sdk() -> tuple[Path | None, Path]:
-    """Return the folder of Android's SDK, null where there is none, and android.jar of its newest platform."""
+    """Return the folder of Android's SDK, None where there is none, and android.jar of its newest platform."""
     named = [os.environ[name] for name in ("ANDROID_HOME", "ANDROID_SDK_ROOT") if os.environ.get(name)]
     for place in (*map(Path, named), *(Path.home() / each for each in SDK_PLACES)):
         jars = {

@@ -29,7 +29,7 @@ class Template:
 
     folder: its name there. opened: what is opened, in the app's folder. library: the module without user interface.
     alone: files that come with it where it comes alone. models: the folder of the models, in an app. compiled: where
-    the platform's compiler looks for packages, null where it has none. fills: how the name is written into each file
+    the platform's compiler looks for packages, None where it has none. fills: how the name is written into each file
     that has it or the id. without: a file of the library, and what is replaced in it, where no artifact is for a
     target. references: what finds the paths that a file of the project names, a group each. id_part: what each part of
     an id may be; reserved: and what not, between spaces. expanded: characters of a name that the platform's tools take

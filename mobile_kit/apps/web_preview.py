@@ -68,7 +68,7 @@ class Preview:
     def answer(self, data: bytes, name: str) -> dict[str, Any]:
         """Run the model on an image file's bytes. name: what errors call the image.
 
-        Returns: `classes`, the best of a classifier or all that a map's legend names, or null; `outputs` with their
+        Returns: `classes`, the best of a classifier or all that a map's legend names, or None; `outputs` with their
         norms, of heads that name none; `seen`, what the network saw, and a segmentation's `map`, as PNGs in base64;
         `ms` a step.
         Raises: ImageError; ArtifactError where what is computed aren't finite numbers.
@@ -102,7 +102,7 @@ class Preview:
 
 
 def _summary(name: str, values: Array) -> dict[str, Any]:
-    """Return an output's shape and L2 norm, null where it holds what is no finite number."""
+    """Return an output's shape and L2 norm, None where it holds what is no finite number."""
     norm = float(np.linalg.norm(values.astype(np.float64)))
     return {"name": name, "shape": list(values.shape), "norm": norm if math.isfinite(norm) else None}
 

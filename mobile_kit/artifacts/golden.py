@@ -50,7 +50,7 @@ FIRST_SCENE = 100
 class Golden:
     """What files are judged on: a photo (H, W, C) and, for lower precision, calibration images (N, h, w, C).
 
-    calibration: null for drawn scenes in their place. wanted: what quantized files must keep.
+    calibration: None for drawn scenes in their place. wanted: what quantized files must keep.
     """
 
     photo: NDArray[np.uint8]

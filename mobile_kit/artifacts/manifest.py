@@ -96,7 +96,7 @@ class Manifest:
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The class names, null where the checkpoint has none."""
+        """The class names, None where the checkpoint has none."""
         path = self.folder / LABELS
         return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
 

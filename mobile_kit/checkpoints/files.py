@@ -22,7 +22,7 @@ PROCESSOR = "preprocessor_config.json"
 
 @dataclass(frozen=True)
 class CheckpointFiles:
-    """What a checkpoint says of itself. folder: where it is on disk, null for a known name's data."""
+    """What a checkpoint says of itself. folder: where it is on disk, None for a known name's data."""
 
     config: dict[str, Any]
     processor: dict[str, Any]
@@ -119,7 +119,7 @@ def _read_json(source: str, path: Path) -> dict[str, Any]:
 
 
 def _license(source: str, folder: Path) -> str | None:
-    """Return the licence of the model card's front matter, null where there is none."""
+    """Return the licence of the model card's front matter, None where there is none."""
     from huggingface_hub.repocard import metadata_load
     from yaml import YAMLError
 

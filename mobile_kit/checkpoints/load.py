@@ -64,7 +64,7 @@ def load(
     """Load a checkpoint as the oracle.
 
     source: a Hub id, a folder as `save_pretrained` writes it, or, with random weights, a known name.
-    head: overrides the one of the config's `architectures`. image_size: (height, width), null for the processor's own.
+    head: overrides the one of the config's `architectures`. image_size: (height, width), None for the processor's own.
     check: called with the head and the number of parameters before weights are fetched, read or drawn.
     Raises: CheckpointError, UnsupportedError; what check does.
     """

@@ -31,7 +31,7 @@ STATES = {"hidden_states", "reshaped_hidden_states"}
 
 @dataclass(frozen=True)
 class ReferenceNoise:
-    """How far Hugging Face is from itself on one output; null where it was not measured.
+    """How far Hugging Face is from itself on one output; None where it was not measured.
 
     float32_error: the largest difference of its float32 from its float64, in standard deviations of the output.
     float16_sqnr_db: signal to noise of its float16, as `HalfPrecision` computes it. Of a class map: the part of the

@@ -41,7 +41,7 @@ Array = NDArray[Any]
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to measure. images: a folder, or a CSV of a classifier's. checkpoint: null for the manifest's source."""
+    """What to measure. images: a folder, or a CSV of a classifier's. checkpoint: None for the manifest's source."""
 
     artifacts: tuple[Path, ...]
     images: Path
@@ -178,7 +178,7 @@ def _check_common(manifests: list[Manifest]) -> None:
 
 
 def _ranked(manifest: Manifest) -> TensorSpec | None:
-    """Return the output that orders a classifier's classes, null where there is none."""
+    """Return the output that orders a classifier's classes, None where there is none."""
     return next((out for meaning in RANKED for out in manifest.outputs if out.meaning == meaning), None)
 
 

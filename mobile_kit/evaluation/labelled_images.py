@@ -15,7 +15,7 @@ MOST_NAMED = 5
 
 @dataclass(frozen=True)
 class Example:
-    """An image, and its class by number or its mask; of the two the other is null."""
+    """An image, and its class by number or its mask; of the two the other is None."""
 
     image: Path
     label: int | None = None
@@ -78,7 +78,7 @@ def _rows(path: Path) -> list[tuple[Path, str]]:
         ) from exc
     if not rows or not {"image", "label"} <= rows[0][1].keys():
         raise ImageError(f"labels {path}: has no columns image and label. Give a CSV with both.")
-    # A row that is too short has null in the columns behind it.
+    # A row that is too short has None in the columns behind it.
     short = [str(line) for line, row in rows if not (row["image"] and row["label"])]
     if short:
         raise ImageError(f"labels {path}: lines {_some(short)} lack an image or a label. Fill them in.")

@@ -109,7 +109,7 @@ def verify(
 ) -> VerifyReport:
     """Compare an artifact with the oracle on its golden photo, and on every image of a folder.
 
-    checkpoint: where the oracle is loaded from, which `images` needs; null for the manifest's source, where that is a
+    checkpoint: where the oracle is loaded from, which `images` needs; None for the manifest's source, where that is a
     Hub id or a known name. With a checkpoint given, the golden answers must be its own. other_runtime: what runs the
     file in place of the installed runtime, see `target.Target.load_with`.
     Raises: ArtifactError where the artifact is incomplete, changed or can't be loaded; CheckpointError; ImageError.
@@ -199,7 +199,7 @@ def _finite(value: Any) -> Any:
 
 
 def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> Oracle:
-    """Load the checkpoint that an artifact was made from; source: null for the manifest's.
+    """Load the checkpoint that an artifact was made from; source: None for the manifest's.
 
     Raises: CheckpointError where it can't be found or loaded.
     """
@@ -260,7 +260,7 @@ def _on_images(manifest: Manifest, oracle: Oracle, images: Path) -> tuple[dict[s
 
 
 def failure(report: VerifyReport) -> str | None:
-    """Return in one line why a report isn't a pass, null where it is."""
+    """Return in one line why a report isn't a pass, None where it is."""
     if report.status == "passed":
         return None
     if report.status == "not run":

@@ -85,7 +85,7 @@ def _counted(spec: ModelSpec) -> list[TensorSpec]:
 
 
 def stricter(wanted: QualityTarget, asked: QualityTarget, report: VerifyReport) -> QualityTarget | None:
-    """Return what to ask of the next search where a file keeps less than it was to; null where another can't help.
+    """Return what to ask of the next search where a file keeps less than it was to; None where another can't help.
 
     wanted: of the files. asked: of the last search.
     """

@@ -16,7 +16,7 @@ __all__ = ["Choice", "ExportOptions", "plan"]
 
 @dataclass(frozen=True)
 class ExportOptions:
-    """What to export. Null means the checkpoint's or the target's own default.
+    """What to export. None means the checkpoint's or the target's own default.
 
     targets: names, all installed ones where empty. outputs: names as `outputs.known_outputs` has them.
     pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.

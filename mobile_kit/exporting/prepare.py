@@ -95,7 +95,7 @@ def _check(options: ExportOptions, plan: list[Choice], head: Head, parameters: i
 
 
 def _calibration(options: ExportOptions, checkpoint: Checkpoint, progress: Progress) -> Calibration | None:
-    """Read the calibration images; null where none are given."""
+    """Read the calibration images; None where none are given."""
     if options.calibration is None:
         return None
     progress.stage("calibration", f"reading images from {options.calibration}")

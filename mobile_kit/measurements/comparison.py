@@ -37,7 +37,7 @@ class Comparison:
 
 
 def compare(ours: Latency, theirs: Latency, paired: bool) -> Comparison | None:
-    """Compare the raw samples of two files; null where either has none, too few for an interval, or calls of no time.
+    """Compare the raw samples of two files; None where either has none, too few for an interval, or calls of no time.
 
     paired: whether block n of one was measured beside block n of the other.
     """
@@ -54,7 +54,7 @@ def compare(ours: Latency, theirs: Latency, paired: bool) -> Comparison | None:
 
 
 def _paired(ours: Sequence[Sequence[float]], theirs: Sequence[Sequence[float]]) -> Comparison | None:
-    """Return the median of the blocks' ratios with the interval of its order statistics, null for too few blocks.
+    """Return the median of the blocks' ratios with the interval of its order statistics, None for too few blocks.
 
     That assumes nothing of how times are distributed: Conover, Practical Nonparametric Statistics, section 3.2.
     """

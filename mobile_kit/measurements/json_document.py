@@ -18,14 +18,14 @@ MOST = 1e18
 
 @dataclass(frozen=True)
 class Node:
-    """A value of a file. place: its keys from the top. What isn't there is null."""
+    """A value of a file. place: its keys from the top. What isn't there is None."""
 
     path: Path
     place: str
     value: Any
 
     def __getitem__(self, key: str) -> "Node":
-        """Return a value of an object, null where it isn't there or there is no object."""
+        """Return a value of an object, None where it isn't there or there is no object."""
         return self.fields().get(key, Node(self.path, self._below(key), None))
 
     def fields(self) -> dict[str, "Node"]:
@@ -45,13 +45,13 @@ class Node:
         return [Node(self.path, self._below(place), value) for place, value in enumerate(self.value)]
 
     def text(self) -> str | None:
-        """Return a text, null for an empty one."""
+        """Return a text, None for an empty one."""
         if self.value is not None and not isinstance(self.value, str):
             raise self.error("is no text")
         return self.value or None
 
     def flag(self) -> bool | None:
-        """Return true, false or null."""
+        """Return true, false or None."""
         if self.value is not None and not isinstance(self.value, bool):
             raise self.error("is neither true nor false")
         return self.value
@@ -66,7 +66,7 @@ class Node:
         return number
 
     def amount(self, unit: float = 1.0) -> float | None:
-        """Return a number in other units; 0 is null, as programs write it for what they don't know."""
+        """Return a number in other units; 0 is None, as programs write it for what they don't know."""
         number = self.number()
         if number is not None and number < 0:
             raise self.error(f"{number:g} is less than 0")

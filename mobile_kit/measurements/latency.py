@@ -18,7 +18,7 @@ LEAST_GRADED = 20
 
 @dataclass(frozen=True)
 class Latency:
-    """Times of calls in microseconds; what a source doesn't say is null.
+    """Times of calls in microseconds; what a source doesn't say is None.
 
     samples: every call that counts, in blocks of calls that followed one another; none where only figures are known.
     p5 to p99: percentiles. trimmed_mean_80: of the middle 80 %. cv: standard deviation over mean. stability: see
@@ -45,7 +45,7 @@ class Latency:
 
 
 def latency(blocks: Sequence[Sequence[float]], first: float | None = None) -> Latency:
-    """Return the figures of calls in microseconds; of none, all are null.
+    """Return the figures of calls in microseconds; of none, all are None.
 
     blocks: calls that followed one another, a block a round. first: the very first call after loading, which is none of
     them.
@@ -78,7 +78,7 @@ def latency(blocks: Sequence[Sequence[float]], first: float | None = None) -> La
 
 
 def grade(count: int | None, cv: float | None, p99_p50: float | None) -> str | None:
-    """Return how steady calls are, null where too few are known: the best of `GRADES` whose two bounds hold."""
+    """Return how steady calls are, None where too few are known: the best of `GRADES` whose two bounds hold."""
     if count is None or count < LEAST_GRADED or cv is None or p99_p50 is None:
         return None
     return next((name for name, most_cv, most_ratio in GRADES if cv <= most_cv and p99_p50 <= most_ratio), POOR)

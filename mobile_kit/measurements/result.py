@@ -1,7 +1,7 @@
 """What was measured of a file on a device: one record, wherever it was measured and by whatever tool.
 
 The keys are those of `result.schema.json`, wide enough that each known tool's figures fit in. What a tool doesn't say
-is null, never 0.
+is None, never 0.
 """
 
 import json
@@ -206,7 +206,7 @@ class OutputDistance:
 
 @dataclass(frozen=True)
 class Validity:
-    """Whether the figures can be trusted; null where it can't be told. reasons: why not."""
+    """Whether the figures can be trusted; None where it can't be told. reasons: why not."""
 
     enough_runs: bool | None = None
     long_enough: bool | None = None

@@ -184,7 +184,7 @@ class Stage(nn.Module):
         self.size = size
 
     def forward(self, x: Tensor) -> tuple[Tensor | None, Tensor | None]:
-        """(1, C, H, W) to the map (1, D, h, w), null where it isn't read, and the class token (1, 1, D) or null."""
+        """(1, C, H, W) to the map (1, D, h, w), None where it isn't read, and the class token (1, 1, D) or None."""
         x = self.norm(_as_tokens(self.projection(x)))
         if self.token is None:
             return _as_map(self.layers(x), self.size), None

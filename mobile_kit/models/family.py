@@ -203,7 +203,7 @@ def describe(
 
 
 def labels_of(config: Any) -> tuple[str, ...] | None:
-    """Return the class names of a Hugging Face config, each different from the others; null where it has no classes.
+    """Return the class names of a Hugging Face config, each different from the others; None where it has no classes.
 
     ImageNet's names hold `crane` twice, and Core ML's dictionary of probabilities holds a name once: the second ones
     get their number.

@@ -32,7 +32,7 @@ DISCRETE = frozenset({"index", "kept", "mask"})
 class TensorSpec:
     """One input or output, with its meaning to an app.
 
-    `shape` includes the batch axis (always 1). `layout` names the axes (`NCHW`, `NHWC`, `NK`, ...), null where the
+    `shape` includes the batch axis (always 1). `layout` names the axes (`NCHW`, `NHWC`, `NK`, ...), None where the
     field has no letters for them. `color` is `RGB`, `BGR` or `GRAY` for images, `range` the least and greatest value.
     """
 

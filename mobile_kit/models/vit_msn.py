@@ -39,7 +39,7 @@ HEADS = {
 class Attention(nn.Module):
     """A LayerNorm and the self-attention behind it.
 
-    read: how many tokens are asked for, from the first; null for all. shown: the probabilities are asked for too.
+    read: how many tokens are asked for, from the first; None for all. shown: the probabilities are asked for too.
     """
 
     def __init__(self, attention: Any, norm: nn.LayerNorm, read: int | None, shown: bool) -> None:

@@ -28,8 +28,8 @@ CROPPED_BELOW_PX = 384
 class Preprocess:
     """A processor's work on one image.
 
-    resize: {"shortest_edge": n} or {"height": h, "width": w}, null for none. crop: (height, width) around the centre,
-    null for none. resample: Pillow's filter. The arithmetic is (x * scale - mean) / std a channel, x in 0..255, mean
+    resize: {"shortest_edge": n} or {"height": h, "width": w}, None for none. crop: (height, width) around the centre,
+    None for none. resample: Pillow's filter. The arithmetic is (x * scale - mean) / std a channel, x in 0..255, mean
     and std in the network's channel order.
     """
 

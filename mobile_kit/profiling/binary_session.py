@@ -82,7 +82,7 @@ class BinarySession(BenchmarkSession):
         """Do nothing: it has ended."""
 
     def trace(self) -> str | None:
-        """Return null: its operations were timed with the rest, if the program does that."""
+        """Return None: its operations were timed with the rest, if the program does that."""
         return None
 
     def found(self) -> tuple[Result, bool | None]:

@@ -108,7 +108,7 @@ def _of(manifest: Manifest, path: Path, results: Sequence[Result]) -> list[Resul
 
 
 def _stranger(said: ModelInfo, own: ModelInfo, manifest: Manifest) -> str | None:
-    """Return why a file's model can't be the artifact's, null where it can."""
+    """Return why a file's model can't be the artifact's, None where it can."""
     if said.sha256 is not None and said.sha256 != own.sha256:
         return f"it was measured on {said.name}, whose model file is another"
     size, file = said.size_bytes, manifest.data["model_file"]

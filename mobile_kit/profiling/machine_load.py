@@ -12,7 +12,7 @@ QUIET_CORES = 0.1
 
 
 class BusyMeter:
-    """How many cores other processes used since it was made; null where the system doesn't say.
+    """How many cores other processes used since it was made; None where the system doesn't say.
 
     pids: running processes that are no others.
     """

@@ -91,7 +91,7 @@ class RunnerSession(BenchmarkSession):
         self._blocks.append((self._said.pop("us"), None))
 
     def judge(self, undisturbed: bool | None) -> None:
-        """Keep whether others left the machine alone during the last block, null where it can't be told."""
+        """Keep whether others left the machine alone during the last block, None where it can't be told."""
         block, _ = self._blocks.pop()
         self._blocks.append((block, undisturbed))
 

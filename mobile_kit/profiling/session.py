@@ -25,7 +25,7 @@ __all__ = ["BenchmarkSession", "raw"]
 class BenchmarkSession(ABC):
     """One file on a device, from putting it there to what was found.
 
-    name: of the artifact. error: what ended it early, null where nothing has. cores: numbers of those to stay on.
+    name: of the artifact. error: what ended it early, None where nothing has. cores: numbers of those to stay on.
     """
 
     def __init__(self, number: int, manifest: Manifest, device: Device, options: DeviceOptions) -> None:
@@ -41,13 +41,13 @@ class BenchmarkSession(ABC):
 
     @cached_property
     def cores(self) -> tuple[int, ...] | None:
-        """The numbers of the cores to stay on, null for any; the device is asked once. Raises: DeviceError."""
+        """The numbers of the cores to stay on, None for any; the device is asked once. Raises: DeviceError."""
         cores = self._options.cores
         return self._device.big_cores() if cores == "big" else cores
 
     @property
     def pid(self) -> int | None:
-        """The number of its process on this machine, null where it has none."""
+        """The number of its process on this machine, None where it has none."""
         return None if self._running is None else self._running.pid
 
     def attempt(self, step: Callable[[], None]) -> None:
@@ -75,7 +75,7 @@ class BenchmarkSession(ABC):
 
     @abstractmethod
     def found(self) -> tuple[Result, bool | None]:
-        """Return what it said so far, and whether the machine was left alone meanwhile, null where it can't be told."""
+        """Return what it said so far, and whether the machine was left alone meanwhile, None where it can't be told."""
 
     def stop(self) -> None:
         """End it."""

@@ -46,7 +46,7 @@ class Fidelity:
     """What is left of the float outputs: the least decibels of signal over noise, and the part of decisions that stay.
 
     A decision is an image's best class, or a pixel's. sqnr_db: infinite where nothing is lost, or where all outputs are
-    class maps. agreement: null where the head decides nothing.
+    class maps. agreement: None where the head decides nothing.
     """
 
     sqnr_db: float
@@ -141,7 +141,7 @@ class PartMeasurements:
 class PartCost:
     """What a part costs where it alone is in int8.
 
-    static: whether a static recipe computes any of it in int8. kept: null where the target can't compute it so.
+    static: whether a static recipe computes any of it in int8. kept: None where the target can't compute it so.
     macs: its part of the multiply-accumulates of all convolutions and linear layers.
     """
 

@@ -134,7 +134,7 @@ def _outwards(path: str) -> Iterator[str]:
 class FloatPart:
     """A part of which a quantized file computes all or some in float, and the decibels that its return to int8 costs.
 
-    part: a name as `parts.Part` has them. cost_db: null where no search decided it, or where outputs have no decibels.
+    part: a name as `parts.Part` has them. cost_db: None where no search decided it, or where outputs have no decibels.
     """
 
     part: str

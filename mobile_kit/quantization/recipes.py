@@ -67,7 +67,7 @@ LEAST_SQNR_DB = {
 
 @dataclass(frozen=True)
 class QualityTarget:
-    """What a quantized file must keep of the checkpoint's outputs, null for what isn't asked.
+    """What a quantized file must keep of the checkpoint's outputs, None for what isn't asked.
 
     sqnr_db: decibels of signal over noise. agreement: the part of the decisions that stay: an image's best class, or a
     pixel's.
@@ -81,7 +81,7 @@ class QualityTarget:
         return QualityTarget(LEAST_SQNR_DB[recipe.name]) if self == NOTHING_ASKED else self
 
     def met_by(self, sqnr_db: float, agreement: float | None) -> bool:
-        """Whether that is kept. agreement: null where nothing is decided."""
+        """Whether that is kept. agreement: None where nothing is decided."""
         enough = self.sqnr_db is None or sqnr_db >= self.sqnr_db
         return enough and (self.agreement is None or (agreement is not None and agreement >= self.agreement))
 

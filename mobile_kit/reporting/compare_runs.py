@@ -21,7 +21,7 @@ class RunComparison:
     """A result of A beside one of B, milliseconds.
 
     name: the artifact's in A, and B's behind it where that is another. comparison: of B's latency to A's. refused: why
-    there is none; null where there is one.
+    there is none; None where there is one.
     """
 
     name: str

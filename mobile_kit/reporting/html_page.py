@@ -62,7 +62,7 @@ class Section:
 
 @dataclass(frozen=True)
 class Devices:
-    """A model's medians, a line a target and recipe, a column a device: figure and state, or null."""
+    """A model's medians, a line a target and recipe, a column a device: figure and state, or None."""
 
     model: str
     devices: tuple[str, ...]

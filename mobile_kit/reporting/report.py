@@ -36,7 +36,7 @@ MARKS = str.maketrans({mark: f"\\{mark}" for mark in "\\`*[]|"})
 
 @dataclass(frozen=True)
 class ReportOptions:
-    """What to read, and where to write. html, markdown: null for report.html and report.md in the first folder."""
+    """What to read, and where to write. html, markdown: None for report.html and report.md in the first folder."""
 
     folders: tuple[Path, ...]
     html: Path | None = None

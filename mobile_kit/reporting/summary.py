@@ -56,7 +56,7 @@ K = TypeVar("K")
 
 @dataclass(frozen=True)
 class Row:
-    """One artifact. What hasn't been measured is null.
+    """One artifact. What hasn't been measured is None.
 
     folder: below the one that was asked for. model: the folder of its artifacts. size_ratio: to the fp32 artifact of
     the same model and target. sqnr_db: the least of the outputs that were judged, infinite where nothing is lost.
@@ -92,7 +92,7 @@ class Row:
 
 @dataclass(frozen=True)
 class ArtifactResult:
-    """A result of an artifact. base: fp32's in the same run, and ratio: to its latency; null where there is none."""
+    """A result of an artifact. base: fp32's in the same run, and ratio: to its latency; None where there is none."""
 
     row: Row
     file: str
@@ -114,7 +114,7 @@ class Summary:
     measured: tuple[ArtifactResult, ...]
 
     def lines(self) -> Iterator[tuple[Row, ArtifactResult | None]]:
-        """Yield each artifact with each of its results, and once with null where it has none."""
+        """Yield each artifact with each of its results, and once with None where it has none."""
         results = grouped(self.measured, lambda each: each.row.folder)
         for row in self.rows:
             yield from ((row, each) for each in results.get(row.folder, ()))
@@ -160,7 +160,7 @@ def device_label(device: DeviceInfo) -> str:
 
 
 def why_not_comparable(result: Result) -> str | None:
-    """Return why a result's latency is compared with none, null where it can be."""
+    """Return why a result's latency is compared with none, None where it can be."""
     if result.device.emulated:
         return "its device is emulated, whose time says nothing of a device's"
     if not result.validity.valid:
@@ -270,7 +270,7 @@ def _circumstances(each: ArtifactResult) -> tuple[Any, ...]:
 
 
 def _json(path: Path, shape: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what is measured in a file, the first of several, null where there is none.
+    """Return what is measured in a file, the first of several, None where there is none.
 
     Raises: ArtifactError where the file can't be read, or isn't of a shape, which is a JSON Schema.
     """

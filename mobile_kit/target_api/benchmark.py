@@ -52,7 +52,7 @@ class BenchmarkProgram:
     """A platform's own program that times a file on a device.
 
     command: its arguments, itself the first. outputs: the files in the job's folder that then have the outputs, raw and
-    behind one another. log: reads what it prints. operations: the file with their times, and what reads it; null where
+    behind one another. log: reads what it prints. operations: the file with their times, and what reads it; None where
     it has none.
     """
 

@@ -46,7 +46,7 @@ INPUT_TEXTS = {
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What a file says of itself on its platform; null where it isn't known."""
+    """What a file says of itself on its platform; None where it isn't known."""
 
     name: str
     description: str
@@ -102,7 +102,7 @@ class Runtime(Protocol):
     """A loaded file that can be run.
 
     `name` says what ran it, with the version. `native`: whether devices run the file with it too, so that its speed is
-    worth measuring. `labels` are the class names that the file itself carries, null where it has none.
+    worth measuring. `labels` are the class names that the file itself carries, None where it has none.
     """
 
     name: str
@@ -211,7 +211,7 @@ class Target(Lowering, Measuring, Bundling):
 def refusal(
     target: Target, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None
 ) -> str | None:
-    """Return why a target can't serve a recipe, null where it can."""
+    """Return why a target can't serve a recipe, None where it can."""
     reason = target.refusal(recipe, backend, deployment_target)
     return reason if reason or recipe.name in target.recipes else "not served by this target"
 

@@ -208,7 +208,7 @@ def int8_activations() -> Any:
 
 
 def annotate(node: Any, inputs: Mapping[Any, Any], output: Any = None) -> None:
-    """Say how an operation's inputs, by the nodes that make them, and its output are quantized; null for not at all."""
+    """Say how an operation's inputs, by the nodes that make them, and its output are quantized; None for not at all."""
     from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
 
     node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), output_qspec=output, _annotated=True)

@@ -47,7 +47,7 @@ class CoreMLTarget(Target):
         return ("ios",)
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
-        """Return why a recipe can't be served, null where it can."""
+        """Return why a recipe can't be served, None where it can."""
         if recipe.name == "dynamic_wi8_afp32":
             return "Core ML takes its scales from the file, and has none that are measured at each run"
         if recipe.calibrated and deployment_target == "iOS16":

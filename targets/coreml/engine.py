@@ -73,7 +73,7 @@ class Here:
 
 
 class Model:
-    """A loaded file. Core ML has no number of threads: it is null."""
+    """A loaded file. Core ML has no number of threads: it is None."""
 
     threads = None
 
@@ -90,7 +90,7 @@ class Model:
         self._loaded.close()
 
     def partitions(self) -> int | None:
-        """Return null: Core ML has a unit for each operation instead."""
+        """Return None: Core ML has a unit for each operation instead."""
         return None
 
     def enter(self, inputs: dict[str, bytes]) -> None:

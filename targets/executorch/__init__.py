@@ -37,11 +37,11 @@ class ExecuTorchTarget(Target):
         return {"coreml": ("ios",), "vulkan": ("android",)}.get(backend or "", ("ios", "android"))
 
     def needs_device(self, backend: str | None) -> str | None:
-        """Return why a backend's files can't be run on this machine, null where they can."""
+        """Return why a backend's files can't be run on this machine, None where they can."""
         return None if backend in {None, "xnnpack"} else f"ExecuTorch's {backend} delegate runs on a device only"
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
-        """Return why a recipe can't be served with a backend, null where it can."""
+        """Return why a recipe can't be served with a backend, None where it can."""
         if backend == "vulkan" and recipe.weight_bits < 32:
             return "what Vulkan computes in it can't be measured without a device, so it isn't offered"
         if backend == "coreml" and recipe.quantized:

@@ -39,7 +39,7 @@ def _set_threads(count: int) -> None:
 
 
 class Model:
-    """A loaded file. threads: null for the runtime's own choice."""
+    """A loaded file. threads: None for the runtime's own choice."""
 
     def __init__(self, path: str, threads: int | None) -> None:
         if threads is not None:
@@ -51,7 +51,7 @@ class Model:
         self._results: list[torch.Tensor] = []
 
     def partitions(self) -> int | None:
-        """Return null: the runtime doesn't say in how many pieces the delegate has the graph."""
+        """Return None: the runtime doesn't say in how many pieces the delegate has the graph."""
         return None
 
     def enter(self, inputs: dict[str, bytes]) -> None:

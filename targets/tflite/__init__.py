@@ -45,7 +45,7 @@ class TFLiteTarget(Target):
         return ("android",)
 
     def refusal(self, recipe: QuantRecipe, backend: str | None, deployment_target: str | None = None) -> str | None:
-        """Return why a recipe can't be served, null where it can."""
+        """Return why a recipe can't be served, None where it can."""
         if recipe.weight_bits == 4:
             return "LiteRT's delegate takes no 4-bit weights, and they keep 10 to 22 dB of the trained digits"
         return None

@@ -45,7 +45,7 @@ class TFLiteRuntime:
 
 
 def labels_of(path: Path) -> tuple[str, ...] | None:
-    """Return the class names in the zip behind a model, null where there are none."""
+    """Return the class names in the zip behind a model, None where there are none."""
     try:
         with zipfile.ZipFile(path) as files:
             return read_labels(files.read(LABELS_FILE))

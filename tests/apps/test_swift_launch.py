@@ -55,7 +55,7 @@ def bundle(app: App, family_artifacts: dict[str, Path], tmp_path: Path) -> Path:
 
 
 def launch(app: App, folder: Path, manner: str = "") -> Any:
-    """Return what a launch says, or null where it ended on the way."""
+    """Return what a launch says, or None where it ended on the way."""
     ended = app.tools.run(app.folder, str(JOB / "launch"), str(JOB / folder.name), manner)
     assert ended.returncode in {0, ENDED}, ended.stderr
     return json.loads(ended.stdout) if ended.returncode == 0 else None

@@ -21,7 +21,7 @@ BOUND = 1.0
 
 @dataclass(frozen=True)
 class _Round:
-    """Each converter once, and the export once. others: cores that other processes used, null where unknown."""
+    """Each converter once, and the export once. others: cores that other processes used, None where unknown."""
 
     alone: dict[str, Conversion]
     export: Spent

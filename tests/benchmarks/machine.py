@@ -24,7 +24,7 @@ PACKAGES = (
 
 
 def machine(threads: int) -> dict[str, Any]:
-    """Return processor, cores, system and versions; null for what isn't known."""
+    """Return processor, cores, system and versions; None for what isn't known."""
     return {
         "cpu": _cpu(),
         "cores": os.cpu_count(),

@@ -23,7 +23,7 @@ EVERY_S = 0.5
 class PeakMeter:
     """The most memory that the processes under this one took together while the context was open, in bytes.
 
-    A page that several of them share counts once (the kernel's proportional set size). Null where the system doesn't
+    A page that several of them share counts once (the kernel's proportional set size). None where the system doesn't
     say.
     """
 
@@ -58,7 +58,7 @@ def _below(pid: int) -> list[int]:
 
 
 def _proportional_set(pid: int) -> int | None:
-    """Return a process's part of the memory in bytes, 0 where it has ended, null where the system doesn't say."""
+    """Return a process's part of the memory in bytes, 0 where it has ended, None where the system doesn't say."""
     folder = Path(f"/proc/{pid}")
     try:
         lines = (folder / "smaps_rollup").read_text(encoding="ascii").splitlines()

@@ -27,9 +27,9 @@ class Spent:
 
 @dataclass(frozen=True)
 class Conversion:
-    """What a converter's process left. spent: by the process. convert_s: without imports; null where it failed.
+    """What a converter's process left. spent: by the process. convert_s: without imports; None where it failed.
 
-    path: the file, null where error says why there is none.
+    path: the file, None where error says why there is none.
     """
 
     path: Path | None

@@ -30,7 +30,7 @@ def measure() -> Section:
 
 
 def _median_s(command: list[str]) -> float | None:
-    """Return the median time of a command, null where it doesn't run."""
+    """Return the median time of a command, None where it doesn't run."""
     times = []
     for _ in range(RUNS):
         start = time.perf_counter()

@@ -33,7 +33,7 @@ class Section:
 
 
 def judged(value: float | None, *, at_most: float | None = None, at_least: float | None = None) -> dict[str, Any]:
-    """Return the bound and status of a value; null is a value that couldn't be measured."""
+    """Return the bound and status of a value; None is a value that couldn't be measured."""
     limit = at_most if at_most is not None else at_least
     assert limit is not None
     bound = f"{'<=' if at_most is not None else '>='} {limit:.4g}"

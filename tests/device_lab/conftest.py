@@ -99,7 +99,7 @@ class Lab:
 
     @staticmethod
     def _says(*command: str | None) -> str | None:
-        """Return what a command writes, null where it fails."""
+        """Return what a command writes, None where it fails."""
         try:
             ended = subprocess.run([str(part) for part in command], capture_output=True, text=True, timeout=READY_S)
         except subprocess.TimeoutExpired:

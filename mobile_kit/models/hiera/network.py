@@ -43,7 +43,7 @@ class Attention(nn.Module):
         self.output = linear(attention.proj)
         self.heads = attention.num_heads
         self.stride = attention.query_stride
-        # How many tokens a window has; null for all.
+        # How many tokens a window has; None for all.
         self.window = self.stride * attention.window_size if attention.use_mask_unit_attn else None
 
     def forward(self, x: Tensor) -> tuple[Tensor, Tensor]:

@@ -25,7 +25,7 @@ Found = TypeVar("Found")
 
 
 class AdbDevice(Remote):
-    """See `devices.Device`. serial: null for the only one."""
+    """See `devices.Device`. serial: None for the only one."""
 
     kind = "adb"
     base = "/data/local/tmp"

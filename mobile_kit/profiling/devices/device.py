@@ -24,7 +24,7 @@ class DeviceState:
 
 
 class Running(Protocol):
-    """A program that runs on a device. pid: the number of its process on this machine, null where it has none."""
+    """A program that runs on a device. pid: the number of its process on this machine, None where it has none."""
 
     pid: int | None
 

@@ -17,7 +17,7 @@ MAGIC, MACHINE = b"\x7fELF", 18
 
 
 def machine_of(path: Path) -> tuple[str, ...] | None:
-    """Return the names of the processor, an unknown one's number; null for a file that is no such program."""
+    """Return the names of the processor, an unknown one's number; None for a file that is no such program."""
     try:
         with path.open("rb") as stream:
             head = stream.read(MACHINE + 2)

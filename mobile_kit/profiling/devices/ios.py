@@ -35,7 +35,7 @@ PATIENCE_S, LEAVE_S = 120.0, 30.0
 
 
 class IosDevice(HostDevice):
-    """See `devices.Device`. udid: null for the only one. team: Apple's development team that signs the app.
+    """See `devices.Device`. udid: None for the only one. team: Apple's development team that signs the app.
 
     Files and programs stay on the Mac, from where they reach it.
     """

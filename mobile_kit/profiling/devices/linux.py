@@ -83,7 +83,7 @@ def big_cores(said: str) -> tuple[int, ...]:
 
 
 def is_emulated(found: Mapping[str, str]) -> bool | None:
-    """Whether a processor is emulated, from `pairs`; null where it can't be told."""
+    """Whether a processor is emulated, from `pairs`; None where it can't be told."""
     if any(name in found.get(key, "") for name in EMULATED for key in ("model", "board", "hardware")):
         return True
     interpreter = found.get("interpreter", "").rpartition("/")[2]
@@ -91,7 +91,7 @@ def is_emulated(found: Mapping[str, str]) -> bool | None:
 
 
 def number(text: str | None) -> int | None:
-    """Return a number from 0, null for what is none."""
+    """Return a number from 0, None for what is none."""
     return int(text) if text and re.fullmatch(r"[0-9]{1,15}", text) else None
 
 

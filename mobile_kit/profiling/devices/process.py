@@ -16,7 +16,7 @@ LAST_BYTES = 1 << 16
 
 
 class Process(Program):
-    """A process. lost: the exit code by which a client says that its link broke, null where there is no link."""
+    """A process. lost: the exit code by which a client says that its link broke, None where there is no link."""
 
     def __init__(self, command: Sequence[str], where: str, lost: int | None = None) -> None:
         super().__init__(where)

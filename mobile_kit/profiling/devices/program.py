@@ -30,7 +30,7 @@ AGAIN = "Run it again."
 
 @dataclass(frozen=True)
 class Ended:
-    """How a program ended. code: its exit code, negative for a signal, null where the link broke before."""
+    """How a program ended. code: its exit code, negative for a signal, None where the link broke before."""
 
     code: int | None
     words: str = ""

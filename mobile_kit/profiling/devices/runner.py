@@ -9,7 +9,7 @@ with any Python from 3.8 on. PLAN is a JSON file with the keys
     samples              how many; the first is what is timed
     outputs              what the paths of the outputs begin with, raw, a file a name: of the first sample all, of the
                          others those in `judged`, behind one another
-    threads, cores       null for the runtime's own choice; cores: numbers of those to stay on
+    threads, cores       None for the runtime's own choice; cores: numbers of those to stay on
     warmup_runs, warmup_s, runs, min_s, max_s, blocks, loads
 Each block waits for a line on standard input, as files are timed in turns; its end ends them.
 """
@@ -180,7 +180,7 @@ def _engine(path: str) -> Any:
 
 
 def _bytes(name: str) -> int | None:
-    """Return a figure of this process's memory by its name in Linux's list, null where there is none."""
+    """Return a figure of this process's memory by its name in Linux's list, None where there is none."""
     try:
         with open("/proc/self/status", encoding="ascii", errors="replace") as stream:
             found = re.search(name + r":\s*(\d+) kB", stream.read())
@@ -190,7 +190,7 @@ def _bytes(name: str) -> int | None:
 
 
 def _peak_bytes() -> int | None:
-    """Return the most memory that this process held; null where the system doesn't say."""
+    """Return the most memory that this process held; None where the system doesn't say."""
     if sys.platform != "darwin":
         # getrusage would give the parent's on Linux, if that was larger when it started this.
         return _bytes("VmHWM")
@@ -200,7 +200,7 @@ def _peak_bytes() -> int | None:
 
 
 def _grown(before: int | None, after: int | None) -> int | None:
-    """Return what was added, null where it can't be told."""
+    """Return what was added, None where it can't be told."""
     return None if before is None or after is None or after <= before else after - before
 
 

@@ -146,7 +146,7 @@ def _unit(words: tuple[str, ...]) -> float | None:
 
 
 def _op(node: Node) -> Op | None:
-    """Return an operation, null where an object is none: one has a name and a compute unit."""
+    """Return an operation, None where an object is none: one has a name and a compute unit."""
     values = {"_".join(_words(key)): field for key, field in node.fields().items()}
     name = next((values[key].value for key in NAME if key in values), None)
     unit = next((_compute_unit(field.value) for key, field in values.items() if "compute" in key), None)

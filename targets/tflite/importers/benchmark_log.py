@@ -258,7 +258,7 @@ class _Run:
         return ", ".join(self._delegates) or self._default
 
     def _phases(self) -> tuple[Latency, Latency | None]:
-        """Return the figures of the warm-up and of the timed calls, null where the log ends before them."""
+        """Return the figures of the warm-up and of the timed calls, None where the log ends before them."""
         figures = []
         for number, line in self._statistics:
             with self._named(number):
@@ -301,7 +301,7 @@ class _Run:
         return Placement(total=total, gpu=gpu, cpu=cpu, partitions=partitions)
 
     def _bytes(self, key: str) -> int | None:
-        """Return an amount of memory, null where it wasn't measured."""
+        """Return an amount of memory, None where it wasn't measured."""
         value = self._numbers.get(key)
         return None if value is None or (key == "peak" and value <= 0) else round(value * MEBIBYTE)
 

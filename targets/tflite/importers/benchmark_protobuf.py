@@ -116,7 +116,7 @@ class OpProfileProto:
 
 
 def _latency(times: Mapping[str, float], count: int | None) -> Latency:
-    """Return the figures; without a call all are 0 in the file, and null here."""
+    """Return the figures; without a call all are 0 in the file, and None here."""
     if not count:
         return Latency(count=count)
     names = {"mean": "avg", "std": "stddev", "min": "min", "max": "max", "p5": "p5", "p50": "median", "p95": "p95"}

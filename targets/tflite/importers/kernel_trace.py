@@ -59,7 +59,7 @@ def read_trace(said: Mapping[str, Any]) -> tuple[Op, ...]:
 
 
 def module_of(tensor: str) -> str | None:
-    """Return the path of the module that makes a tensor, by its name; null where the name has none.
+    """Return the path of the module that makes a tensor, by its name; None where the name has none.
 
     Lists of modules leave no trace in the names: stages.2.layers.0 is 2.0 here.
     """
@@ -71,7 +71,7 @@ def module_of(tensor: str) -> str | None:
 
 
 def _aligned(kernels: Sequence[str], kinds: Sequence[str]) -> list[int | None]:
-    """Return the place of each kernel's operation, null for one that was added: a longest common subsequence."""
+    """Return the place of each kernel's operation, None for one that was added: a longest common subsequence."""
     wanted = [COMPUTES.get(name.partition(" (")[0], {name}) for name in kernels]
     most = [[0] * (len(kinds) + 1) for _ in range(len(kernels) + 1)]
     for row in range(len(kernels) - 1, -1, -1):

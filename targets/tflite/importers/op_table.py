@@ -135,7 +135,7 @@ class OpSections:
 
 
 def joined(graph: list[Op], kernels: list[Op], delegate: str | None = None) -> tuple[tuple[Op, ...], int | None]:
-    """Return all operations, and in how many pieces a delegate has the graph, null where it isn't known.
+    """Return all operations, and in how many pieces a delegate has the graph, None where it isn't known.
 
     A delegate's kernels, where they are known, stand for its nodes. delegate: what is called so elsewhere.
     """
@@ -164,7 +164,7 @@ def _marked(op: Op, delegate: str) -> Op:
 
 
 def _number(text: str | None) -> float | None:
-    """Return a number, null for one that isn't there or isn't finite."""
+    """Return a number, None for one that isn't there or isn't finite."""
     if text is None:
         return None
     number = float(text.removesuffix("%"))

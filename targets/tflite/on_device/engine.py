@@ -45,7 +45,7 @@ def _described(detail: dict[str, Any]) -> list[Any]:
 
 
 class Model:
-    """A loaded file. threads: null for the runtime's own choice."""
+    """A loaded file. threads: None for the runtime's own choice."""
 
     def __init__(self, path: str, threads: int | None) -> None:
         self._interpreter = Interpreter(path, num_threads=threads)
@@ -59,7 +59,7 @@ class Model:
         return ins, outs
 
     def partitions(self) -> int | None:
-        """Return in how many pieces the delegate has the graph, null where the runtime doesn't say."""
+        """Return in how many pieces the delegate has the graph, None where the runtime doesn't say."""
         try:
             operations = self._interpreter._get_ops_details()
         except AttributeError:

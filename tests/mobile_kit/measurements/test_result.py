@@ -46,7 +46,7 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
     assert read_results(tmp_path / "profile.json") == [RESULT, bare]
     first, second = json.loads((tmp_path / "profile.json").read_text())
     assert (first["validity"]["valid"], second["validity"]["valid"]) == (False, True)
-    # Unknown is null, never 0.
+    # Unknown is None, never 0.
     assert second["latency"]["p50"] is None
     assert second["memory"]["peak_bytes"] is None
 
