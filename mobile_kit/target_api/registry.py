@@ -3,7 +3,7 @@
 from importlib.util import find_spec
 
 from mobile_kit.errors import MissingToolError, UnsupportedError, unknown
-from mobile_kit.plugins import plugins
+from mobile_kit.plugins import Plugin, plugins
 from mobile_kit.quantization.recipes import RECIPES, QuantRecipe
 from mobile_kit.target_api.interface import Target, refusal
 
@@ -25,24 +25,17 @@ GROUP = "mobile_kit.targets"
 
 def target_names() -> tuple[str, ...]:
     """Return the names of all targets, those that can't be imported among them."""
-    return tuple(dict.fromkeys(plugin.name for plugin in plugins(GROUP)))
+    return tuple(_plugins())
 
 
 def targets() -> dict[str, Target]:
     """Return all targets by name, but for those of `broken_targets`. Importing one doesn't import its toolchain."""
-    broken = broken_targets()
-    return {name: find_target(name) for name in target_names() if name not in broken}
+    return _found()[0]
 
 
 def broken_targets() -> dict[str, str]:
     """Return why targets of installed packages can't be used, by name: an error's text, one line each."""
-    found = {}
-    for name in target_names():
-        try:
-            find_target(name)
-        except UnsupportedError as exc:
-            found[name] = str(exc)
-    return found
+    return _found()[1]
 
 
 def find_target(name: str) -> Target:
@@ -50,9 +43,31 @@ def find_target(name: str) -> Target:
 
     Raises: UnsupportedError with the known names, or for a package that can't be imported.
     """
-    found = [plugin for plugin in plugins(GROUP) if plugin.name == name]
-    if not found:
-        raise unknown("target", name, target_names())
+    known = _plugins()
+    if name not in known:
+        raise unknown("target", name, known)
+    return _loaded(name, known[name])
+
+
+def _plugins() -> dict[str, list[Plugin]]:
+    """Return what is registered by name; installed packages are searched once."""
+    found: dict[str, list[Plugin]] = {}
+    for plugin in plugins(GROUP):
+        found.setdefault(plugin.name, []).append(plugin)
+    return found
+
+
+def _found() -> tuple[dict[str, Target], dict[str, str]]:
+    good, broken = dict[str, Target](), dict[str, str]()
+    for name, found in _plugins().items():
+        try:
+            good[name] = _loaded(name, found)
+        except UnsupportedError as exc:
+            broken[name] = str(exc)
+    return good, broken
+
+
+def _loaded(name: str, found: list[Plugin]) -> Target:
     if len(found) > 1:
         packages = " and ".join(plugin.package for plugin in found)
         raise UnsupportedError(f"target {name!r}: is of {packages} at once. Uninstall all but one of them.")
