@@ -23,7 +23,7 @@ LAYERS = (
     "quantization checkpoints",
     "preprocessing",
     "models measurements progress",
-    "plugins whole_file",
+    "plugins records whole_file",
     "errors",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}

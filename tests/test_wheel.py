@@ -17,7 +17,6 @@ HOLDS = (
     "mobile_kit/artifacts/manifest.schema.json",
     "mobile_kit/py.typed",
     "mobile_kit/reporting/report.schema.json",
-    "mobile_kit/measurements/result.schema.json",
     "mobile_kit/reporting/report.html.j2",
     "mobile_kit/apps/serve.html.j2",
     "sample_apps/checkpoints/cvt-digits/model.safetensors",

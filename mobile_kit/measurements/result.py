@@ -1,24 +1,20 @@
 """What was measured of a file on a device: one record, wherever it was measured and by whatever tool.
 
-The keys are those of `result.schema.json`, wide enough that each known tool's figures fit in. What a tool doesn't say
-is None, never 0.
+The records are wide enough that each known tool's figures fit in. What a tool doesn't say is None, never 0.
 """
 
-import json
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass, field, fields, is_dataclass
+from dataclasses import dataclass, field, fields
 from functools import cache
-from importlib import resources
 from pathlib import Path
-from types import UnionType
-from typing import Any, Literal, TypeVar, Union, get_args, get_origin, get_type_hints
+from typing import Any, Literal
 
 from mobile_kit.errors import ArtifactError, one_line, unwritable
 from mobile_kit.measurements.latency import Latency
+from mobile_kit.records import RecordError, dumped, parse, read_record, schema_of, to_values
 from mobile_kit.whole_file import write_whole
 
 __all__ = [
-    "SCHEMA_VERSION",
     "Config",
     "DeviceInfo",
     "Load",
@@ -39,7 +35,6 @@ __all__ = [
     "write_results",
 ]
 
-SCHEMA_VERSION = 1
 # What measured: a program on the device, the kit's own runner there, an app, or a tool whose figures were read.
 Harness = Literal["binary", "runner", "app", "imported"]
 Measured = Literal["measured", "estimated"]
@@ -206,7 +201,10 @@ class OutputDistance:
 
 @dataclass(frozen=True)
 class Validity:
-    """Whether the figures can be trusted; None where it can't be told. reasons: why not."""
+    """Whether the figures can be trusted; None where it can't be told.
+
+    reasons: why not. valid: whether no flag says no.
+    """
 
     enough_runs: bool | None = None
     long_enough: bool | None = None
@@ -216,11 +214,11 @@ class Validity:
     undisturbed: bool | None = None
     completed: bool | None = None
     reasons: tuple[str, ...] = ()
+    valid: bool = field(init=False, default=False)
 
-    @property
-    def valid(self) -> bool:
-        """Whether no flag says no."""
-        return not self.reasons and all(getattr(self, each.name) is not False for each in fields(self))
+    def __post_init__(self) -> None:
+        flags = (getattr(self, each.name) for each in fields(self) if each.name != "valid")
+        object.__setattr__(self, "valid", not self.reasons and all(flag is not False for flag in flags))
 
 
 @dataclass(frozen=True)
@@ -241,20 +239,18 @@ class Result:
     parity: tuple[OutputDistance, ...] = ()
     validity: Validity = Validity()
     env: Mapping[str, str] = field(default_factory=dict)
-    schema_version: int = SCHEMA_VERSION
+    schema_version: Literal[1] = 1
 
     def to_json(self) -> dict[str, Any]:
         """Return the record as JSON values."""
-        record: dict[str, Any] = json.loads(json.dumps(asdict(self), allow_nan=False))
-        record["validity"]["valid"] = self.validity.valid
+        record: dict[str, Any] = to_values(self)
         return record
 
 
 def write_results(results: "list[Result]", path: Path) -> None:
     """Write results to a file. Raises: ArtifactError where it can't be written."""
-    text = json.dumps([result.to_json() for result in results], indent=1, sort_keys=True, allow_nan=False) + "\n"
     try:
-        write_whole(path, text)
+        write_whole(path, dumped(results))
     except OSError as exc:
         raise unwritable(path, exc) from exc
 
@@ -264,45 +260,15 @@ def read_results(path: Path) -> list[Result]:
 
     Raises: ArtifactError naming the place where it isn't what `write_results` writes.
     """
-    from jsonschema import Draft202012Validator
-
     try:
-        records = json.loads(path.read_text(encoding="utf-8"))
-        json.dumps(records, allow_nan=False)  # Python reads NaN and infinity, which are no figures
-    except (OSError, ValueError) as exc:
+        return read_record(list[Result], parse(path.read_bytes()))
+    except OSError as exc:
         raise ArtifactError(f"results {path}: can't be read ({one_line(exc)}). Profile the artifact again.") from exc
-    for error in Draft202012Validator({"type": "array", "items": schema()}).iter_errors(records):
-        place = "/".join(str(part) for part in error.absolute_path) or "top level"
-        raise ArtifactError(f"results {path}: at {place}: {error.message[:200]}. Profile the artifact again.")
-    for record in records:
-        del record["validity"]["valid"]
-    return [_built(Result, record) for record in records]
+    except RecordError as exc:
+        raise ArtifactError(f"results {path}: {one_line(exc)}. Profile the artifact again.") from exc
 
 
 @cache
 def schema() -> dict[str, Any]:
     """Return the JSON Schema of a result."""
-    text = resources.files(__package__).joinpath("result.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    return loaded
-
-
-Built = TypeVar("Built")
-
-
-def _built(kind: type[Built], record: Mapping[str, Any]) -> Built:
-    """Make a dataclass of JSON values that have been checked."""
-    hints = get_type_hints(kind)
-    return kind(**{name: _value(hints[name], value) for name, value in record.items()})
-
-
-def _value(hint: Any, value: Any) -> Any:
-    if value is None:
-        return None
-    if get_origin(hint) in {Union, UnionType}:
-        return _value(next(each for each in get_args(hint) if each is not type(None)), value)
-    if is_dataclass(hint):
-        return _built(hint, value)  # type: ignore[arg-type]
-    if get_origin(hint) is tuple:
-        return tuple(_value(get_args(hint)[0], each) for each in value)
-    return value
+    return schema_of(Result, "mobile_kit measurement of a file on a device")

@@ -1,9 +1,9 @@
 import json
-from dataclasses import fields, is_dataclass
 from pathlib import Path
-from typing import Any, get_type_hints
+from typing import Any
 
 import pytest
+from jsonschema import Draft202012Validator
 
 from mobile_kit.errors import ArtifactError
 from mobile_kit.measurements.latency import latency
@@ -23,6 +23,7 @@ from mobile_kit.measurements.result import (
     schema,
     write_results,
 )
+from tests.schemas import allowed
 
 RESULT = Result(
     run=RunInfo("one", "runner", "mobile-kit", "0.1.0", "2026-01-02T03:04:05Z"),
@@ -51,24 +52,20 @@ def test_a_result_comes_back_as_it_was(tmp_path: Path) -> None:
     assert second["memory"]["peak_bytes"] is None
 
 
-def test_the_schema_has_the_keys_of_the_record() -> None:
-    def check(kind: Any, described: dict[str, Any], place: str) -> None:
-        names = [field.name for field in fields(kind)] + (["valid"] if kind is Validity else [])
-        assert list(described["properties"]) == names == described["required"], place
-        for name, hint in get_type_hints(kind).items():
-            if is_dataclass(hint):
-                check(hint, described["properties"][name], name)
-
-    check(Result, schema(), "result")
+def test_the_schema_is_that_of_version_1() -> None:
+    written = json.loads((Path(__file__).parent / "data" / "result.schema.json").read_text())
+    assert allowed(schema()) == allowed(written)
+    Draft202012Validator(schema()).validate(RESULT.to_json())
 
 
 @pytest.mark.parametrize(
     ("change", "place"),
     [
         (lambda record: record["latency"].update(p50="fast"), "0/latency/p50"),
-        (lambda record: record.pop("device"), "at 0: 'device' is a required property"),
+        (lambda record: record.pop("device"), "at 0: Object missing required field `device`"),
         (lambda record: record["run"].update(harness="guess"), "0/run/harness"),
         (lambda record: record.update(schema_version=2), "0/schema_version"),
+        (lambda record: record["latency"].update(p5O=1.0), "at 0/latency: has a key 'p5O' that isn't known"),
     ],
 )
 def test_what_is_no_result_is_refused_with_its_place(change: Any, place: str, tmp_path: Path) -> None:
@@ -91,3 +88,10 @@ def test_a_result_is_valid_where_no_flag_says_no() -> None:
     assert Validity(enough_runs=True, parity_held=None).valid
     assert not Validity(parity_held=False).valid
     assert not Validity(reasons=("the link broke",)).valid
+
+
+def test_a_file_of_an_older_version_may_lack_what_has_a_default(tmp_path: Path) -> None:
+    record = RESULT.to_json()
+    del record["pipeline"], record["memory"]["pss_bytes"]
+    (tmp_path / "profile.json").write_text(json.dumps([record]))
+    assert read_results(tmp_path / "profile.json") == [RESULT]

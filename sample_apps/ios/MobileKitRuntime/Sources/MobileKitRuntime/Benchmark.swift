@@ -1,6 +1,6 @@
 import Foundation
 
-/// Times a loaded model, and writes what was measured as the kit's results (`result.schema.json`).
+/// Times a loaded model, and writes what was measured as the kit's results (`mobile-kit list --schema result`).
 public struct Benchmark: Sendable {
     /// How much is measured: at least so many calls and seconds, unless it takes too long.
     public struct Plan: Sendable {
