@@ -4,9 +4,13 @@ import sys
 import time
 from contextlib import AbstractContextManager
 from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING
 
 from mobile_kit.errors import plain
+
+if TYPE_CHECKING:
+    from rich.progress import Progress as Live
+    from rich.progress import TaskID
 
 __all__ = ["Progress"]
 
@@ -16,8 +20,8 @@ class Progress(AbstractContextManager["Progress"]):
 
     def __init__(self, quiet: bool = False) -> None:
         self._quiet = quiet
-        self._live: Any = None
-        self._tasks: dict[str, Any] = {}
+        self._live: Live | None = None
+        self._tasks: dict[str, TaskID] = {}
         self._start = time.monotonic()
 
     def __enter__(self) -> "Progress":

@@ -12,6 +12,7 @@ from typing import Any, Protocol
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from mobile_kit.errors import LoweringError
 from mobile_kit.models.spec import CommonModel
@@ -53,7 +54,7 @@ class PartQuantizer(Protocol):
     taken: frozenset[Part]
     left: frozenset[Part]
 
-    def annotate(self, model: Any) -> Any:
+    def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
         """Say of a graph's operations how they are quantized."""
         ...
 
@@ -107,7 +108,7 @@ class CalibratedGraph:
     def _values(self, sample: ModelInputs) -> tuple[Tensor, ...]:
         return tuple(torch.from_numpy(sample[name]) for name in self._named[0])
 
-    def _quantized(self, quantizer: Any) -> nn.Module:
+    def _quantized(self, quantizer: PartQuantizer) -> nn.Module:
         return _quantized(self._program, quantizer, self._ranges)
 
 
@@ -117,12 +118,12 @@ def float_parts(quantizer: PartQuantizer) -> tuple[FloatPart, ...]:
     return tuple(FloatPart(kind) for kind in KINDS if kind in left)
 
 
-def quantized_dynamically(model: CommonModel, inputs: tuple[Tensor, ...], quantizer: Any) -> nn.Module:
+def quantized_dynamically(model: CommonModel, inputs: tuple[Tensor, ...], quantizer: PartQuantizer) -> nn.Module:
     """Return a model that scales at each run what a quantizer annotates."""
     return _quantized(torch.export.export(model.eval(), inputs), quantizer, {})
 
 
-def _quantized(program: Any, quantizer: Any, ranges: Mapping[str, Tensor]) -> nn.Module:
+def _quantized(program: ExportedProgram, quantizer: PartQuantizer, ranges: Mapping[str, Tensor]) -> nn.Module:
     """Return a module with what a quantizer annotates in integers. ranges: by node, see `_ranges`.
 
     torchao's observers see the ends of each range rather than the samples again: a graph is measured once for all that
@@ -131,7 +132,7 @@ def _quantized(program: Any, quantizer: Any, ranges: Mapping[str, Tensor]) -> nn
     from torchao.quantization.pt2e import ObserverBase, PlaceholderObserver
     from torchao.quantization.pt2e.quantize_pt2e import convert_pt2e, prepare_pt2e
 
-    prepared: Any = prepare_pt2e(program.module(), quantizer)
+    prepared: fx.GraphModule = prepare_pt2e(program.module(), quantizer)
     for node in prepared.graph.nodes:
         if node.op != "call_module" or not isinstance(observer := prepared.get_submodule(node.target), ObserverBase):
             continue
@@ -143,7 +144,7 @@ def _quantized(program: Any, quantizer: Any, ranges: Mapping[str, Tensor]) -> nn
     return converted
 
 
-def _ranges(module: Any, samples: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
+def _ranges(module: fx.GraphModule, samples: Iterable[tuple[Tensor, ...]]) -> dict[str, Tensor]:
     """Return the least and the greatest value (2,) of every float tensor of a graph over samples, by its node."""
     found: dict[str, Tensor] = {}
 
@@ -164,7 +165,7 @@ def _ranges(module: Any, samples: Iterable[tuple[Tensor, ...]]) -> dict[str, Ten
     return found
 
 
-def part_of(node: Any, parts: Mapping[str, Part]) -> Part:
+def part_of(node: fx.Node, parts: Mapping[str, Part]) -> Part:
     """Return the part of the module that an operation of an exported graph comes from.
 
     parts: by the module's path, see `parts.parts_of`. What has no module is of the whole.
@@ -173,9 +174,10 @@ def part_of(node: Any, parts: Mapping[str, Part]) -> Part:
     return parts[stack[-1][0] if stack and stack[-1][0] in parts else ""]
 
 
-def computes(node: Any) -> bool:
+def computes(node: fx.Node) -> bool:
     """Tell whether an operation of an exported graph computes anything."""
-    return MOVES.fullmatch(getattr(node.target, "overloadpacket", node.target).__name__) is None
+    called: Any = getattr(node.target, "overloadpacket", node.target)
+    return MOVES.fullmatch(called.__name__) is None
 
 
 def int8_weights() -> Any:
@@ -207,13 +209,13 @@ def int8_activations() -> Any:
     )
 
 
-def annotate(node: Any, inputs: Mapping[Any, Any], output: Any = None) -> None:
+def annotate(node: fx.Node, inputs: Mapping[fx.Node, Any], output: Any = None) -> None:
     """Say how an operation's inputs, by the nodes that make them, and its output are quantized; None for not at all."""
     from torchao.quantization.pt2e.quantizer import QuantizationAnnotation
 
     node.meta[ANNOTATION] = QuantizationAnnotation(input_qspec_map=dict(inputs), output_qspec=output, _annotated=True)
 
 
-def is_annotated(node: Any) -> bool:
+def is_annotated(node: fx.Node) -> bool:
     """Tell whether anything has been said of an operation."""
     return ANNOTATION in node.meta

@@ -6,13 +6,14 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from mobile_kit.models.spec import Array, CommonModel
 from mobile_kit.quantization.parts import FloatPart, Part
 from mobile_kit.target_api.interface import Calibrated, Lowered
 from mobile_kit.target_api.pt2e import (
     CalibratedGraph,
+    PartQuantizer,
     annotate,
     computes,
     int8_activations,
@@ -43,7 +44,7 @@ def calibrated(
     return CalibratedGraph(model, inputs, samples, _quantizer, never=(), slow=("norms",), finish=finish)
 
 
-def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> Any:
+def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> PartQuantizer:
     """Return a quantizer of the inputs and weights of layers. parts: of modules by their path."""
     from torchao.quantization.pt2e.quantizer import Quantizer
 
@@ -53,7 +54,7 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> Any
         taken: frozenset[Part]
         left: frozenset[Part]
 
-        def annotate(self, model: Any) -> Any:
+        def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
             """Annotate the layers of what is wanted."""
             nodes = [node for node in model.graph.nodes if node.op == "call_function"]
             taken = [node for node in nodes if node.target in layers and wanted(part_of(node, parts))]
@@ -63,7 +64,7 @@ def _quantizer(wanted: Callable[[Part], bool], parts: Mapping[str, Part]) -> Any
             self.taken, self.left = (frozenset(part_of(node, parts) for node in chosen) for chosen in (taken, left))
             return model
 
-        def validate(self, model: Any) -> None:
+        def validate(self, model: fx.GraphModule) -> None:
             """Nothing to see to."""
 
     return InputQuantizer()

@@ -1,10 +1,9 @@
 """A model in float16 as XNNPACK takes it: in one delegate, and no rougher than it must be."""
 
-from typing import Any
-
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.export import ExportedProgram
 
 from mobile_kit.models.layers import Ranking, Softmax, replace
 from mobile_kit.models.spec import CommonModel
@@ -58,7 +57,7 @@ class HalfModel(nn.Module):
         return tuple(y.float() if y.is_floating_point() else y for y in outputs)
 
 
-def decompose(program: Any) -> Any:
+def decompose(program: ExportedProgram) -> ExportedProgram:
     """Write what XNNPACK lacks in float16 as what it has.
 
     ExecuTorch's own half GELU, outside the delegate, takes ten times as long; its SiLU casts to float32 outside.

@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
+from torch.export import ExportedProgram
 
 from mobile_kit.models.layers import MapNorm, TokenNorm, replace
 from mobile_kit.models.spec import Array, CommonModel, ModelSpec
@@ -66,7 +67,9 @@ def _examples(spec: ModelSpec) -> tuple[Tensor, ...]:
     return tuple(torch.zeros(x.shape, dtype=getattr(torch, x.dtype)) for x in spec.inputs)
 
 
-def _write(program: Any, spec: ModelSpec, request: Request, float_parts: tuple[FloatPart, ...], path: Path) -> Lowered:
+def _write(
+    program: ExportedProgram, spec: ModelSpec, request: Request, float_parts: tuple[FloatPart, ...], path: Path
+) -> Lowered:
     """Write an exported program's .pte. spec: of its inputs and outputs. float_parts: what of it isn't quantized."""
     from executorch.exir import to_edge_transform_and_lower
 
@@ -142,7 +145,7 @@ def _constants(spec: ModelSpec, card: ModelCard) -> dict[str, Any]:
     }
 
 
-def _graph(program: Any) -> tuple[dict[str, int], int, tuple[Fallback, ...]]:
+def _graph(program: ExportedProgram) -> tuple[dict[str, int], int, tuple[Fallback, ...]]:
     """Count the operations, those inside delegates too, the delegates, and what was left outside them."""
     outside = _count(program.graph_module)
     delegates = [module for name, module in program.graph_module.named_children() if name.startswith("lowered_module")]
@@ -155,7 +158,7 @@ def _graph(program: Any) -> tuple[dict[str, int], int, tuple[Fallback, ...]]:
     return dict(inside + outside), len(delegates), fallback
 
 
-def _count(module: Any) -> Counter[str]:
+def _count(module: fx.GraphModule) -> Counter[str]:
     calls = (node for node in module.graph.nodes if node.op == "call_function")
     return Counter(_op_name(node.target) for node in calls if hasattr(node.target, "_schema"))
 

@@ -3,6 +3,8 @@
 from typing import Any
 
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from torch import fx
+from torch.export import ExportedProgram
 
 __all__ = ["NoiseOutside"]
 
@@ -19,7 +21,7 @@ class NoiseOutside(CoreMLPartitioner):
         super().__init__(**options)
         self.noise = noise
 
-    def partition(self, exported_program: Any) -> Any:
+    def partition(self, exported_program: ExportedProgram) -> Any:
         """Tag the nodes that the delegate takes."""
         result = super().partition(exported_program)
         if self.noise:
@@ -33,16 +35,16 @@ class NoiseOutside(CoreMLPartitioner):
         return result
 
 
-def _reading_only(graph: Any, names: set[str], others: set[str]) -> list[Any]:
+def _reading_only(graph: fx.Graph, names: set[str], others: set[str]) -> list[fx.Node]:
     """Return the calls that depend on inputs of some names and on no other input. Nothing before them is left."""
-    sources: dict[Any, set[bool]] = {}
+    sources: dict[fx.Node, set[bool]] = {}
     for node in graph.nodes:
         own = {node.name in names} if node.name in names | others else set()
         sources[node] = own.union(*(sources[before] for before in node.all_input_nodes))
     return [node for node in graph.nodes if node.op == "call_function" and sources[node] == {True}]
 
 
-def _free_constants(graph: Any) -> None:
+def _free_constants(graph: fx.Graph) -> None:
     """Take the tag from constants that something outside their delegate reads."""
     for node in graph.nodes:
         if node.op == "placeholder" and any(user.meta.get(TAG) != node.meta.get(TAG) for user in node.users):

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, ClassVar
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor, fx, nn
 
 from mobile_kit.models.layers import replace
 from mobile_kit.models.spec import Array, CommonModel
@@ -14,6 +14,7 @@ from mobile_kit.target_api.interface import Calibrated, Lowered
 from mobile_kit.target_api.pt2e import (
     ANNOTATION,
     CalibratedGraph,
+    PartQuantizer,
     annotate,
     computes,
     float_parts,
@@ -58,7 +59,9 @@ def dynamic(model: CommonModel, inputs: tuple[Tensor, ...]) -> tuple[nn.Module, 
     return module, float_parts(quantizer)
 
 
-def quantizer_for(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_each_run: bool = False) -> Any:
+def quantizer_for(
+    wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_each_run: bool = False
+) -> PartQuantizer:
     """Return XNNPACK's quantizer for some parts. parts: of modules by their path."""
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import XNNPACKQuantizer
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer_utils import propagate_annotation
@@ -69,7 +72,7 @@ def quantizer_for(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_
         taken: frozenset[Part]
         left: frozenset[Part]
 
-        def annotate(self, model: Any) -> Any:
+        def annotate(self, model: fx.GraphModule) -> fx.GraphModule:
             """Annotate what is wanted, and what only moves its values."""
             self._annotate_for_quantization_config(model)
             nodes = [node for node in model.graph.nodes if node.op == "call_function"]
@@ -89,7 +92,7 @@ def quantizer_for(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_
                 propagate_annotation(model)
             return model
 
-    def takes(node: Any) -> bool:
+    def takes(node: fx.Node) -> bool:
         if node.op != "call_function":
             return True  # a layer's weights, which have no part, are asked about with it
         return wanted(part_of(node, parts)) and (not at_each_run or node.target is aten.linear.default)
@@ -97,25 +100,25 @@ def quantizer_for(wanted: Callable[[Part], bool], parts: Mapping[str, Part], at_
     return XNNPACKPartQuantizer().set_global(_config(at_each_run)).set_filter_function(takes)
 
 
-def _shared(node: Any) -> bool:
+def _shared(node: fx.Node) -> bool:
     """Let a slice share the scale of what it is a slice of, as XNNPACK wants it; tell whether that is new."""
     from torchao.quantization.pt2e.quantizer import SharedQuantizationSpec
 
     if node.target is not torch.ops.aten.slice.Tensor or is_annotated(node):
         return False
-    whole = node.args[0]
+    whole = node.all_input_nodes[0]
     if not _gives_int8(whole):
         return False
     annotate(node, {whole: SharedQuantizationSpec(whole)}, SharedQuantizationSpec(whole))
     return True
 
 
-def _joined(node: Any, annotations: dict[Any, Any]) -> bool:
+def _joined(node: fx.Node, annotations: dict[fx.Node, Any]) -> bool:
     """Let a concatenation join integers where all that it joins are, or all that read it want them; tell if it does.
 
     annotations: of those that don't yet, by node.
     """
-    sources = [source for source in node.args[0] if source.op == "call_function"]
+    sources = [source for source in node.all_input_nodes if source.op == "call_function"]
     comes = bool(sources) and all(map(_gives_int8, sources))
     goes = all(is_annotated(reader) and node in reader.meta[ANNOTATION].input_qspec_map for reader in node.users)
     if comes or goes:
@@ -123,7 +126,7 @@ def _joined(node: Any, annotations: dict[Any, Any]) -> bool:
     return comes or goes
 
 
-def _gives_int8(node: Any) -> bool:
+def _gives_int8(node: fx.Node) -> bool:
     return is_annotated(node) and node.meta[ANNOTATION].output_qspec is not None
 
 
