@@ -1,19 +1,17 @@
 """The main job on the shipped checkpoints: export to every target, verify, classify digits that they never saw."""
 
-import json
 import tempfile
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
 
-from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import read_manifest, untimed
+from mobile_kit.artifacts.verification import read_report
 from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import LoweringError, unknown
@@ -195,7 +193,8 @@ def summary(rows: Sequence[DemoRow]) -> str:
 
 def _parity(item: Exported) -> str:
     """Return the figure that was judged."""
-    report: dict[str, Any] = json.loads((item.manifest.folder / VERIFY).read_text(encoding="utf-8"))
-    if item.manifest.data["recipe"]["weight_bits"] == 32:
-        return f"{report['max_error']:.1e} sigma"
-    return f"{report['sqnr_db']:.1f} dB"
+    report = read_report(item.manifest.folder)
+    assert report is not None, "an export's last act"
+    if item.manifest.record.recipe.weight_bits == 32:
+        return "" if report.max_error is None else f"{report.max_error:.1e} sigma"
+    return "" if report.sqnr_db is None else f"{report.sqnr_db:.1f} dB"

@@ -8,15 +8,30 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import fields, is_dataclass
+from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
 import msgspec
 
-__all__ = ["Amount", "Count", "RecordError", "dumped", "parse", "read_record", "schema_of", "to_values"]
+from mobile_kit.errors import one_line
+
+__all__ = [
+    "Amount",
+    "Count",
+    "RecordError",
+    "Sha256",
+    "dumped",
+    "parse",
+    "read_file",
+    "read_record",
+    "schema_of",
+    "to_values",
+]
 
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[int, msgspec.Meta(ge=0)]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -34,6 +49,15 @@ def parse(text: str | bytes) -> Any:
         return msgspec.json.decode(text)
     except (msgspec.DecodeError, UnicodeDecodeError) as exc:
         raise RecordError(f"can't be read ({exc})") from exc
+
+
+def read_file(kind: type[T], path: Path) -> T:
+    """Return the record, or list of them, in a file. Raises: RecordError naming the place, or why it can't be read."""
+    try:
+        text = path.read_bytes()
+    except OSError as exc:
+        raise RecordError(f"can't be read ({one_line(exc)})") from exc
+    return read_record(kind, parse(text))
 
 
 def read_record(kind: type[T], value: Any) -> T:

@@ -40,7 +40,7 @@ def change_one_weight(folder: Path) -> None:
         row = tensors.get_tensor("classifier.weight")[0].astype("<f4")
     changed = row.copy()
     changed[np.abs(row).argmax()] *= -1
-    model = folder / read_manifest(folder).data["model_file"]
+    model = folder / read_manifest(folder).record.model_file
     files = [path for path in (model.rglob("*") if model.is_dir() else [model]) if path.is_file()]
     (holder,) = (path for path in files if row.tobytes() in path.read_bytes())
     holder.write_bytes(holder.read_bytes().replace(row.tobytes(), changed.tobytes()))

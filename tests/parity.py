@@ -85,12 +85,12 @@ def reference(
 
 def further(manifest: Manifest) -> dict[str, Array]:
     """Return the golden values of the inputs beside the image."""
-    return {record["name"]: manifest.golden(record) for record in manifest.data["inputs"][1:]}
+    return {each.name: manifest.golden(each) for each in manifest.record.inputs[1:]}
 
 
 def run(manifest: Manifest, images: tuple[NDArray[np.uint8], ...]) -> Outputs:
     """Run an artifact on photos as an app would. Returns: (N, ...) by output."""
-    runtime = find_target(manifest.data["target"]).load(manifest.model_path, manifest.inputs, manifest.outputs)
+    runtime = find_target(manifest.record.target).load(manifest.model_path, manifest.inputs, manifest.outputs)
     preprocess, name = manifest.preprocess, manifest.inputs[0].name
     entering = (preprocess.entering(preprocess.geometry(image), manifest.in_graph) for image in images)
     results = [runtime.run({name: entered, **further(manifest)}) for entered in entering]
@@ -109,7 +109,7 @@ def assert_parity(exported: Export, name: str, count: int = SCENES) -> None:
 
 
 def assert_within_bounds(manifest: Manifest, found: Outputs, truth: Reference) -> None:
-    half = manifest.data["recipe"]["weight_bits"] == 16
+    half = manifest.record.recipe.weight_bits == 16
     assert found.keys() == truth.exact.keys()
     for spec in manifest.outputs:
         got, exact, single, low = (outputs[spec.name] for outputs in (found, truth.exact, truth.single, truth.half))

@@ -74,7 +74,7 @@ def bundle(folders: Sequence[Path], options: BundleOptions, tell: Callable[[str]
     out = options.out.resolve()
     _check_place(out, manifests)
     kept = set_aside(options.out, options.force)
-    chosen = dict(zip(folder_names(manifests), manifests, strict=True))
+    chosen = dict(zip(folder_names([manifest.folder for manifest in manifests]), manifests, strict=True))
     with staging_folder(out.parent) as staging:
         place = staging / "app"
         _fill(place, template, options, chosen)
@@ -106,21 +106,19 @@ def _check_names(template: Template, options: BundleOptions) -> None:
 
 
 def _check_fits(manifest: Manifest, app: str) -> None:
-    target, backend = manifest.data["target"], manifest.data["backend"]
+    target, backend = manifest.record.target, manifest.record.backend
     platforms = find_target(target).apps(backend)
     if app not in platforms:
         known = ", ".join(f"--app {each}" for each in platforms) or "an app of your own"
         file = f"{target} file{f' for {backend}' if backend else ''}"
         raise UnsupportedError(f"artifact {manifest.folder}: the {app} app has no runtime for a {file}. Use {known}.")
-    if PHOTO not in manifest.data["files"]:
+    if PHOTO not in manifest.record.files:
         raise ArtifactError(f"artifact {manifest.folder}: has no {PHOTO} for the self-test. Export the model again.")
-    work = manifest.data["preprocess"]
-    if work["resize"] is not None and work["resample"] not in FILTERS:
+    work = manifest.record.preprocess
+    if work.resize is not None and work.resample not in FILTERS:
         way = "Export it with a processor that has one of these"
         known = " and ".join(sorted(FILTERS))
-        raise UnsupportedError(
-            f"artifact {manifest.folder}: the apps resize with {known}, not {work['resample']}. {way}."
-        )
+        raise UnsupportedError(f"artifact {manifest.folder}: the apps resize with {known}, not {work.resample}. {way}.")
 
 
 def _check_place(out: Path, manifests: Sequence[Manifest]) -> None:
@@ -146,7 +144,7 @@ def _fill(place: Path, template: Template, options: BundleOptions, chosen: Mappi
         for file, written in template.fills.items():
             _replace(place / file, {APP_ID: options.app_id or APP_ID, NAME: written(options.name or NAME)})
     models.mkdir(parents=True)
-    targets = {manifest.data["target"] for manifest in chosen.values()}
+    targets = {manifest.record.target for manifest in chosen.values()}
     for target, (file, values) in template.without.items():
         if target not in targets:
             _replace(place / template.library / file, values)
@@ -164,8 +162,8 @@ def _replace(path: Path, values: Mapping[str, str]) -> None:
 
 def _carry(manifest: Manifest, folder: Path, package: Path) -> None:
     """Copy what an app needs of an artifact. package: where a model goes that the platform's compiler takes."""
-    model = manifest.data["model_file"]
-    for file in (MANIFEST, *manifest.data["files"]):
+    model = manifest.record.model_file
+    for file in (MANIFEST, *manifest.record.files):
         if file in {MANIFEST, model} or file.startswith(CARRIED):
             target = folder / file
         elif file.startswith(f"{model}/"):
@@ -174,5 +172,5 @@ def _carry(manifest: Manifest, folder: Path, package: Path) -> None:
             continue
         target.parent.mkdir(parents=True, exist_ok=True)
         shutil.copyfile(manifest.folder / file, target)
-        if file != MANIFEST and sha256_of(target) != manifest.data["files"][file]["sha256"]:
+        if file != MANIFEST and sha256_of(target) != manifest.record.files[file].sha256:
             raise ArtifactError(f"artifact {manifest.folder}: {file} changed while it was copied. Bundle it again.")

@@ -1,16 +1,18 @@
 """mobile-kit.json: what a bundle wrote, so that the next one neither takes another's folder nor the user's own work."""
 
-import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 from mobile_kit.artifacts.manifest import sha256_of
 from mobile_kit.errors import UnsupportedError
+from mobile_kit.records import RecordError, dumped, read_file
 
 __all__ = ["set_aside", "write_record"]
 
-RECORD, SCHEMA_VERSION = "mobile-kit.json", 1
+RECORD = "mobile-kit.json"
 # Where the platforms' tools build; whatever else is new in a project may be its user's.
 BUILT = {
     *(".gradle", ".kotlin", "build", "app/build", "mobilekit-runtime/build"),
@@ -18,10 +20,17 @@ BUILT = {
 }
 
 
+@dataclass(frozen=True)
+class BundleRecord:
+    """The hash of each file of a bundle, by path."""
+
+    schema_version: Literal[1]
+    files: Mapping[str, str]
+
+
 def write_record(folder: Path) -> None:
     """Write the hash of each file of a bundle."""
-    text = json.dumps({"schema_version": SCHEMA_VERSION, "files": dict(_files(folder))}, indent=1)
-    (folder / RECORD).write_text(f"{text}\n", encoding="utf-8")
+    (folder / RECORD).write_text(dumped(BundleRecord(1, dict(_files(folder)))), encoding="utf-8")
 
 
 def set_aside(out: Path, force: bool) -> Path | None:
@@ -34,12 +43,10 @@ def set_aside(out: Path, force: bool) -> Path | None:
     if not out.exists():
         return None
     try:
-        record = json.loads((out / RECORD).read_text(encoding="utf-8"))
-        written = dict(record["files"]) if record["schema_version"] == SCHEMA_VERSION else None
-    except (OSError, ValueError, LookupError, TypeError):
-        written = None
-    if written is None:
-        raise UnsupportedError(f"--out {out}: exists and is no app of the kit. Move it away, or choose another.")
+        written = read_file(BundleRecord, out / RECORD).files
+    except RecordError as exc:
+        way = "Move it away, or choose another"
+        raise UnsupportedError(f"--out {out}: exists and is no app of the kit. {way}.") from exc
     if not force:
         raise UnsupportedError(f"--out {out}: exists. Give --force to replace it, or choose another.")
     place = out.resolve()

@@ -1,15 +1,15 @@
 """models.json: what an app knows of its models beside their manifests."""
 
-import json
 import math
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
-from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import Manifest
-from mobile_kit.errors import ArtifactError, UnsupportedError, one_line
+from mobile_kit.artifacts.verification import OutputParity, read_report
+from mobile_kit.errors import ArtifactError, UnsupportedError
 
 __all__ = ["INDEX", "folder_names", "model_index"]
 
@@ -23,7 +23,7 @@ CANARY_DB = 3.0
 MOST_ASKED_OF_CLASSES_DB = 14.0
 
 
-def folder_names(manifests: Sequence[Manifest]) -> list[str]:
+def folder_names(artifacts: Sequence[Path]) -> list[str]:
     """Return a folder's name for each artifact, made of its own and its model's; a number tells equal ones apart.
 
     They have letters, digits, dots, dashes and underscores, and begin with a letter or digit, as Android's tools leave
@@ -32,15 +32,15 @@ def folder_names(manifests: Sequence[Manifest]) -> list[str]:
     """
     found: list[str] = []
     seen = set()
-    for manifest in manifests:
-        folder = manifest.folder.resolve()
+    for artifact in artifacts:
+        folder = artifact.resolve()
         if folder in seen:
-            raise UnsupportedError(f"artifact {manifest.folder}: is given twice. Give it once.")
+            raise UnsupportedError(f"artifact {artifact}: is given twice. Give it once.")
         seen.add(folder)
         parts = (re.sub(r"[^A-Za-z0-9._]+", "-", part).strip("-._") for part in (folder.parent.name, folder.name))
         name = "-".join(filter(None, parts)) or "model"
         taken = {each.lower() for each in found}
-        numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(manifests) + 1))
+        numbered = (name if number == 1 else f"{name}-{number}" for number in range(1, len(artifacts) + 1))
         found.append(next(each for each in numbered if each.lower() not in taken))
     return found
 
@@ -61,9 +61,9 @@ def model_index(chosen: Mapping[str, Manifest]) -> dict[str, Any]:
 
 
 def _title(manifest: Manifest) -> str:
-    data = manifest.data
-    kind = " ".join(filter(None, (data["target"], data["backend"], data["recipe"]["name"])))
-    return f"{data['model']['source'].rpartition('/')[2]}, {kind}"
+    record = manifest.record
+    kind = " ".join(filter(None, (record.target, record.backend, record.recipe.name)))
+    return f"{record.model.source.rpartition('/')[2]}, {kind}"
 
 
 def _asked(manifest: Manifest) -> Iterator[tuple[str, float]]:
@@ -77,7 +77,7 @@ def _asked(manifest: Manifest) -> Iterator[tuple[str, float]]:
         most = MOST_ASKED_OF_CLASSES_DB if classes else MOST_ASKED_DB
         if not found:
             yield spec.name, most
-        elif found[spec.name]["bound"] != "not judged":
+        elif found[spec.name].judged:
             measured = _measured(found[spec.name])
             asked = max(LEAST_ASKED_DB, min(most, measured - MARGIN_DB))
             # The self-test must fail with red and blue swapped, also of a network that hardly minds.
@@ -92,36 +92,31 @@ def _swapped(moved: float | None, classes: bool) -> float:
     return -10 * math.log10(2 * moved) if classes else -20 * math.log10(moved)
 
 
-def _verified(manifest: Manifest) -> tuple[Mapping[str, Any], Mapping[str, float]]:
+def _verified(manifest: Manifest) -> tuple[Mapping[str, OutputParity], Mapping[str, float | None]]:
     """Return what verification found of each output, and how far each moved with red and blue swapped.
 
     Nothing for a file that runs on devices only.
     """
     where, way = f"artifact {manifest.folder}", f"Run: mobile-kit verify {manifest.folder}"
-    try:
-        record = json.loads((manifest.folder / VERIFY).read_text(encoding="utf-8"))
-        status, found = record["status"], {each["name"]: each for each in record["outputs"]}
-        canary = {name: float(moved) for name, moved in record["canary"].items()}
-        if status == "failed":
-            raise ArtifactError(f"{where}: failed its verification: {record['failure']}. Bundle another.")
-        for each in found.values():
-            _measured(each)
-    except FileNotFoundError as exc:
-        raise ArtifactError(f"{where}: wasn't verified. {way}") from exc
-    except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:
-        raise ArtifactError(f"{where}: verify.json can't be read ({one_line(exc)}). {way}") from exc
-    if status != "not run" and set(found) != {spec.name for spec in manifest.outputs}:
+    report = read_report(manifest.folder)
+    if report is None:
+        raise ArtifactError(f"{where}: wasn't verified. {way}")
+    if report.status == "failed":
+        raise ArtifactError(f"{where}: failed its verification: {report.failure}. Bundle another.")
+    found = {out.name: out for out in report.outputs}
+    elsewhere = not found and any(check.status == "not run" for check in report.checks)
+    if not elsewhere and set(found) != {spec.name for spec in manifest.outputs}:
         raise ArtifactError(f"{where}: verify.json is of a file with other outputs. {way}")
-    return found, canary
+    return found, report.canary
 
 
-def _measured(output: Mapping[str, Any]) -> float:
+def _measured(output: OutputParity) -> float:
     """Return the signal to noise of an output; of integers, that of planes of ones and zeros, one a class.
 
     A pixel of the wrong class is wrong in two planes, and right in one it is one: P / (2 (1 - a) P) for the part `a` of
     P pixels that agrees.
     """
-    if output["bound"] != "not judged" and output["sqnr_db"] is None and output["pixel_agreement"] is not None:
-        wrong = 2 * (1 - float(output["pixel_agreement"]))
+    if output.sqnr_db is None and output.pixel_agreement is not None:
+        wrong = 2 * (1 - output.pixel_agreement)
         return -10 * math.log10(wrong) if wrong > 0 else math.inf
-    return math.inf if output["sqnr_db"] is None else float(output["sqnr_db"])
+    return math.inf if output.sqnr_db is None else output.sqnr_db

@@ -47,17 +47,17 @@ class Preview:
     def facts(self) -> dict[str, Any]:
         """Return what the page says of the artifact."""
         manifest, runtime = self.predictor.manifest, self.predictor.runtime
-        model, (height, width) = manifest.data["model"], manifest.preprocess.image_size
-        backend = manifest.data["backend"]
-        doubt = {"weights": "random: what it says means nothing"} if model["random_weights"] else {}
+        model, (height, width) = manifest.record.model, manifest.preprocess.image_size
+        backend = manifest.record.backend
+        doubt = {"weights": "random: what it says means nothing"} if model.random_weights else {}
         return {
-            "model": model["source"],
-            "head": model["head"],
+            "model": model.source,
+            "head": model.head,
             "facts": {
-                "family": f"{model['family']}, {model['head']}",
-                "file": f"{manifest.data['target']}{f' ({backend})' if backend else ''}, "
-                f"{manifest.data['recipe']['name']}, {manifest.model_bytes / 1e6:.2f} MB",
-                "input": f"{height}x{width} px, {manifest.data['inputs'][0]['color'] or 'pixel_values'}",
+                "family": f"{model.family}, {model.head}",
+                "file": f"{manifest.record.target}{f' ({backend})' if backend else ''}, "
+                f"{manifest.record.recipe.name}, {manifest.model_bytes / 1e6:.2f} MB",
+                "input": f"{height}x{width} px, {manifest.inputs[0].color or 'pixel_values'}",
                 "runtime": runtime.name,
                 **doubt,
             },
@@ -80,7 +80,7 @@ class Preview:
         times.append(time.perf_counter())
         outputs = predictor.run(seen)
         times.append(time.perf_counter())
-        naming = predictor.manifest.data["model"]["head"] in HEADS_WITH_CLASSES
+        naming = predictor.manifest.record.model.head in HEADS_WITH_CLASSES
         reading = read_outputs(predictor.manifest, outputs, name) if naming else None
         times.append(time.perf_counter())
         spent = zip(STEPS, np.diff(times).tolist(), strict=True)

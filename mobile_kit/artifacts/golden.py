@@ -4,10 +4,10 @@ Written at export, read by every later verification, which then needs no checkpo
 """
 
 import contextlib
-import json
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 from zipfile import BadZipFile
@@ -17,13 +17,15 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.artifacts.layout import INPUTS, ORACLE_FILE, OUTPUTS, PHOTO, SCENES_FILE, tensor_file
-from mobile_kit.artifacts.manifest import Manifest, input_record, output_record, preprocess_record
+from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.artifacts.manifest_record import InputRecord, ModelRecord, OutputRecord, PreprocessRecord
 from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.calibration import judged_images
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget, QuantRecipe
+from mobile_kit.records import dumped, parse, read_record
 
 __all__ = [
     "Golden",
@@ -44,6 +46,8 @@ LEAST_SCENES, MOST_SCENES = 7, 63
 MOST_STORED = 2**22
 IMAGE = "image"
 FIRST_SCENE = 100
+# In place of the decibels of no noise, for which JSON has no word; float64 itself keeps fewer.
+MOST_DB = 400.0
 
 
 @dataclass(frozen=True)
@@ -71,6 +75,21 @@ class Sample:
 
 
 @dataclass(frozen=True)
+class OracleRecord:
+    """The file of what the oracle said; the scenes' answers lie beside it. See `GoldenRecord`."""
+
+    oracle: str
+    yardsticks: Mapping[str, ReferenceNoise]
+    model: ModelRecord
+    preprocess: PreprocessRecord
+    inputs: tuple[InputRecord, ...]
+    outputs: tuple[OutputRecord, ...]
+    recipe: str
+    least_sqnr_db: float | None
+    least_agreement: float | None
+
+
+@dataclass(frozen=True)
 class GoldenRecord:
     """What the oracle said at export.
 
@@ -85,14 +104,14 @@ class GoldenRecord:
     images: Mapping[int, Array]
     recipe: str
     wanted: QualityTarget
-    model: Mapping[str, Any]
-    preprocess: Mapping[str, Any]
-    inputs: tuple[Mapping[str, Any], ...]
-    outputs: tuple[Mapping[str, Any], ...]
+    model: ModelRecord
+    preprocess: PreprocessRecord
+    inputs: tuple[InputRecord, ...]
+    outputs: tuple[OutputRecord, ...]
 
     def samples(self, manifest: Manifest, golden: Sample) -> list[Sample]:
         """Return the scenes as they enter the file; none for float32, whose bound no luck decides."""
-        if manifest.data["recipe"]["weight_bits"] >= 32:
+        if manifest.record.recipe.weight_bits >= 32:
             return []
         preprocess, name = manifest.preprocess, manifest.inputs[0].name
         samples = []
@@ -111,13 +130,13 @@ class GoldenFiles:
 
     photo: (H, W, C). tensors: the golden values, by where they lie in an artifact. scenes: the answers for further
     scenes, by the scene's number and the output's name, and the calibration images that stand in a scene's place.
-    record: the rest, as JSON values.
+    record: the rest, but for the model and a file's recipe.
     """
 
     photo: NDArray[np.uint8]
     tensors: Mapping[str, Array]
     scenes: Mapping[str, Array]
-    record: Mapping[str, Any]
+    record: "partial[OracleRecord]"
 
 
 def measure_golden(
@@ -137,16 +156,22 @@ def measure_golden(
     tensors[tensor_file(INPUTS, inputs[0].name)] = preprocess.entering(preprocess.geometry(golden.photo), in_graph)
     tensors |= {tensor_file(INPUTS, name): value for name, value in oracle.further.items()}
     scenes = _by_scene(answers, numbers) | {f"{IMAGE} {number}": fitted for number, fitted in stored.items()}
-    record = {
-        "oracle": "Hugging Face transformers, eager, float32",
-        "yardsticks": {name: asdict(yardstick) for name, yardstick in yardsticks.items()},
-        "inputs": [input_record(spec) for spec in inputs[1:]],
-        "outputs": [output_record(spec) for spec in oracle.outputs],
-        "preprocess": preprocess_record(preprocess, in_graph),
-        "least_agreement": golden.wanted.agreement,
-        "least_sqnr_db": golden.wanted.sqnr_db,
-    }
+    record = partial(
+        OracleRecord,
+        oracle="Hugging Face transformers, eager, float32",
+        yardsticks={name: _finite(yardstick) for name, yardstick in yardsticks.items()},
+        preprocess=PreprocessRecord.of(preprocess, in_graph),
+        inputs=tuple(map(InputRecord.of, inputs[1:])),
+        outputs=tuple(map(OutputRecord.of, oracle.outputs)),
+        least_sqnr_db=golden.wanted.sqnr_db,
+        least_agreement=golden.wanted.agreement,
+    )
     return GoldenFiles(golden.photo, tensors, scenes, record)
+
+
+def _finite(yardstick: ReferenceNoise) -> ReferenceNoise:
+    kept = yardstick.float16_sqnr_db
+    return yardstick if kept is None else replace(yardstick, float16_sqnr_db=min(kept, MOST_DB))
 
 
 def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str, Array]:
@@ -159,8 +184,8 @@ def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str,
     }
 
 
-def write_golden(files: GoldenFiles, model: Mapping[str, Any], folders: Mapping[Path, QuantRecipe]) -> None:
-    """Write the golden files into artifact folders. model: the manifest's. folders: the recipe of the file in each."""
+def write_golden(files: GoldenFiles, model: ModelRecord, folders: Mapping[Path, QuantRecipe]) -> None:
+    """Write the golden files into artifact folders. folders: the recipe of the file in each."""
     photo = files.photo if files.photo.shape[2] == 3 else files.photo[:, :, 0]
     for folder, recipe in folders.items():
         for place in (INPUTS, OUTPUTS):
@@ -171,15 +196,15 @@ def write_golden(files: GoldenFiles, model: Mapping[str, Any], folders: Mapping[
             (folder / name).write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
         if files.scenes and recipe.weight_bits < 32:
             np.savez(folder / SCENES_FILE, **dict[str, Any](files.scenes))
-        text = json.dumps({**files.record, "model": model, "recipe": recipe.name}, indent=1, sort_keys=True)
-        (folder / ORACLE_FILE).write_text(text + "\n", encoding="utf-8")
+        record = files.record(model=model, recipe=recipe.name)
+        (folder / ORACLE_FILE).write_text(dumped(record), encoding="utf-8")
 
 
 def read_golden(manifest: Manifest) -> Sample:
     """Return the golden photo as it enters the file, with the oracle's outputs. Raises: ArtifactError."""
     return Sample(
-        {record["name"]: manifest.golden(record) for record in manifest.data["inputs"]},
-        {record["name"]: manifest.golden(record) for record in manifest.data["outputs"]},
+        {each.name: manifest.golden(each) for each in manifest.record.inputs},
+        {each.name: manifest.golden(each) for each in manifest.record.outputs},
     )
 
 
@@ -197,18 +222,22 @@ def read_answers(manifest: Manifest) -> GoldenRecord:
                 else:
                     scenes.setdefault(int(number), {})[name] = stored[key]
         reading = ORACLE_FILE
-        record = json.loads((manifest.folder / ORACLE_FILE).read_text(encoding="utf-8"))
-        yardsticks = {name: ReferenceNoise(**values) for name, values in record["yardsticks"].items()}
-        inputs, outputs = (tuple(map(dict, record[role])) for role in ("inputs", "outputs"))
-        wanted = QualityTarget(record["least_sqnr_db"], record["least_agreement"])
-        model, preprocess = dict(record["model"]), dict(record["preprocess"])
-        return GoldenRecord(
-            yardsticks, scenes, images, str(record["recipe"]), wanted, model, preprocess, inputs, outputs
-        )
+        told = read_record(OracleRecord, parse((manifest.folder / ORACLE_FILE).read_bytes()))
     except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
         raise ArtifactError(
             f"artifact {manifest.folder}: {reading} can't be read ({one_line(exc)}). Export the model again."
         ) from exc
+    return GoldenRecord(
+        yardsticks=told.yardsticks,
+        scenes=scenes,
+        images=images,
+        recipe=told.recipe,
+        wanted=QualityTarget(told.least_sqnr_db, told.least_agreement),
+        model=told.model,
+        preprocess=told.preprocess,
+        inputs=told.inputs,
+        outputs=told.outputs,
+    )
 
 
 def _further_photos(oracle: Oracle, lower: bool, calibrated: bool) -> tuple[int, dict[str, int]]:

@@ -46,7 +46,7 @@ def run(options: argparse.Namespace) -> int:
         {"artifact": str(item.manifest.folder), "bytes": item.bytes, "status": item.status, "detail": item.detail}
         for item in result.artifacts
     ]
-    licence = result.artifacts[0].manifest.data["model"]["license"] if result.artifacts else None
+    licence = result.artifacts[0].manifest.record.model.license if result.artifacts else None
     if options.json:
         found = {"artifacts": records, "failures": result.failures, "skipped": result.skipped, "license": licence}
         print_json(found)

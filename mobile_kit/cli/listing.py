@@ -9,24 +9,38 @@ from mobile_kit.errors import plain
 
 __all__ = ["add", "run"]
 
+SCHEMAS = ("manifest", "report", "result")
+
 
 def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "list", run, "Show families, heads, targets, recipes and known checkpoints.")
-    parser.add_argument("--markdown", action="store_true", help="print the support matrix as a Markdown table")
+    shown = parser.add_mutually_exclusive_group()
+    shown.add_argument("--markdown", action="store_true", help="print the support matrix as a Markdown table")
+    shown.add_argument("--schema", choices=SCHEMAS, help="print the JSON Schema of a file that the kit writes")
 
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
     from mobile_kit.target_api.support_matrix import listing, to_markdown
 
-    if options.json:
+    if options.schema:
+        print_json(_schema(options.schema))
+    elif options.json:
         print_json(listing())
     elif options.markdown:
         print(to_markdown(), end="")
     else:
         _print_listing(listing())
     return 0
+
+
+def _schema(name: str) -> dict[str, Any]:
+    from mobile_kit.artifacts import manifest_record
+    from mobile_kit.measurements import result
+    from mobile_kit.reporting import report_record
+
+    return {"manifest": manifest_record, "report": report_record, "result": result}[name].schema()
 
 
 def _print_listing(found: dict[str, Any]) -> None:

@@ -55,12 +55,14 @@ def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code: 1 where a limit is met or a comparison is refused."""
     if options.compare:
         return _compare(options)
+    from mobile_kit.records import to_values
     from mobile_kit.reporting.report import HEADER, ReportOptions, cells, report
+    from mobile_kit.reporting.report_record import report_record
     from mobile_kit.reporting.thresholds import violations
 
     found, files = report(ReportOptions(tuple(options.folders), options.html, options.markdown))
     if options.json:
-        print_json(found.to_json())
+        print_json(to_values(report_record(found)))
     else:
         print_table(("model", *HEADER), [(row.model, *cells(row, each)) for row, each in found.lines()])
         print("\n".join(str(path) for path in files))

@@ -4,11 +4,14 @@ import argparse
 import sys
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobile_kit.cli.arguments import command
 from mobile_kit.cli.output import print_json
 from mobile_kit.errors import MobileKitError
+
+if TYPE_CHECKING:
+    from mobile_kit.artifacts.verification import VerifyReport
 
 __all__ = ["add", "run"]
 
@@ -25,7 +28,8 @@ def add(commands: Any) -> None:
 
 def run(options: argparse.Namespace) -> int:
     """Run it; return the exit code."""
-    from mobile_kit.evaluation.verify import failure, verify, write_report
+    from mobile_kit.artifacts.verification import write_report
+    from mobile_kit.evaluation.verify import verify
 
     records = []
     for folder in options.artifacts:
@@ -37,7 +41,7 @@ def run(options: argparse.Namespace) -> int:
             continue
         records.append(report.to_json())
         if not options.json:
-            _print_report(folder, report, failure(report))
+            _print_report(folder, report)
         try:
             write_report(report, folder, options.check_runtime)
         except MobileKitError as exc:  # an artifact that is only read is verified all the same
@@ -47,8 +51,8 @@ def run(options: argparse.Namespace) -> int:
     return int(any(record["status"] != "passed" for record in records))
 
 
-def _print_report(folder: Path, report: Any, reason: str | None) -> None:
-    print(f"{folder}: {report.status}{f' ({reason})' if reason else ''}")
+def _print_report(folder: Path, report: "VerifyReport") -> None:
+    print(f"{folder}: {report.status}{f' ({report.failure})' if report.failure else ''}")
     if report.runtime:
         print(f"  ran on {report.runtime}, {report.images} image{'s' * (report.images != 1)}")
     for check in report.checks:

@@ -1,14 +1,15 @@
 """What is looked at in an artifact beside its distance from the oracle, one function a check."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 
 from mobile_kit.artifacts.golden import GoldenRecord, Sample
 from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.artifacts.manifest_record import ManifestRecord
+from mobile_kit.artifacts.verification import Check, Status
 from mobile_kit.checkpoints.oracle import LEAST_DIFFERENCE
 from mobile_kit.measurements import metrics
 from mobile_kit.models.family import families
@@ -21,8 +22,6 @@ from mobile_kit.target_api.interface import Runtime
 from mobile_kit.target_api.registry import find_target
 
 __all__ = [
-    "Check",
-    "Status",
     "check_contract",
     "check_finite",
     "check_geometry",
@@ -35,99 +34,84 @@ __all__ = [
     "swapped_channels_distance",
 ]
 
-Status = Literal["passed", "failed", "not run"]
 # How far a file's softmax may be below one that is rounded to float16 once: exact ones are within 0.1 dB of it, and
 # XNNPACK's in float16 is 6 dB below, which is little next to what the logits lose, so that no distance from the oracle
 # shows it. Where nearly all is in one class, that rounding leaves more decibels than float32 has.
 SOFTMAX_MARGIN_DB, SOFTMAX_MOST_DB = 1.0, 90.0
 
 
-@dataclass(frozen=True)
-class Check:
-    """One thing that was looked at, and what was found."""
-
-    name: str
-    status: Status
-    detail: str
-
-
 def check_geometry(manifest: Manifest) -> Check:
     """The photo through the manifest's own preprocessing must be the golden input, byte for byte."""
-    record = manifest.data["inputs"][0]
+    record = manifest.record.inputs[0]
     fitted = manifest.preprocess.geometry(read_image(manifest.folder / PHOTO, manifest.preprocess.channels))
     entering = manifest.preprocess.entering(fitted, manifest.in_graph)
-    same = entering.shape == tuple(record["shape"]) and bool(np.array_equal(entering, manifest.golden(record)))
+    same = entering.shape == record.shape and bool(np.array_equal(entering, manifest.golden(record)))
     detail = "golden photo through the manifest's preprocessing gives the golden input"
     return Check("preprocessing", "passed" if same else "failed", detail if same else "doesn't hold: " + detail)
 
 
 def check_contract(manifest: Manifest, answers: GoldenRecord) -> Check:
     """What an app reads in the manifest must be what the export meant, and go together."""
-    data, bits = manifest.data, manifest.data["recipe"]["weight_bits"]
+    ours = manifest.record
     declared = [
-        ("model", data["model"], answers.model),
-        ("preprocess", data["preprocess"], answers.preprocess),
-        (data["inputs"][0]["name"], _tensor_record(data["inputs"][0]), _image_record(answers)),
+        ("model", vars(ours.model), vars(answers.model)),
+        ("preprocess", vars(ours.preprocess), vars(answers.preprocess)),
+        (ours.inputs[0].name, vars(ours.inputs[0]), _image_record(answers)),
         # How a target computes its activations is its own word.
-        ("recipe", {"name": data["recipe"]["name"], "weight_bits": bits}, _recipe_record(answers)),
+        ("recipe", vars(ours.recipe), {"name": answers.recipe, "weight_bits": recipe(answers.recipe).weight_bits}),
     ]
     wrong = []
-    for role, ours, meant in (
-        ("inputs behind the image", data["inputs"][1:], answers.inputs),
-        ("outputs", data["outputs"], answers.outputs),
+    for role, named, meant in (
+        ("inputs behind the image", ours.inputs[1:], answers.inputs),
+        ("outputs", ours.outputs, answers.outputs),
     ):
-        names = [record["name"] for record in meant]
-        if [record["name"] for record in ours] != names:
+        names = [each.name for each in meant]
+        if [each.name for each in named] != names:
             wrong.append(f"{role} are {', '.join(names) or 'none'} as exported")
         else:
-            declared += zip(names, ours, meant, strict=True)
+            declared += [(name, vars(a), vars(b)) for name, a, b in zip(names, named, meant, strict=True)]
     wrong += [
-        f"{part} has {key} {ours.get(key)!r}, where {meant.get(key)!r} was exported"
-        for part, ours, meant in declared
-        for key in sorted(ours.keys() | meant.keys())
-        if ours.get(key) != meant.get(key)
+        f"{part} has {key} {have[key]!r}, where {value!r} was exported"
+        for part, have, meant in declared
+        for key, value in sorted(meant.items())
+        if have[key] != value
     ]
-    wrong += _wrong_labels(manifest) + _wrong_target(data)
+    wrong += _wrong_labels(manifest) + _wrong_target(ours)
     return Check("contract", "failed" if wrong else "passed", "; ".join(wrong) or "the manifest is as it was exported")
-
-
-def _tensor_record(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {key: record[key] for key in ("shape", "dtype", "layout", "color", "range")}
-
-
-def _recipe_record(answers: GoldenRecord) -> dict[str, Any]:
-    return {"name": answers.recipe, "weight_bits": recipe(answers.recipe).weight_bits}
 
 
 def _image_record(answers: GoldenRecord) -> dict[str, Any]:
     """What the first input has to be: bytes, or what the processor returns."""
-    (height, width), channels = answers.model["image_size"], len(answers.preprocess["mean"])
-    if not answers.preprocess["in_graph"]:
-        shape = [1, channels, height, width]
+    (height, width), channels = answers.model.image_size, len(answers.preprocess.mean)
+    if not answers.preprocess.in_graph:
+        shape = (1, channels, height, width)
         return {"shape": shape, "dtype": "float32", "layout": "NCHW", "color": None, "range": None}
     color = "GRAY" if channels == 1 else "RGB"
     return {
-        "shape": [1, height, width, channels],
+        "shape": (1, height, width, channels),
         "dtype": "uint8",
         "layout": "NHWC",
         "color": color,
-        "range": [0, 255],
+        "range": (0, 255),
     }
 
 
 def _wrong_labels(manifest: Manifest) -> list[str]:
-    classes, labels = manifest.data["model"]["num_labels"], manifest.labels
+    classes, labels = manifest.record.model.num_labels, manifest.labels
     if labels is None or len(labels) == classes:
         return []
     return [f"labels.txt has {len(labels)} names, and the model {classes} classes"]
 
 
-def _wrong_target(data: Mapping[str, Any]) -> list[str]:
-    target, backend = find_target(data["target"]), data["backend"]
+def _wrong_target(record: ManifestRecord) -> list[str]:
+    target = find_target(record.target)
     wrong = []
-    for key, offered in (("backend", target.backends), ("deployment_target", target.deployment_targets(backend))):
-        if data[key] not in (offered or (None,)):
-            wrong.append(f"{key} is {data[key]!r}, where {target.name} has {', '.join(offered) or 'none'}")
+    for key, value, offered in (
+        ("backend", record.backend, target.backends),
+        ("deployment_target", record.deployment_target, target.deployment_targets(record.backend)),
+    ):
+        if value not in (offered or (None,)):
+            wrong.append(f"{key} is {value!r}, where {target.name} has {', '.join(offered) or 'none'}")
     return wrong
 
 
@@ -181,7 +165,7 @@ def check_probabilities(manifest: Manifest, results: Sequence[Mapping[str, Array
 
     Returns: no check of a file without either, nor of a quantized one, whose outputs have other bounds.
     """
-    quantized = recipe(manifest.data["recipe"]["name"]).quantized
+    quantized = recipe(manifest.record.recipe.name).quantized
     if quantized or not {"probabilities", "logits"} <= {spec.name for spec in manifest.outputs}:
         return []
     # Large outputs are kept of the photo alone.
@@ -216,8 +200,8 @@ def check_input_sensitivity(manifest: Manifest, runtime: Runtime, golden: Sample
 
 def essential(manifest: Manifest) -> list[str]:
     """Return the outputs that must move with the image, and be right where quantized."""
-    model = manifest.data["model"]
-    return [out.name for out in essential_outputs(families()[model["family"]].heads[model["head"]], manifest.outputs)]
+    model = manifest.record.model
+    return [out.name for out in essential_outputs(families()[model.family].heads[model.head], manifest.outputs)]
 
 
 def swapped_channels_distance(

@@ -6,7 +6,7 @@ What was measured is kept in the artifact, image by image, so that a stopped eva
 import json
 import time
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,8 +15,9 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.artifacts.golden import read_golden
-from mobile_kit.artifacts.layout import ANSWERS, SCORES
+from mobile_kit.artifacts.layout import ANSWERS
 from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.artifacts.scores import Score, write_scores
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, one_line, unwritable
 from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
@@ -26,6 +27,7 @@ from mobile_kit.evaluation.verify import check_checkpoint, load_oracle
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.progress import Progress
+from mobile_kit.records import to_values
 from mobile_kit.whole_file import write_whole
 
 __all__ = ["EvaluateOptions", "Score", "evaluate"]
@@ -47,23 +49,6 @@ class EvaluateOptions:
     images: Path
     checkpoint: str | None = None
     allow_pickle: bool = False
-
-
-@dataclass(frozen=True)
-class Score:
-    """One figure of one artifact, 0 to 1, beside the checkpoint's.
-
-    metric: top1, top5 or mean_iou. difference: the artifact's less the checkpoint's. interval: where that lies with
-    95 % confidence, image by image compared.
-    """
-
-    artifact: str
-    images: int
-    metric: str
-    value: float
-    checkpoint: float
-    difference: float
-    interval: tuple[float, float]
 
 
 def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
@@ -97,7 +82,7 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     found = []
     for predictor, journal in zip(predictors, journals, strict=True):
         scores = _scores(predictor.manifest, [journal.records[key] for key in keys])
-        _write(predictor.manifest.folder / SCORES, [asdict(score) for score in scores])
+        write_scores(predictor.manifest.folder, scores)
         found += scores
     return found
 
@@ -110,7 +95,7 @@ class _Journal:
 
     def __init__(self, manifest: Manifest) -> None:
         self.path = manifest.folder / ANSWERS
-        header = {"files": manifest.data["files"]}
+        header = {"files": to_values(manifest.record.files)}
         lines = _lines(self.path)
         kept = lines[1:] if lines[:1] == [header] else []
         self.records: dict[str, Any] = {line["image"]: line["found"] for line in kept}
@@ -160,17 +145,17 @@ def _check_common(manifests: list[Manifest]) -> None:
     """Raise UnsupportedError where artifacts aren't of one checkpoint, or labels tell nothing of their outputs."""
     first = manifests[0]
     for each in manifests:
-        head = each.data["model"]["head"]
+        head = each.record.model.head
         if not (head == "segmentation" or (head == "classification" and _ranked(each) is not None)):
             raise UnsupportedError(f"artifact {each.folder}: its {head} head gives no classes. Use verify --images.")
-        count = each.data["model"]["num_labels"]
+        count = each.num_classes
         if head == "segmentation" and count > IGNORED:
             raise UnsupportedError(
                 f"artifact {each.folder}: has {count} classes, and a mask has room for {IGNORED}. Use verify --images."
             )
     for other in manifests[1:]:
         same = [out.name for out in other.outputs] == [out.name for out in first.outputs]
-        if other.data["model"] != first.data["model"] or other.preprocess != first.preprocess or not same:
+        if other.record.model != first.record.model or other.preprocess != first.preprocess or not same:
             raise UnsupportedError(
                 f"artifact {other.folder}: is of another checkpoint or has other outputs than {first.folder}. "
                 "Evaluate one after the other."
@@ -191,9 +176,9 @@ def _check_oracle(oracle: Oracle, manifests: list[Manifest]) -> None:
 
 
 def _examples(images: Path, manifest: Manifest) -> list[Example]:
-    if manifest.data["model"]["head"] == "segmentation":
+    if manifest.record.model.head == "segmentation":
         return read_masks(images)
-    return read_classes(images, manifest.labels, manifest.data["model"]["num_labels"])
+    return read_classes(images, manifest.labels, manifest.num_classes)
 
 
 def _truth(example: Example, photo: Array, manifest: Manifest) -> Array:
@@ -215,7 +200,7 @@ def _truth(example: Example, photo: Array, manifest: Manifest) -> Array:
         raise ImageError(
             f"mask {example.mask}: is {sizes[0]}, and its photo, upright, {sizes[1]}. Give one of the photo's size."
         )
-    count = manifest.data["model"]["num_labels"]
+    count = manifest.num_classes
     strange = sorted({*np.unique(numbers).tolist()} - {*range(count), IGNORED})
     if strange:
         some = ", ".join(map(str, strange[:5]))
@@ -239,7 +224,7 @@ def _judged(outputs: Mapping[str, Array], truth: Array, manifest: Manifest) -> l
     size = (truth.shape[1], truth.shape[0])
     found = np.asarray(Image.fromarray(classes.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
     seen = truth != IGNORED
-    numbers = range(manifest.data["model"]["num_labels"])
+    numbers = range(manifest.num_classes)
     pairs = [((found == n) & seen, (truth == n) & seen) for n in numbers]
     return [[int(np.sum(a & b)) for a, b in pairs], [int(np.sum(a | b)) for a, b in pairs]]
 
@@ -247,7 +232,7 @@ def _judged(outputs: Mapping[str, Array], truth: Array, manifest: Manifest) -> l
 def _scores(manifest: Manifest, records: list[Any]) -> list[Score]:
     name, count = manifest.folder.name, len(records)
     values = np.array(records)  # (images, artifact or checkpoint, ...)
-    if manifest.data["model"]["head"] == "segmentation":
+    if manifest.record.model.head == "segmentation":
         value, checkpoint, interval = mean_iou_interval(values)
         return [Score(name, count, "mean_iou", value, checkpoint, value - checkpoint, interval)]
     return [_rate(name, f"top{best}", values[:, 0, place], values[:, 1, place]) for place, best in enumerate(TOP)]

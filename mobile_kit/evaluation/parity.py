@@ -1,20 +1,21 @@
 """How far a file's outputs are from the oracle's, and the bounds that they are held against."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 
 from mobile_kit.artifacts.golden import GoldenRecord, Sample
 from mobile_kit.artifacts.layout import ORACLE_FILE
 from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.artifacts.verification import Bound, OutputParity
 from mobile_kit.errors import ArtifactError
 from mobile_kit.evaluation.checks import essential
 from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.recipes import LEAST_SQNR_DB, QualityTarget, recipe
 
-__all__ = ["EXACT", "QUANTIZED_MASK_BOUND", "OutputParity", "parity"]
+__all__ = ["QUANTIZED_MASK_BOUND", "parity"]
 
 # Parity bounds. float32: in standard deviations of the output, or this many times Hugging Face's own float32 error.
 FLOAT32_BOUND, FLOAT32_FACTOR = 1e-4, 4.0
@@ -29,33 +30,6 @@ FLOAT16_CEILING_DB = 65.0
 MASK_BOUND, MASK_FACTOR = 1e-3, 2.0
 # Class maps of a quantized file: the part of the pixels whose class may change.
 QUANTIZED_MASK_BOUND = 0.02
-EXACT, NOT_JUDGED = "pixel agreement = 1", "not judged"
-
-
-@dataclass(frozen=True)
-class OutputParity:
-    """Distance of one output from the oracle's, over all images; what doesn't apply to an output is None.
-
-    max_error: largest difference in standard deviations of the reference. bound: what max_error (float32) or sqnr_db
-    (lower precision) or pixel_agreement (masks) was held against; of a quantized file's outputs, those are judged that
-    its head is there for.
-    """
-
-    name: str
-    max_error: float | None
-    sqnr_db: float | None
-    cosine: float | None
-    top1: float | None
-    top5: float | None
-    pixel_agreement: float | None
-    mean_iou: float | None
-    bound: str
-    passed: bool
-
-    @property
-    def judged(self) -> bool:
-        """Whether it was held against a bound."""
-        return self.bound != NOT_JUDGED
 
 
 def parity(
@@ -79,14 +53,15 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Ar
     classes = spec.layout == "NK"
     maps = spec.meaning == "logits" and not classes
     axis = 3 if spec.layout == "NHWK" else 1
-    if manifest.data["recipe"]["weight_bits"] == 32:
+    if manifest.record.recipe.weight_bits == 32:
         limit = max(FLOAT32_BOUND, FLOAT32_FACTOR * yardstick.float32_error)
-        bound, passed = f"max error <= {limit:.2g} sigma", error <= limit
+        bounds: tuple[Bound, ...] = (Bound("max_error", limit),)
+        passed = error <= limit
     else:
         wanted = _wanted(spec, manifest, answers)
         decided = spec.meaning == "logits"
         agreement = metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if decided else None
-        bound, passed = str(wanted) or NOT_JUDGED, wanted.met_by(noise, agreement)
+        bounds, passed = _bounds(wanted), wanted.met_by(noise, agreement)
     return OutputParity(
         name=spec.name,
         max_error=error,
@@ -96,14 +71,22 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Ar
         top5=metrics.top_k_agreement(got, want, 5) if classes else None,
         pixel_agreement=metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if maps else None,
         mean_iou=metrics.mean_iou(got.argmax(axis), want.argmax(axis)) if maps else None,
-        bound=bound,
+        bounds=bounds,
         passed=bool(passed),
     )
 
 
+def _bounds(wanted: QualityTarget) -> tuple[Bound, ...]:
+    asked: tuple[tuple[Literal["sqnr_db", "agreement"], float | None], ...] = (
+        ("sqnr_db", wanted.sqnr_db),
+        ("agreement", wanted.agreement),
+    )
+    return tuple(Bound(kind, limit) for kind, limit in asked if limit is not None)
+
+
 def _wanted(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord) -> QualityTarget:
     """Return what an output of lower precision must keep, nothing where it isn't judged."""
-    used = recipe(manifest.data["recipe"]["name"])
+    used = recipe(manifest.record.recipe.name)
     if used.quantized:
         return answers.wanted.by(used) if spec.name in essential(manifest) else QualityTarget()
     own = answers.yardsticks[spec.name].float16_sqnr_db
@@ -128,7 +111,7 @@ def _discrete_parity(
         top5=None,
         pixel_agreement=agreement,
         mean_iou=metrics.mean_iou(got, want) if spec.meaning == "mask" else None,
-        bound=NOT_JUDGED if limit is None else f"pixel agreement >= {1 - limit:.4f}" if limit else EXACT,
+        bounds=() if limit is None else (Bound("pixel_agreement", 1 - limit),),
         passed=limit is None or agreement >= 1 - limit,
     )
 
@@ -137,7 +120,7 @@ def _most_changed(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord) -
     """Return the part of an output's integers that may change, None where they aren't judged."""
     if spec.meaning != "mask":
         return 0.0
-    used, yardstick = recipe(manifest.data["recipe"]["name"]), answers.yardsticks[spec.name]
+    used, yardstick = recipe(manifest.record.recipe.name), answers.yardsticks[spec.name]
     bits = used.weight_bits
     if used.quantized:
         if answers.wanted.agreement is not None:

@@ -35,7 +35,7 @@ def predict(folder: Path, image: Path, top: int = 5, save: Path | None = None) -
     Raises: ArtifactError, ImageError; UnsupportedError for a head that names no classes, or `save` without a map.
     """
     predictor = Predictor(folder)
-    head = predictor.manifest.data["model"]["head"]
+    head = predictor.manifest.record.model.head
     if head not in HEADS_WITH_CLASSES:
         raise UnsupportedError(f"artifact {folder}: its {head} head names no classes. Use verify, or another head.")
     if save is not None and save.suffix.lower() != ".png":

@@ -46,8 +46,8 @@ class Predictor:
         self.manifest = read_manifest(folder)
         self.runtime = open_runtime(self.manifest)
         _check(self.manifest, self.runtime)
-        records = self.manifest.data["inputs"][1:]
-        self._further = {record["name"]: self.manifest.golden(record) for record in records}
+        further = self.manifest.record.inputs[1:]
+        self._further = {each.name: self.manifest.golden(each) for each in further}
 
     def outputs(self, image: NDArray[np.uint8], further: Mapping[str, Array] | None = None) -> dict[str, Array]:
         """(H, W, C) uint8 of any size to every output by name.
@@ -97,11 +97,11 @@ def read_outputs(manifest: Manifest, outputs: Mapping[str, Array], image: str) -
             raise ArtifactError(
                 f"artifact {manifest.folder}: its {name} aren't finite numbers for {image}. Verify it, or use fp32."
             )
-    model = manifest.data["model"]
-    if model["head"] == "classification":
+    model = manifest.record.model
+    if model.head == "classification":
         return Reading(_probabilities(outputs), None)
     classes = class_map(manifest, outputs)
-    return Reading(np.bincount(classes.ravel(), minlength=model["num_labels"]) / classes.size, classes)
+    return Reading(np.bincount(classes.ravel(), minlength=manifest.num_classes) / classes.size, classes)
 
 
 def _probabilities(outputs: Mapping[str, Array]) -> Array:

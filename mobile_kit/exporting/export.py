@@ -1,13 +1,12 @@
 """The pipeline: a checkpoint in, verified artifacts out."""
 
-import json
 from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_kit.artifacts.golden import measure_golden, write_golden
-from mobile_kit.artifacts.layout import VERIFY
 from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.artifacts.staging import check_places, failed_path, move_to_place, staging_folder
+from mobile_kit.artifacts.verification import read_report
 from mobile_kit.exporting.job import ExportJob
 from mobile_kit.exporting.plan import ExportOptions, plan
 from mobile_kit.exporting.prepare import Prepared, prepare, slug
@@ -78,11 +77,12 @@ def _answer(prepared: Prepared, progress: Progress) -> None:
 
 def _publish(job: ExportJob, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, or beside it where it failed its verification."""
-    report = json.loads((job.folder / VERIFY).read_text(encoding="utf-8"))
-    if report["status"] == "failed":
+    report = read_report(job.folder)
+    assert report is not None, "a worker's last act"
+    if report.status == "failed":
         place = failed_path(place)
     move_to_place(job.folder, place, staging)
-    return Exported(read_manifest(place), report["status"], report["failure"] or "")
+    return Exported(read_manifest(place), report.status, report.failure or "")
 
 
 def _skipped() -> tuple[str, ...]:

@@ -3,11 +3,12 @@
 import pickle
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
+from mobile_kit.artifacts.manifest_record import ModelRecord
 from mobile_kit.models.spec import CommonModel, Entry, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.in_graph import image_input
 from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.quantization.calibration import CalibrationRecord
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget
 from mobile_kit.target_api.interface import Request
 
@@ -34,10 +35,10 @@ class ExportJob:
     entry: Entry
     request: Request
     preprocess: Preprocess
-    model_record: dict[str, Any]
+    model_record: ModelRecord
     folder: Path
     log: Path
-    calibration: tuple[Path, dict[str, Any]] | None = None
+    calibration: tuple[Path, CalibrationRecord] | None = None
     wanted: QualityTarget = NOTHING_ASKED
     measurements: Path | None = None
     costs: Path | None = None

@@ -8,8 +8,8 @@ from importlib.metadata import packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
-from mobile_kit.evaluation.parity import QUANTIZED_MASK_BOUND, OutputParity
-from mobile_kit.evaluation.verify import VerifyReport
+from mobile_kit.artifacts.verification import OutputParity, VerifyReport
+from mobile_kit.evaluation.parity import QUANTIZED_MASK_BOUND
 from mobile_kit.models.family import families
 from mobile_kit.models.outputs import essential_outputs
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec

@@ -3,14 +3,13 @@
 import re
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from mobile_kit.artifacts.golden import Golden
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.layout import LABELS, LOGS
-from mobile_kit.artifacts.manifest import model_record
+from mobile_kit.artifacts.manifest_record import ModelRecord
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
@@ -22,7 +21,7 @@ from mobile_kit.models.spec import ModelSpec
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.quantization.calibration import Calibration, read_calibration
+from mobile_kit.quantization.calibration import Calibration, CalibrationRecord, read_calibration
 from mobile_kit.target_api.interface import ModelCard, Request
 
 __all__ = ["Prepared", "prepare", "slug"]
@@ -48,7 +47,7 @@ class _Handed:
 
     model: Path
     spec: ModelSpec
-    calibration: tuple[Path, dict[str, Any]] | None
+    calibration: tuple[Path, CalibrationRecord] | None
 
 
 def prepare(
@@ -181,7 +180,7 @@ def _job(
         entry="pixel_values" if options.pixel_values else choice.target.entry,
         request=Request(choice.recipe, choice.backend, choice.deployment_target, _card(options, checkpoint)),
         preprocess=checkpoint.preprocess,
-        model_record=model_record(
+        model_record=ModelRecord.of(
             spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
         folder=folder,

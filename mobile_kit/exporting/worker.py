@@ -21,8 +21,9 @@ from torch.fx.traceback import NodeSource
 
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import build_manifest, write_manifest
+from mobile_kit.artifacts.verification import VerifyReport, write_report
 from mobile_kit.errors import MobileKitError, UnsupportedError, named_line
-from mobile_kit.evaluation.verify import VerifyReport, failure, verify, write_report
+from mobile_kit.evaluation.verify import verify
 from mobile_kit.exporting.job import GOLDEN_READY, ExportJob
 from mobile_kit.exporting.mixed_precision import MixedModel, stricter, wanted_of
 from mobile_kit.models.spec import Array, CommonModel
@@ -65,7 +66,7 @@ def work(job: ExportJob, status: TextIO) -> None:
         gc.collect()
         report = _verified(job, target, lowered, status)
     write_report(report, job.folder)
-    _say(status, stage=failure(report) or "verified", done=True)
+    _say(status, stage=report.failure or "verified", done=True)
 
 
 def _verified(job: ExportJob, target: Target, lowered: Lowered, status: TextIO) -> VerifyReport:

@@ -33,7 +33,7 @@ def run_jobs(jobs: list[ExportJob], progress: Progress, meanwhile: Callable[[], 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
     """
     workers = WorkerPool(progress)
-    together = max(MOST_BYTES // (PEAK_BYTES * jobs[0].model_record["num_parameters"]), 1)
+    together = max(MOST_BYTES // (PEAK_BYTES * jobs[0].model_record.num_parameters), 1)
     with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1, together)) as threads:
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:

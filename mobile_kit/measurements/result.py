@@ -11,7 +11,7 @@ from typing import Any, Literal
 
 from mobile_kit.errors import ArtifactError, one_line, unwritable
 from mobile_kit.measurements.latency import Latency
-from mobile_kit.records import RecordError, dumped, parse, read_record, schema_of, to_values
+from mobile_kit.records import RecordError, dumped, read_file, schema_of, to_values
 from mobile_kit.whole_file import write_whole
 
 __all__ = [
@@ -261,9 +261,7 @@ def read_results(path: Path) -> list[Result]:
     Raises: ArtifactError naming the place where it isn't what `write_results` writes.
     """
     try:
-        return read_record(list[Result], parse(path.read_bytes()))
-    except OSError as exc:
-        raise ArtifactError(f"results {path}: can't be read ({one_line(exc)}). Profile the artifact again.") from exc
+        return read_file(list[Result], path)
     except RecordError as exc:
         raise ArtifactError(f"results {path}: {one_line(exc)}. Profile the artifact again.") from exc
 

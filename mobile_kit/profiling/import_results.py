@@ -97,7 +97,7 @@ def _of(manifest: Manifest, path: Path, results: Sequence[Result]) -> list[Resul
         raise ResultError(f"result {path.name}: isn't of artifact {own.name}: {why}. Give the one it was measured of.")
     models = sorted({result.model.name for result in kept if result.model.sha256 is None})
     if len(models) > 1:
-        alike = {own.name, manifest.folder.resolve().parent.name, manifest.data["model_file"]}
+        alike = {own.name, manifest.folder.resolve().parent.name, manifest.record.model_file}
         kept = [result for result in kept if result.model.name in alike]
         if not kept:
             raise ResultError(
@@ -111,7 +111,7 @@ def _stranger(said: ModelInfo, own: ModelInfo, manifest: Manifest) -> str | None
     """Return why a file's model can't be the artifact's, None where it can."""
     if said.sha256 is not None and said.sha256 != own.sha256:
         return f"it was measured on {said.name}, whose model file is another"
-    size, file = said.size_bytes, manifest.data["model_file"]
+    size, file = said.size_bytes, manifest.record.model_file
     if size is not None and abs(size - manifest.model_bytes) > max(ROUNDED_BYTES, ROUNDED * size):
         return f"it was measured on a file of {size / 1e6:g} MB, and {file} has {manifest.model_bytes / 1e6:g} MB"
     suffix = PurePosixPath(said.name).suffix
@@ -130,7 +130,7 @@ def _finished(result: Result, manifest: Manifest, digest: str) -> Result:
         replace(result, run=run, model=model_info(manifest)),
         error,
         said.undisturbed,
-        manifest.data["graph"]["partitions"],
+        manifest.record.graph.partitions,
     )
     if said.parity_held is not False or found.validity.parity_held is False:
         return found

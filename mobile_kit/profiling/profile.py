@@ -77,7 +77,7 @@ def _check_runs(manifest: Manifest, options: ProfileOptions, device: Device) -> 
         if not device.starts_programs:
             raise UnsupportedError(f"runner {options.runner.name}: {device.name} starts none. Leave it out.")
         if target_of(manifest).binary is None:
-            target = manifest.data["target"]
+            target = manifest.record.target
             raise UnsupportedError(f"runner {options.runner.name}: none is known for target {target!r}. Leave it out.")
         return
     reason = untimed(manifest, device.kind, device.untimed)

@@ -32,7 +32,7 @@ class BenchmarkSession(ABC):
         self.name = manifest.folder.resolve().name
         self.error: str | None = None
         self.manifest, self._device, self._options = manifest, device, options
-        self._target = find_target(manifest.data["target"])
+        self._target = find_target(manifest.record.target)
         self._prefix = f"{number}-"
         self._answers = read_answers(manifest)
         self._samples: list[Sample] = [read_golden(manifest)]
@@ -103,11 +103,11 @@ class BenchmarkSession(ABC):
             device=device,
             config=asked,
             thermal=thermal,
-            placement=replace(said.placement, total=sum(self.manifest.data["graph"]["ops"].values())),
+            placement=replace(said.placement, total=sum(self.manifest.record.graph.ops.values())),
             parity=self._distances(),
-            env=dict(self.manifest.data["tools"]),
+            env=dict(self.manifest.record.tools),
         )
-        return with_validity(whole, self.error, undisturbed, self.manifest.data["graph"]["partitions"])
+        return with_validity(whole, self.error, undisturbed, self.manifest.record.graph.partitions)
 
     def _distances(self) -> tuple[OutputDistance, ...]:
         found: list[OutputDistance] = []

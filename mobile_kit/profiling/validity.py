@@ -23,21 +23,16 @@ LEAST_RUNS, LEAST_S, MOST_S = 50, 1.0, 150.0
 
 def model_info(manifest: Manifest) -> ModelInfo:
     """Return what a result says of an artifact."""
-    data = manifest.data
-    name = data["model_file"]
-    hashes = [
-        record["sha256"]
-        for path, record in sorted(data["files"].items())
-        if path == name or path.startswith(f"{name}/")
-    ]
+    record = manifest.record
+    hashes = [file.sha256 for _, file in sorted(manifest.model_files.items())]
     return ModelInfo(
         name=manifest.folder.resolve().name,
-        family=data["model"]["family"],
-        head=data["model"]["head"],
-        source=data["model"]["source"],
-        target=data["target"],
-        backend=data["backend"],
-        recipe=data["recipe"]["name"],
+        family=record.model.family,
+        head=record.model.head,
+        source=record.model.source,
+        target=record.target,
+        backend=record.backend,
+        recipe=record.recipe.name,
         sha256=hashes[0] if len(hashes) == 1 else hashlib.sha256("".join(hashes).encode()).hexdigest(),
         size_bytes=manifest.model_bytes,
     )

@@ -14,6 +14,7 @@ from mobile_kit.errors import ImageError
 from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.image_files import find_images, read_image
 from mobile_kit.preprocessing.preprocess import Preprocess
+from mobile_kit.records import Sha256
 
 __all__ = ["LEAST_IMAGES", "Calibration", "Samples", "judged_images", "read_calibration"]
 
@@ -23,6 +24,14 @@ MOST_JUDGED = 31
 # A photo has colours where at least this part of its pixels has channels that are more than so many levels apart.
 COLORED_PART, COLORED_LEVELS = 1e-3, 8
 MOST_SIDE = 640
+
+
+@dataclass(frozen=True)
+class CalibrationRecord:
+    """How many images there were, and the hash of their pixels."""
+
+    images: int
+    sha256: Sha256
 
 
 @dataclass(frozen=True)
@@ -39,9 +48,9 @@ class Calibration:
     gray: bool = False
 
     @property
-    def record(self) -> dict[str, int | str]:
-        """What the manifest says of the images: how many, and the SHA-256 of their pixels."""
-        return {"images": len(self.images), "sha256": _sha256(self.images)}
+    def record(self) -> CalibrationRecord:
+        """What the manifest says of the images."""
+        return CalibrationRecord(len(self.images), _sha256(self.images))
 
 
 def read_calibration(folder: Path, preprocess: Preprocess, most: int) -> Calibration:

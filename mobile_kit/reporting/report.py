@@ -1,19 +1,17 @@
 """What each recipe of a model costs and keeps on each target and device, beside one another, in files to read."""
 
 import html
-import json
 from dataclasses import dataclass
-from importlib import resources
 from pathlib import Path
-from typing import Any
 
 from mobile_kit.errors import ArtifactError, plain
-from mobile_kit.measurements.result import schema as result_schema
+from mobile_kit.records import dumped
 from mobile_kit.reporting.html_page import page
+from mobile_kit.reporting.report_record import report_record
 from mobile_kit.reporting.summary import ArtifactResult, Row, Summary, summarize
 from mobile_kit.whole_file import write_whole
 
-__all__ = ["HEADER", "ReportOptions", "cells", "report", "schema", "to_markdown"]
+__all__ = ["HEADER", "ReportOptions", "cells", "report", "to_markdown"]
 
 HEADER = (
     "target",
@@ -52,21 +50,13 @@ def report(options: ReportOptions) -> tuple[Summary, list[Path]]:
     found = summarize(options.folders)
     folder = options.folders[0]
     texts = {
-        folder / "report.json": json.dumps(found.to_json(), indent=1, sort_keys=True, allow_nan=False) + "\n",
+        folder / "report.json": dumped(report_record(found)),
         options.markdown or folder / "report.md": to_markdown(found),
         options.html or folder / "report.html": page(found),
     }
     for path, text in texts.items():
         _write(path, text)
     return found, [*texts]
-
-
-def schema() -> dict[str, Any]:
-    """Return the JSON Schema of report.json, with that of its results in it."""
-    text = resources.files(__package__).joinpath("report.schema.json").read_text(encoding="utf-8")
-    loaded: dict[str, Any] = json.loads(text)
-    result = {"$id": "result.schema.json", **result_schema()}
-    return {**loaded, "$defs": {"result": result}}
 
 
 def to_markdown(found: Summary) -> str:

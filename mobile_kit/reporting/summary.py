@@ -1,16 +1,16 @@
 """All artifacts below some folders, what was measured of each, and how far its recipe is from fp32's latency."""
 
-import json
-import math
 import os
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, TypeVar
 
-from mobile_kit.artifacts.layout import MANIFEST, PROFILES, SCORES, VERIFY
+from mobile_kit.artifacts.layout import MANIFEST, PROFILES
 from mobile_kit.artifacts.manifest import Manifest, read_manifest, untimed
-from mobile_kit.errors import ArtifactError, UnsupportedError, one_line, plain
+from mobile_kit.artifacts.scores import read_scores
+from mobile_kit.artifacts.verification import Status, read_report
+from mobile_kit.errors import ArtifactError, UnsupportedError, plain
 from mobile_kit.measurements.comparison import Comparison, compare
 from mobile_kit.measurements.result import DeviceInfo, Result, read_results
 
@@ -27,29 +27,6 @@ __all__ = [
 ]
 
 BASE = "fp32"
-# What is read of verify.json and of a score, as JSON Schema.
-NUMBER = {"type": ["number", "null"]}
-VERIFIED = {
-    "type": "object",
-    "required": ["status", "max_error", "sqnr_db", "outputs"],
-    "properties": {
-        "status": {"enum": ["passed", "failed", "not run"]},
-        "max_error": NUMBER,
-        "sqnr_db": NUMBER,
-        "outputs": {"type": "array"},
-    },
-}
-SCORE = {
-    "type": "object",
-    "required": ["images", "metric", "value", "difference", "interval"],
-    "properties": {
-        "images": {"type": "integer"},
-        "metric": {"type": "string"},
-        "value": {"type": "number"},
-        "difference": {"type": "number"},
-        "interval": {"type": "array", "items": {"type": "number"}, "minItems": 2, "maxItems": 2},
-    },
-}
 T = TypeVar("T")
 K = TypeVar("K")
 
@@ -68,7 +45,7 @@ class Row:
     model: str
     target: str
     recipe: str
-    status: str
+    status: Status
     bytes: int
     size_ratio: float | None
     sqnr_db: float | None
@@ -84,10 +61,6 @@ class Row:
     def name(self) -> str:
         """What the artifact is called."""
         return self.folder.rpartition("/")[2]
-
-    def to_json(self) -> dict[str, Any]:
-        """Return the row as JSON values, which have no word for infinite decibels: null."""
-        return {**asdict(self), "sqnr_db": None if self.sqnr_db == math.inf else self.sqnr_db}
 
 
 @dataclass(frozen=True)
@@ -120,30 +93,6 @@ class Summary:
             yield from ((row, each) for each in results.get(row.folder, ()))
             if row.folder not in results:
                 yield row, None
-
-    def to_json(self) -> dict[str, Any]:
-        """Return it as report.schema.json has it."""
-        compared = ((each, each.ratio) for each in self.measured if each.row != each.base)
-        return {
-            "schema_version": 1,
-            "artifacts": [row.to_json() for row in self.rows],
-            "results": [
-                {"artifact": each.row.folder, "file": each.file, "result": each.result.to_json()}
-                for each in self.measured
-            ],
-            "comparisons": [
-                {
-                    "artifact": each.row.folder,
-                    "base": each.base.folder,
-                    "device": each.device,
-                    "run": each.result.run.id,
-                    **asdict(ratio),
-                    "interval": list(ratio.interval),
-                }
-                for each, ratio in compared
-                if ratio is not None and each.base is not None
-            ],
-        }
 
 
 def grouped(items: Iterable[T], key: Callable[[T], K]) -> dict[K, list[T]]:
@@ -202,33 +151,27 @@ def _is_artifact_s(path: Path) -> bool:
 
 
 def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
-    verified = _json(manifest.folder / VERIFY, VERIFIED)
-    score = _json(manifest.folder / SCORES, SCORE)
-    target, backend = manifest.data["target"], manifest.data["backend"]
+    verified = read_report(manifest.folder)
+    score = next(iter(read_scores(manifest.folder)), None)
+    target, backend = manifest.record.target, manifest.record.backend
     return Row(
         folder=resolved.relative_to(root).as_posix(),
         # Two folders may have a model of one name.
         model=root.name if resolved.parent == root else resolved.parent.relative_to(root).as_posix(),
         target=f"{target}-{backend}" if backend else target,
-        recipe=manifest.data["recipe"]["name"],
-        status=verified["status"] if verified else "not run",
+        recipe=manifest.record.recipe.name,
+        status=verified.status if verified else "not run",
         bytes=manifest.model_bytes,
         size_ratio=None,
-        sqnr_db=_decibels(verified) if verified else None,
-        max_error=verified["max_error"] if verified else None,
-        images=score["images"] if score else None,
-        metric=score["metric"] if score else None,
-        value=score["value"] if score else None,
-        difference=score["difference"] if score else None,
-        interval=tuple(score["interval"]) if score else None,
+        sqnr_db=verified.sqnr_db if verified else None,
+        max_error=verified.max_error if verified else None,
+        images=score.images if score else None,
+        metric=score.metric if score else None,
+        value=score.value if score else None,
+        difference=score.difference if score else None,
+        interval=score.interval if score else None,
         untimed=None if timed else _untimed(manifest),
     )
-
-
-def _decibels(verified: Mapping[str, Any]) -> float | None:
-    """Return the decibels in a verify.json, which has no word for those of no noise at all."""
-    lossless = verified["sqnr_db"] is None and verified["max_error"] is not None
-    return math.inf if lossless else verified["sqnr_db"]
 
 
 def _untimed(manifest: Manifest) -> str | None:
@@ -267,21 +210,3 @@ def _compared(measured: Sequence[ArtifactResult]) -> Iterator[ArtifactResult]:
 def _circumstances(each: ArtifactResult) -> tuple[Any, ...]:
     result = each.result
     return each.row.model, each.row.target, result.run.id, each.device, result.config.delegate, result.config.threads
-
-
-def _json(path: Path, shape: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Return what is measured in a file, the first of several, None where there is none.
-
-    Raises: ArtifactError where the file can't be read, or isn't of a shape, which is a JSON Schema.
-    """
-    from jsonschema import Draft202012Validator
-
-    try:
-        content: Any = json.loads(path.read_text(encoding="utf-8")) if path.is_file() else None
-        json.dumps(content, allow_nan=False)  # Python reads NaN and infinity, which are no figures
-    except (OSError, ValueError) as exc:
-        raise ArtifactError(f"file {path}: can't be read ({one_line(exc)}). Make it again.") from exc
-    first = content[0] if isinstance(content, list) and content else content
-    if first is not None and not Draft202012Validator(shape).is_valid(first):
-        raise ArtifactError(f"file {path}: has other values than were written. Make it again.")
-    return first

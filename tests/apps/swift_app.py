@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from mobile_kit.artifacts.manifest import open_runtime, read_manifest, write_manifest
+from mobile_kit.artifacts.manifest import open_runtime, read_manifest
 from tests.apps.swift_toolchain import Toolchain
 from tests.exports import ROOT
 
@@ -114,13 +114,13 @@ def write_bundle(folder: Path, artifacts: dict[str, Path], least_db: float = LEA
         least = {spec.name: least_db for spec in manifest.outputs}
         models.append({"folder": name, "title": f"{name} tested", "least_sqnr_db": least})
         runtime = open_runtime(manifest)
-        image, *further = manifest.data["inputs"]
-        others = {record["name"]: manifest.golden(record) for record in further}
+        image, *further = manifest.record.inputs
+        others = {each.name: manifest.golden(each) for each in further}
         golden = manifest.golden(image)
         for kind, values in (("right", golden), ("swapped", np.ascontiguousarray(golden[..., ::-1]))):
             (own / "given" / kind).mkdir(parents=True)
-            (own / "given" / kind / f"{image['name']}.bin").write_bytes(values.tobytes())
-            for output, found in runtime.run({**others, image["name"]: values}).items():
+            (own / "given" / kind / f"{image.name}.bin").write_bytes(values.tobytes())
+            for output, found in runtime.run({**others, image.name: values}).items():
                 (own / "given" / kind / f"{output}.bin").write_bytes(found.tobytes())
     (folder / "models.json").write_text(json.dumps({"schema_version": 1, "models": models}))
 
@@ -132,4 +132,4 @@ def write_artifact(folder: Path, like: Path, **changes: Any) -> None:
         data[part] = data[part] | values if isinstance(values, dict) else values
     data["files"] = {}
     folder.mkdir(exist_ok=True)
-    write_manifest(folder, data)
+    (folder / "manifest.json").write_text(json.dumps(data))

@@ -4,16 +4,17 @@ import json
 import shutil
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 import pytest
 from PIL import Image
 
 from mobile_kit.artifacts.manifest import Manifest, read_manifest, sha256_of
+from mobile_kit.artifacts.manifest_record import OutputRecord
 from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.profiling.import_results import import_results
+from mobile_kit.records import to_values
 from tests.apps.kotlin_app import App, tensor, write_artifact, write_photo
 from tests.apps.vectors import masks
 from tests.paper_target import PaperRuntime
@@ -31,7 +32,7 @@ def kept(family_artifacts: dict[str, Path], tmp_path_factory: pytest.TempPathFac
         folder.mkdir(parents=True)
         write_photo(np.asarray(Image.open(manifest.folder / "golden/photo.png").convert("RGB")), folder)
         runtime = PaperRuntime(manifest.model_path)
-        image = manifest.golden(manifest.data["inputs"][0])
+        image = manifest.golden(manifest.record.inputs[0])
         give(folder / "given", runtime.run({"image": image}))
         give(folder / "swapped", runtime.run({"image": np.ascontiguousarray(image[..., ::-1])}))
     return root
@@ -54,9 +55,9 @@ def give(folder: Path, outputs: Mapping[str, Array]) -> None:
         (folder / f"{name}.bin").write_bytes(np.ascontiguousarray(values).tobytes())
 
 
-def sqnr_db(manifest: Manifest, record: Mapping[str, Any], folder: Path) -> float:
+def sqnr_db(manifest: Manifest, record: OutputRecord, folder: Path) -> float:
     golden = manifest.golden(record).astype(np.float64)
-    values = np.fromfile(folder / f"{record['name']}.bin", np.float32).reshape(golden.shape)
+    values = np.fromfile(folder / f"{record.name}.bin", np.float32).reshape(golden.shape)
     return float(10 * np.log10(np.sum(golden**2) / np.sum((golden - values) ** 2)))
 
 
@@ -74,7 +75,7 @@ def test_the_self_test_passes_for_right_answers_of_all_families(
         assert cold > 0
         assert len(warm) == 2
         manifest, folder = manifests[name], tmp_path / "stand-in" / name
-        image = manifest.golden(manifest.data["inputs"][0])
+        image = manifest.golden(manifest.record.inputs[0])
         assert (folder / "given.bin").read_bytes() == image.tobytes()
         assert (folder / "swapped.bin").read_bytes() == image[..., ::-1].tobytes()
         for output, (noise, passed) in found["outputs"].items():
@@ -89,16 +90,16 @@ def test_the_self_test_fails_for_disturbed_answers(
     draw = np.random.default_rng(0)
     for name, manifest in manifests.items():
         given = tmp_path / "stand-in" / name / "given"
-        for record in manifest.data["outputs"]:
+        for record in manifest.record.outputs:
             golden = manifest.golden(record)
             noise = draw.normal(0, float(np.sqrt(np.mean(golden**2))) / 20, golden.shape)
-            give(given, {record["name"]: (golden + noise).astype(np.float32)})
+            give(given, {record.name: (golden + noise).astype(np.float32)})
     said = kotlin.ask("golden", tmp_path)
     for name, manifest in manifests.items():
         assert not said[name]["passed"]
-        for record in manifest.data["outputs"]:
+        for record in manifest.record.outputs:
             expected = sqnr_db(manifest, record, tmp_path / "stand-in" / name / "given")
-            assert said[name]["outputs"][record["name"]] == [pytest.approx(expected, abs=1e-3), False]
+            assert said[name]["outputs"][record.name] == [pytest.approx(expected, abs=1e-3), False]
 
 
 @pytest.fixture
@@ -124,9 +125,9 @@ def test_a_photo_in_the_wrong_geometry_fails(kotlin: App, bundled: Manifest, tmp
 
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_values_that_are_not_finite_fail(kotlin: App, bundled: Manifest, tmp_path: Path, poison: float) -> None:
-    values = bundled.golden(bundled.data["outputs"][0]).copy()
+    values = bundled.golden(bundled.record.outputs[0]).copy()
     values.flat[0] = poison
-    give(tmp_path / "stand-in/mobilevitv2/given", {bundled.data["outputs"][0]["name"]: values})
+    give(tmp_path / "stand-in/mobilevitv2/given", {bundled.record.outputs[0].name: values})
     assert not kotlin.ask("golden", tmp_path)["mobilevitv2"]["passed"]
 
 
@@ -151,7 +152,7 @@ def test_only_named_outputs_are_judged_and_one_must_be(
 
 
 def test_a_torn_golden_file_is_refused_in_a_line(kotlin: App, bundled: Manifest, tmp_path: Path) -> None:
-    path = bundled.folder / bundled.data["outputs"][0]["golden"]
+    path = bundled.folder / bundled.record.outputs[0].golden
     path.write_bytes(path.read_bytes()[:-4])
     said = kotlin.ask("golden", tmp_path)["refused"]
     assert said == "golden/outputs/probabilities.bin: has 76 bytes, not 80. Bundle the app again."
@@ -208,7 +209,7 @@ def test_a_map_of_classes_is_judged_by_its_pixels(
     give(files / "given", {"mask": found})
     give(files / "swapped", {"mask": swapped})
     outputs = [tensor("mask", right, bundled.folder, "mask")]
-    (bundled.folder / "manifest.json").write_text(json.dumps({**bundled.data, "outputs": outputs}))
+    (bundled.folder / "manifest.json").write_text(json.dumps({**to_values(bundled.record), "outputs": outputs}))
     index = json.loads((tmp_path / "models.json").read_text())
     index["models"][0]["least_sqnr_db"] = {"mask": 14.0}
     (tmp_path / "models.json").write_text(json.dumps(index))

@@ -48,7 +48,7 @@ def test_the_self_test_passes_for_files_that_are_right(swift: App, bundle: Path)
         assert (report["passed"], report["reasons"]) == (True, [])
         assert (report["geometry"], report["canary"]) == (0, True)
         manifest = read_manifest(bundle / family)
-        for (name, sqnr), record in zip(report["sqnr"], manifest.data["outputs"], strict=True):
+        for (name, sqnr), record in zip(report["sqnr"], manifest.record.outputs, strict=True):
             given = np.fromfile(bundle / family / "given" / "right" / f"{name}.bin", np.float32)
             assert sqnr == pytest.approx(min(sqnr_db(given, manifest.golden(record).ravel()), 999))
 
@@ -115,7 +115,7 @@ def test_a_photo_without_colors_has_no_canary(swift: App, bundle: Path) -> None:
     manifest = read_manifest(own)
     image = np.repeat(read_image(own / "golden/photo.png")[..., :1], 3, 2)
     golden = manifest.preprocess.entering(manifest.preprocess.geometry(image), True)
-    (own / manifest.data["inputs"][0]["golden"]).write_bytes(golden.tobytes())
+    (own / manifest.record.inputs[0].golden).write_bytes(golden.tobytes())
     write_photo(image, own / "given")
     entry = {"folder": "cvt", "title": "cvt", "least_sqnr_db": {"logits": LEAST_DB}}
     (folder / "models.json").write_text(json.dumps({"schema_version": 1, "models": [entry]}))
@@ -181,7 +181,7 @@ def test_an_index_or_a_folder_that_lacks_something_is_refused(swift: App, bundle
     entries[2]["least_sqnr_db"] = {"logits": 30.0, "mask": 30.0}
     index = folder / "models.json"
     index.write_text(json.dumps({"schema_version": 1, "models": entries}))
-    file = read_manifest(bundle / "cvt").data["model_file"]
+    file = read_manifest(bundle / "cvt").record.model_file
     (folder / "labels" / "labels.txt").unlink()
     (folder / "torn" / file).write_bytes((folder / "torn" / file).read_bytes()[:-1])
     (folder / "missing" / file).unlink()

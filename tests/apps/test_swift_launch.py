@@ -114,8 +114,8 @@ def test_results_are_compared_and_shared_by_model(
     app: App, bundle: Path, family_artifacts: dict[str, Path], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     # A black photo, of which the app's geometry makes the golden input.
-    record = read_manifest(bundle / "cvt").data["inputs"][0]
-    (bundle / "cvt" / record["golden"]).write_bytes(np.zeros(record["shape"], record["dtype"]).tobytes())
+    record = read_manifest(bundle / "cvt").record.inputs[0]
+    (bundle / "cvt" / record.golden).write_bytes(np.zeros(record.shape, record.dtype).tobytes())
     said = launch(app, bundle, "measure")
     slowest_first = ["cvt", "hiera", *(f"vit_msn, {units}" for units in UNITS)]
     assert [title for title, *_ in said["rows"]] == slowest_first[::-1]

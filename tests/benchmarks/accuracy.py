@@ -98,7 +98,7 @@ def _pixels(folder: Path, scenes: list[NDArray[np.uint8]], want: NDArray[Any]) -
 
 
 def _by_recipe(folders: list[Path]) -> dict[str, Path]:
-    return {read_manifest(folder).data["recipe"]["name"]: folder for folder in folders}
+    return {read_manifest(folder).record.recipe.name: folder for folder in folders}
 
 
 def _saved(folder: Path, pictures: list[NDArray[np.uint8]]) -> Path:
@@ -117,10 +117,10 @@ def _row(folder: Path, views: list[NDArray[np.uint8]], labels: NDArray[Any], wan
     predictor = Predictor(folder)
     got = np.concatenate([predictor.outputs(view)["logits"] for view in views])
     manifest = predictor.manifest
-    name = manifest.data["recipe"]["name"]
+    name = manifest.record.recipe.name
     decibels, right = sqnr_db(got, want), float(np.mean(got.argmax(1) == labels))
     lost = 100 * (float(np.mean(want.argmax(1) == labels)) - right)
-    found = MACS.search(manifest.data["recipe"]["scheme"])
+    found = MACS.search(manifest.record.recipe.scheme)
     macs = None if found is None else float(found[1]) / 100
     row = {
         "SQNR dB": decibels,
@@ -139,7 +139,7 @@ def _row(folder: Path, views: list[NDArray[np.uint8]], labels: NDArray[Any], wan
 
 def _left(manifest: Manifest) -> str:
     """Return what the search left in float."""
-    left = [part["part"] for part in manifest.data["recipe"]["float_ops"] if part["cost_db"] is not None]
+    left = [part.part for part in manifest.record.recipe.float_ops if part.cost_db is not None]
     return ", ".join(left) or "nothing: as static"
 
 

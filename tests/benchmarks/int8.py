@@ -91,9 +91,9 @@ def _exported(shop: Workshop, target: str, source: Path) -> list[tuple[str, Path
     names = OTHERS[target]
     asked = ("--target", target, "--recipe", ",".join(names), "--outputs", "logits")
     manifests = [read_manifest(folder) for folder in shop.export(f"int8-{target}-{source.name}", source, *asked)]
-    by_name = {manifest.data["recipe"]["name"]: manifest for manifest in manifests}
+    by_name = {manifest.record.recipe.name: manifest for manifest in manifests}
     return [
-        (name.partition("_wi8")[0], by_name[name].model_path, {"partitions": by_name[name].data["graph"]["partitions"]})
+        (name.partition("_wi8")[0], by_name[name].model_path, {"partitions": by_name[name].record.graph.partitions})
         for name in names
     ]
 
@@ -127,11 +127,11 @@ def _on_digits(shop: Workshop, target: str, family: str) -> tuple[dict[str, floa
     folders = shop.export(f"digits-{target}-{family}", CHECKPOINTS / f"{family}-digits", *asked)
     kept, left = {}, ""
     for folder in folders:
-        recipe = read_manifest(folder).data["recipe"]
+        recipe = read_manifest(folder).record.recipe
         verified = json.loads((folder / "verify.json").read_text(encoding="utf-8"))
-        kind = next(kind for kind, name in names.items() if name == recipe["name"])
+        kind = next(kind for kind, name in names.items() if name == recipe.name)
         kept[kind] = next(out["sqnr_db"] for out in verified["outputs"] if out["name"] == "logits")
-        left = left or ",".join(part["part"] for part in recipe["float_ops"] if part["cost_db"] is not None)
+        left = left or ",".join(part.part for part in recipe.float_ops if part.cost_db is not None)
     return kept, left
 
 

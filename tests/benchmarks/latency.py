@@ -64,11 +64,11 @@ def _ours(shop: Workshop, model: Path, values: NDArray[np.float32]) -> dict[str,
         f"ours-{model.name}", model, "--target", ",".join(engines), "--input", "pixel_values", "--outputs", "logits"
     ):
         manifest = read_manifest(folder)
-        engine = engines[manifest.data["target"]]
-        graph = manifest.data["graph"]
+        engine = engines[manifest.record.target]
+        graph = manifest.record.graph
         found[f"{engine}, mobile_kit"] = _Contender(
             LOADERS[engine](manifest.model_path, values, shop.threads),
-            {"partitions": graph["partitions"], **_moves(graph["ops"])},
+            {"partitions": graph.partitions, **_moves(graph.ops)},
         )
     return found
 

@@ -85,7 +85,7 @@ def _row(shop: Workshop, model: str, target: str) -> dict[str, Any]:
             f"memory-{target}-{slug}", model, "--random-weights", "--target", target, "--recipe", "fp32,fp16"
         )
     seconds = time.perf_counter() - start
-    parameters = read_manifest(folders[0]).data["model"]["num_parameters"]
+    parameters = read_manifest(folders[0]).record.model.num_parameters
     verified = all(json.loads((folder / "verify.json").read_text())["status"] == "passed" for folder in folders)
     peak = None if meter.peak is None or not verified else meter.peak / 1e9
     return {

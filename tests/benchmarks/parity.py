@@ -96,7 +96,7 @@ def _reference(checkpoint: Checkpoint, manifest: Manifest, photos: list[NDArray[
 
 
 def _outputs(manifest: Manifest, photos: list[NDArray[np.uint8]]) -> Outputs:
-    runtime = find_target(manifest.data["target"]).load(manifest.model_path, manifest.inputs, manifest.outputs)
+    runtime = find_target(manifest.record.target).load(manifest.model_path, manifest.inputs, manifest.outputs)
     preprocess, name = manifest.preprocess, manifest.inputs[0].name
     entering = [preprocess.entering(preprocess.geometry(photo), manifest.in_graph) for photo in photos]
     return _stacked([runtime.run({name: x}) for x in entering])
@@ -107,7 +107,7 @@ def _stacked(results: list[Outputs]) -> Outputs:
 
 
 def _rows(manifest: Manifest, got: Outputs, reference: _Reference) -> Iterator[dict[str, Any]]:
-    full = manifest.data["recipe"]["weight_bits"] == 32
+    full = manifest.record.recipe.weight_bits == 32
     for out in manifest.outputs:
         exact = reference.exact[out.name]
         error, noise = distance(got[out.name], exact), sqnr_db(got[out.name], exact)
@@ -119,8 +119,8 @@ def _rows(manifest: Manifest, got: Outputs, reference: _Reference) -> Iterator[d
             else judged(noise, at_least=own_noise - MARGIN_DB)
         )
         yield {
-            "target": manifest.data["target"],
-            "recipe": manifest.data["recipe"]["name"],
+            "target": manifest.record.target,
+            "recipe": manifest.record.recipe.name,
             "output": out.name,
             "error sigma": error,
             "HF float32 sigma": own_error,

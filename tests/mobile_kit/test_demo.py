@@ -54,7 +54,7 @@ def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, c
         (reported,) = summarize([file.parent]).rows
         assert size == f"{reported.sqnr_db:.1f}"
     assert "[" in answer.err
-    assert read_manifest(Path(rows[0]["file"]).parent).data["model"]["family"] == family
+    assert read_manifest(Path(rows[0]["file"]).parent).record.model.family == family
 
 
 @pytest.mark.usefixtures("paper_targets")

@@ -131,15 +131,15 @@ def test_a_file_computes_what_hugging_face_computes(case: Case, exported: Export
 
 def test_no_graph_is_shattered(exported: Export) -> None:
     for name in exported.records:
-        graph = read_manifest(exported[name]).data["graph"]
-        assert not shattering(graph["ops"])
-        left = {record["op"] for record in graph["fallback_ops"]}
+        graph = read_manifest(exported[name]).record.graph
+        assert not shattering(graph.ops)
+        left = {fallback.op for fallback in graph.fallback_ops}
         assert not {"addmm", "bmm", "convolution", "linear", "BATCH_MATMUL", "CONV_2D", "FULLY_CONNECTED"} & left
 
 
 def ranks_of(manifest: Manifest) -> list[int]:
     """Return how many axes the tensors of a .mlpackage or a .tflite have, as the file says it."""
-    if manifest.data["target"] == "coreml":
+    if manifest.record.target == "coreml":
         ops = read_program(manifest.model_path).ops
         return [len(port.shape) for op in ops for port in op.outputs if port.shape is not None]
     from ai_edge_litert.interpreter import Interpreter, OpResolverType

@@ -88,7 +88,7 @@ def test_unseen_digits_are_read_as_the_checkpoint_reads_them(quantized: Quantize
     want = np.concatenate([oracle.run(oracle.pixel_values(image))["logits"] for image in images])
     right = np.mean(want.argmax(1) == labels)
     for manifest in quantized.manifests():
-        decibels, points = BOUNDS[manifest.data["recipe"]["name"]]
+        decibels, points = BOUNDS[manifest.record.recipe.name]
         got = logits(manifest, list(images))
         assert sqnr_db(got, want) >= decibels
         # One view more, as so few can't show less.
@@ -111,12 +111,12 @@ def test_the_family_at_the_centre_is_right_on_every_target(digits: Path, tmp_pat
 
 def test_the_manifest_says_what_was_done(quantized: Quantized, digits: Path) -> None:
     for manifest in quantized.manifests():
-        recipe = manifest.data["recipe"]
-        assert recipe["weight_bits"] == 8
-        assert "int8 weights" in recipe["scheme"]
-        static = recipe["name"] in STATIC
-        assert (recipe["calibration"] or {}).get("images") == (64 if static else None)
-        left = {part["part"] for part in recipe["float_ops"]}
+        recipe = manifest.record.recipe
+        assert recipe.weight_bits == 8
+        assert "int8 weights" in recipe.scheme
+        static = recipe.name in STATIC
+        assert (None if recipe.calibration is None else recipe.calibration.images) == (64 if static else None)
+        left = {part.part for part in recipe.float_ops}
         assert not {"linear layers"} & left
         assert {"softmax", "norms"} <= left or not static
         assert manifest.inputs[0].dtype == "uint8"
@@ -125,11 +125,11 @@ def test_the_manifest_says_what_was_done(quantized: Quantized, digits: Path) -> 
 
 def test_weights_take_a_byte(quantized: Quantized) -> None:
     for manifest in quantized.manifests():
-        count = manifest.data["model"]["num_parameters"]
+        count = manifest.record.model.num_parameters
         size = sum(path.stat().st_size for path in [manifest.model_path, *manifest.model_path.rglob("*")])
         # The rest is the graph, which of such a small network is no small part. ExecuTorch's dynamic files keep
         # convolutions in float: 2.55 bytes a parameter were measured in MobileViTV2.
-        convolutions = quantized.target == "executorch" and "dynamic" in manifest.data["recipe"]["name"]
+        convolutions = quantized.target == "executorch" and "dynamic" in manifest.record.recipe.name
         assert size < (2.6 if convolutions else 2.0) * count
 
 
@@ -137,20 +137,21 @@ def test_nothing_is_left_to_slow_kernels(quantized: Quantized) -> None:
     if quantized.target == "coreml":
         pytest.skip("a package has no partitions")
     for manifest in quantized.manifests():
-        graph = manifest.data["graph"]
+        graph = manifest.record.graph
         # A dynamic linear layer is a piece of its own for XNNPACK's partitioner where convolutions lie between: 10 were
         # measured in MobileViTV2, whose convolutions are everywhere.
         dynamic = 10 if quantized.family == "mobilevitv2" else 5
-        assert graph["partitions"] <= (dynamic if "dynamic" in manifest.data["recipe"]["name"] else 2)
-        left = {record["op"] for record in graph["fallback_ops"]}
+        assert graph.partitions is not None
+        assert graph.partitions <= (dynamic if "dynamic" in manifest.record.recipe.name else 2)
+        left = {fallback.op for fallback in graph.fallback_ops}
         assert left <= {"CAST", "QUANTIZE", "_to_dim_order_copy", "mean"}
 
 
 def test_a_static_tflite_takes_bytes_without_a_float_operation_in_front(quantized: Quantized) -> None:
     if quantized.target != "tflite":
         pytest.skip("another target's image is no quantized tensor")
-    manifest = next(m for m in quantized.manifests() if m.data["recipe"]["name"] == "static_wi8_ai8")
-    assert "CAST" not in manifest.data["graph"]["ops"]
+    manifest = next(m for m in quantized.manifests() if m.record.recipe.name == "static_wi8_ai8")
+    assert "CAST" not in manifest.record.graph.ops
     from ai_edge_litert.interpreter import Interpreter, OpResolverType
 
     plain = OpResolverType.BUILTIN_WITHOUT_DEFAULT_DELEGATES

@@ -74,8 +74,8 @@ def test_an_android_app_has_its_models_and_names(digits: Export, tmp_path: Path)
     for name, folder in zip(names, (digits["tflite-fp32"], digits["executorch-xnnpack-fp16"]), strict=True):
         manifest = read_manifest(folder)
         carried = {path.removeprefix(f"{models}/{name}/") for path in files if path.startswith(f"{models}/{name}/")}
-        golden = {record["golden"] for record in (*manifest.data["inputs"], *manifest.data["outputs"])}
-        assert carried == {"manifest.json", "labels.txt", "golden/photo.png", manifest.data["model_file"], *golden}
+        golden = {record.golden for records in (manifest.record.inputs, manifest.record.outputs) for record in records}
+        assert carried == {"manifest.json", "labels.txt", "golden/photo.png", manifest.record.model_file, *golden}
         assert all(files[f"{models}/{name}/{path}"] == (folder / path).read_bytes() for path in carried)
     assert (found.opened, found.warnings) == (str(out), ())
 

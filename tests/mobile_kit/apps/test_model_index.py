@@ -10,12 +10,8 @@ from typing import Any
 import pytest
 
 from mobile_kit.apps.model_index import folder_names, model_index
-from mobile_kit.artifacts.manifest import Manifest, read_manifest
+from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError
-
-
-def at(*paths: str) -> list[Manifest]:
-    return [Manifest(Path("/", path), {}) for path in paths]
 
 
 @pytest.mark.parametrize(
@@ -31,14 +27,18 @@ def at(*paths: str) -> list[Manifest]:
     ],
 )
 def test_folders_have_names_that_every_platform_takes(paths: Sequence[str], names: Sequence[str]) -> None:
-    assert folder_names(at(*paths)) == names
+    assert folder_names([Path("/", path) for path in paths]) == names
 
 
 def test_the_same_folder_twice_is_refused(tmp_path: Path) -> None:
     (tmp_path / "a").mkdir()
     (tmp_path / "link").symlink_to("a")
     with pytest.raises(UnsupportedError, match="is given twice"):
-        folder_names([Manifest(tmp_path / "a", {}), Manifest(tmp_path / "link", {})])
+        folder_names([tmp_path / "a", tmp_path / "link"])
+
+
+NOT_RUN = {"name": "parity", "status": "not run", "detail": "runs on a device only"}
+FAILED = {"name": "finite", "status": "failed", "detail": "some values"}
 
 
 def entry(artifact: Path, **changes: Any) -> dict[str, Any]:
@@ -66,9 +66,11 @@ def test_as_much_is_asked_as_was_measured_but_for_a_margin(
 @pytest.mark.parametrize(("agreement", "asked"), [(1.0, 14.0), (0.999, 14.0), (0.99, 10.0)])
 def test_a_map_of_classes_is_judged_by_its_pixels(agreement: float, asked: float, paper_artifact: Path) -> None:
     manifest = read_manifest(paper_artifact)
-    manifest.data["outputs"][0]["dtype"] = "int32"
+    probabilities, logits = manifest.record.outputs
+    outputs = (replace(probabilities, dtype="int32"), logits)
+    manifest = replace(manifest, record=replace(manifest.record, outputs=outputs))
     record = json.loads((paper_artifact / "verify.json").read_text())
-    record["outputs"][0] |= {"sqnr_db": None, "pixel_agreement": agreement}
+    record["outputs"][0] |= {"max_error": None, "sqnr_db": None, "pixel_agreement": agreement}
     (paper_artifact / "verify.json").write_text(json.dumps(record))
     (found,) = model_index({"digits": manifest})["models"]
     assert found["least_sqnr_db"]["probabilities"] == asked
@@ -91,11 +93,11 @@ def test_a_map_of_scores_is_judged_by_its_noise(paper_artifact: Path) -> None:
 
 
 def test_what_verification_left_alone_the_app_does_too(paper_artifact: Path) -> None:
-    assert set(entry(paper_artifact, bound="not judged")["least_sqnr_db"]) == {"logits"}
+    assert set(entry(paper_artifact, bounds=[])["least_sqnr_db"]) == {"logits"}
 
 
 def test_a_file_for_devices_alone_is_judged_there(paper_artifact: Path) -> None:
-    assert entry(paper_artifact, status="not run", outputs=[])["least_sqnr_db"] == {
+    assert entry(paper_artifact, checks=[NOT_RUN], outputs=[])["least_sqnr_db"] == {
         "probabilities": 30.0,
         "logits": 30.0,
     }
@@ -104,12 +106,13 @@ def test_a_file_for_devices_alone_is_judged_there(paper_artifact: Path) -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"status": "failed", "failure": "logits: 3 dB"}, r"failed its verification: logits: 3 dB\. Bundle another\."),
+        ({"checks": [FAILED]}, r"failed its verification: finite \(some values\)\. Bundle another\."),
+        ({"passed": False}, r"failed its verification: probabilities \(max error .*; wanted .*\)\. Bundle another\."),
         ({"name": "scores"}, r"verify\.json is of a file with other outputs\. Run: mobile-kit verify"),
         ({"outputs": []}, r"verify\.json is of a file with other outputs"),
-        ({"outputs": [{"name": "logits"}]}, r"verify\.json can't be read \(KeyError: 'bound'\)\. Run"),
-        ({"sqnr_db": "high"}, r"verify\.json can't be read"),
-        ({"outputs": None}, r"verify\.json can't be read"),
+        ({"outputs": [{"name": "logits"}]}, r"verify\.json at outputs/0: .*`max_error`\. Run: mobile-kit verify"),
+        ({"sqnr_db": "high"}, r"verify\.json at outputs/0/sqnr_db: Expected"),
+        ({"outputs": None}, r"verify\.json at outputs: Expected"),
     ],
 )
 def test_what_isnt_verified_is_refused(changes: dict[str, Any], said: str, paper_artifact: Path) -> None:

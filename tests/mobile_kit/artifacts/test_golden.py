@@ -8,24 +8,27 @@ from numpy.typing import NDArray
 from mobile_kit.artifacts.golden import (
     FEW_VALUES,
     LEAST_SCENES,
+    MOST_DB,
     MOST_SCENES,
     Golden,
-    GoldenRecord,
     measure_golden,
     read_answers,
     read_golden,
     write_golden,
 )
-from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.artifacts.manifest import Manifest, build_manifest
+from mobile_kit.artifacts.manifest_record import ModelRecord
 from mobile_kit.checkpoints.load import load
-from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.measurements.metrics import sqnr_db
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.recipes import RECIPES, QualityTarget
+from mobile_kit.target_api.interface import Lowered
 from tests.small_checkpoints import save, small_model
 
 IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))
+MODEL = ModelRecord("mobilevitv2", "classification", "model", None, None, (64, 64), 12345, 5, False)
 
 
 def written(
@@ -42,20 +45,21 @@ def written(
     artifact = folder / "artifact"
     recipes = {artifact: RECIPES["fp16" if half else "fp32"], folder / "float32": RECIPES["fp32"]}
     golden = Golden(scene(1), calibration, QualityTarget(12.5, 0.9))
-    write_golden(measure_golden(oracle, golden, (IMAGE,), recipes.values()), {"image_size": [64, 64]}, recipes)
-    record = {"dtype": "float32", "layout": None, "color": None, "range": None, "meaning": "features"}
-    tensors = [
-        {**record, "name": out.name, "shape": list(out.shape), "golden": f"golden/outputs/{out.name}.bin"}
-        for out in outputs
-    ]
-    image = {**record, "name": "image", "shape": [1, 64, 64, 3], "dtype": "uint8", "golden": "golden/inputs/image.bin"}
-    recipe = {"weight_bits": 16 if half else 32}
-    data = {"inputs": [{**image, "color": "RGB"}], "outputs": tensors, "recipe": recipe}
-    return Manifest(artifact, {**data, "preprocess": dict(read(artifact, data).preprocess)}), oracle
-
-
-def read(artifact: Path, data: dict[str, object]) -> GoldenRecord:
-    return read_answers(Manifest(artifact, dict(data)))
+    files = measure_golden(oracle, golden, (IMAGE,), recipes.values())
+    for place, recipe in recipes.items():
+        write_golden(files, MODEL, {place: recipe})
+    lowered = Lowered(recipes[artifact], (IMAGE,), outputs, {})
+    preprocess = oracle.checkpoint.preprocess
+    record = build_manifest(
+        model=MODEL,
+        target="paper",
+        backend=None,
+        model_file="m",
+        preprocess=preprocess,
+        lowered=lowered,
+        folder=artifact,
+    )
+    return Manifest(artifact, record), oracle
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
@@ -64,7 +68,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     fitted = oracle.checkpoint.preprocess.geometry(scene(1))
     assert np.array_equal(golden.inputs["image"], fitted[None])
     assert np.allclose(golden.reference["logits"], oracle.run(oracle.pixel_values(scene(1)))["logits"], atol=1e-6)
-    assert answers.model == {"image_size": [64, 64]}
+    assert answers.model == MODEL
+    assert answers.preprocess == manifest.record.preprocess
+    assert answers.outputs == manifest.record.outputs
     assert (answers.wanted, answers.recipe) == (QualityTarget(12.5, 0.9), "fp16")
     plain = manifest.folder.with_name("float32")
     assert (plain / "golden/outputs/logits.bin").read_bytes() == golden.reference["logits"].tobytes()
@@ -128,3 +134,12 @@ def test_decibels_of_few_values_scatter() -> None:
     few = [sqnr_db(a[:2], b[:2]) for a, b in zip(noisy, signal, strict=True)]
     many = [sqnr_db(a, b) for a, b in zip(noisy, signal, strict=True)]
     assert np.std(many) < 2 < np.std(few)
+
+
+def test_a_yardstick_of_no_noise_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """JSON has no word for infinite decibels."""
+    silent = {"logits": ReferenceNoise(0.0, float("inf"))}
+    measure = Oracle.measure
+    monkeypatch.setattr(Oracle, "measure", lambda *asked: (silent, measure(*asked)[1]))
+    manifest, _ = written(tmp_path, 5, half=True)
+    assert read_answers(manifest).yardsticks["logits"].float16_sqnr_db == MOST_DB

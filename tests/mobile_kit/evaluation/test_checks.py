@@ -8,7 +8,8 @@ import pytest
 from PIL import Image
 
 from mobile_kit.artifacts.manifest import read_manifest
-from mobile_kit.evaluation.verify import VerifyReport, failure, verify
+from mobile_kit.artifacts.verification import VerifyReport
+from mobile_kit.evaluation.verify import verify
 from mobile_kit.models.spec import Array
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests.conftest import Answer
@@ -132,8 +133,8 @@ def _torn_yardsticks(folder: Path) -> None:
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "unknown schema version": (_version_2, ("schema version 2 is unknown", "Known: 1", "Update the kit")),
-    "manifest that is no JSON": (_no_json, ("manifest.json isn't JSON",)),
-    "manifest that lacks a key": (_no_key, ("'graph' is a required property",)),
+    "manifest that is no JSON": (_no_json, ("manifest.json can't be read",)),
+    "manifest that lacks a key": (_no_key, ("manifest.json at top level: Object missing required field `graph`",)),
     "missing golden file": (_no_golden, ("golden/outputs/logits.bin is missing",)),
     "missing model": (_no_model, ("model.tflite is missing",)),
     "missing yardstick": (_no_half_yardstick, ("lacks the float16 yardstick",)),
@@ -166,13 +167,13 @@ def checks_of(report: VerifyReport) -> dict[str, str]:
 
 def test_a_blind_file_fails_even_where_it_is_right(changed: Callable[..., None], digits: Export) -> None:
     manifest = read_manifest(digits["tflite-fp32"])
-    golden = {record["name"]: manifest.golden(record) for record in manifest.data["outputs"]}
+    golden = {record.name: manifest.golden(record) for record in manifest.record.outputs}
     changed(lambda inputs, outputs: golden)
     report = verify(digits["tflite-fp32"])
     assert all(out.passed for out in report.outputs)
     assert checks_of(report)["sight"] == "failed"
     assert report.status == "failed"
-    assert "another photo moves the outputs by at least 0 standard" in (failure(report) or "")
+    assert "another photo moves the outputs by at least 0 standard" in (report.failure or "")
 
 
 def half_softmax(logits: Array) -> Array:
@@ -193,7 +194,7 @@ def test_a_softmax_in_half_precision_fails_though_the_oracle_is_as_near(
     assert (checks_of(good)["probabilities"], checks_of(report)["probabilities"]) == ("passed", "failed")
     assert all(out.passed for out in report.outputs)
     assert report.status == "failed"
-    assert "dB from the softmax of the file's logits" in (failure(report) or "")
+    assert "dB from the softmax of the file's logits" in (report.failure or "")
 
 
 @pytest.mark.usefixtures("paper_targets")

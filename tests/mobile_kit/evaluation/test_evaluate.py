@@ -154,7 +154,7 @@ def test_a_segmentation_is_measured_by_its_masks(tmp_path: Path, command: Comman
     rng = np.random.default_rng(0)
     for number in range(3):
         Image.fromarray(scene(number, 70, 90)).save(folder / f"{number}.jpg")
-        mask = rng.integers(0, done.manifest.data["model"]["num_labels"], (70, 90)).astype(np.uint8)
+        mask = rng.integers(0, done.manifest.record.model.num_labels, (70, 90)).astype(np.uint8)
         mask[:10] = 255
         Image.fromarray(mask).save(folder / f"{number}.png")
     answer = command("evaluate", done.manifest.folder, "--images", folder, "--checkpoint", source, "--json")

@@ -9,8 +9,9 @@ from PIL import Image
 from safetensors import safe_open
 
 from mobile_kit.artifacts.manifest import read_manifest
+from mobile_kit.artifacts.verification import VerifyReport
 from mobile_kit.errors import ArtifactError
-from mobile_kit.evaluation.verify import VerifyReport, verify
+from mobile_kit.evaluation.verify import verify
 from mobile_kit.models.spec import Array
 from sample_apps.checkpoints.digits import held_out_views
 from tests.conftest import Answer
@@ -195,7 +196,7 @@ def test_the_bound_is_where_it_is_said_to_be(
     excess: float, passes: bool, changed: Callable[..., None], digits: Export
 ) -> None:
     manifest = read_manifest(digits["tflite-fp32"])
-    sigma = manifest.golden(manifest.data["outputs"][1]).std()
+    sigma = manifest.golden(manifest.record.outputs[1]).std()
 
     def shift(inputs: Mapping[str, Array], outputs: dict[str, Array]) -> dict[str, Array]:
         return {**outputs, "logits": outputs["logits"] + np.float32(excess * 1e-4 * sigma)}

@@ -169,8 +169,8 @@ def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command
     }
     manifest = read_manifest(place)
     listed = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
-    assert set(manifest.data["files"]) == listed - {"manifest.json", "verify.json"}
-    assert manifest.data["model"]["source"] == model.name
+    assert set(manifest.record.files) == listed - {"manifest.json", "verify.json"}
+    assert manifest.record.model.source == model.name
 
 
 def test_an_export_prints_a_table_for_people(model: Path, out: Path, command: Command) -> None:
@@ -185,7 +185,7 @@ def test_the_licence_of_a_known_name_is_said_and_kept(out: Path, command: Comman
     name = "facebook/hiera-tiny-224-hf"
     answer = command("export", name, "--random-weights", "--out", out, "--target", "paper")
     assert answer.out.splitlines()[-1] == "licence of the weights: cc-by-nc-4.0"
-    assert read_manifest(out / "hiera-tiny-224-hf" / "paper-fp32").data["model"]["license"] == "cc-by-nc-4.0"
+    assert read_manifest(out / "hiera-tiny-224-hf" / "paper-fp32").record.model.license == "cc-by-nc-4.0"
 
 
 def test_the_toolchain_s_words_stay_off_the_screen(model: Path, out: Path, command: Command) -> None:
@@ -206,7 +206,7 @@ def test_the_real_toolchains_words_do_too(digits: Export) -> None:
 @pytest.mark.parametrize("fixture", ["digits", "segmentation", "mask", "segmenter", "base", "odd"])
 def test_every_head_is_verified_on_every_target(fixture: str, request: pytest.FixtureRequest) -> None:
     exported: Export = request.getfixturevalue(fixture)
-    targets = {read_manifest(exported[name]).data["target"] for name in exported.records}
+    targets = {read_manifest(exported[name]).record.target for name in exported.records}
     assert targets == ({"tflite"} if fixture == "segmenter" else {"coreml", "executorch", "tflite"})
     assert {record["status"] for record in exported.records.values()} == {"passed"}
 
@@ -223,11 +223,11 @@ def test_pixel_values_can_be_the_input(model: Path, out: Path, command: Command)
     arguments = ("--target", "paper", "--input", "pixel_values", "--image-size", "64x96")
     assert command("export", model, "--out", out, *arguments).code == 0
     manifest = read_manifest(out / "classification" / "paper-fp32")
-    (record,) = manifest.data["inputs"]
-    assert (record["name"], record["shape"], record["dtype"]) == ("pixel_values", [1, 3, 64, 96], "float32")
-    assert (record["layout"], record["color"]) == ("NCHW", None)
-    assert manifest.data["preprocess"]["in_graph"] is False
-    assert manifest.data["model"]["image_size"] == [64, 96]
+    (record,) = manifest.record.inputs
+    assert (record.name, record.shape, record.dtype) == ("pixel_values", (1, 3, 64, 96), "float32")
+    assert (record.layout, record.color) == ("NCHW", None)
+    assert manifest.record.preprocess.in_graph is False
+    assert manifest.record.model.image_size == (64, 96)
 
 
 def test_the_photo_becomes_the_golden_one(model: Path, out: Path, tmp_path: Path, command: Command) -> None:
@@ -244,8 +244,8 @@ def test_a_known_name_needs_no_network(out: Path, command: Command, monkeypatch:
     name = "apple/mobilevitv2-0.5-imagenet1k-256"
     arguments = ("--random-weights", "--image-size", "64", "--target", "paper")
     assert command("export", name, "--out", out, *arguments).code == 0
-    model = read_manifest(out / "mobilevitv2-0.5-imagenet1k-256" / "paper-fp32").data["model"]
-    assert (model["source"], model["random_weights"], model["num_labels"]) == (name, True, 1000)
+    model = read_manifest(out / "mobilevitv2-0.5-imagenet1k-256" / "paper-fp32").record.model
+    assert (model.source, model.random_weights, model.num_labels) == (name, True, 1000)
 
 
 def test_an_existing_artifact_is_replaced_as_a_whole(model: Path, out: Path, command: Command) -> None:
@@ -317,7 +317,7 @@ def test_good_targets_are_kept_beside_a_failing_one(model: Path, out: Path, comm
     assert "doesn't take this model" in answer.err
     assert [path.name for path in (out / "logs").iterdir()] == ["classification-raising-fp32.log"]
     assert [path.name for path in (out / "classification").iterdir()] == ["paper-fp32"]
-    assert read_manifest(out / "classification" / "paper-fp32").data["target"] == "paper"
+    assert read_manifest(out / "classification" / "paper-fp32").record.target == "paper"
 
 
 def test_a_log_goes_with_the_failure(model: Path, out: Path, command: Command) -> None:
@@ -369,7 +369,7 @@ def test_a_folder_is_known_by_its_name(
     monkeypatch.chdir(mine)
     assert command("export", ".", "--out", tmp_path / "out", "--target", "paper").code == 0
     manifest = read_manifest(tmp_path / "out" / "Mine-yours" / "paper-fp32")
-    assert manifest.data["model"]["source"] == "Mine & yours"
+    assert manifest.record.model.source == "Mine & yours"
 
 
 def test_labels_that_are_no_lines_are_refused(classifier_folder: Path, out: Path, command: Command) -> None:
@@ -390,7 +390,7 @@ def test_full_size_models_are_verified_on_every_target(name: str, tmp_path: Path
     assert len(exported.records) == 6
     if name.endswith("256"):
         assert exported.records["coreml-fp16"]["bytes"] <= MAX_MLPACKAGE_BYTES
-        partitions = {name: read_manifest(exported[name]).data["graph"]["partitions"] for name in exported.records}
+        partitions = {name: read_manifest(exported[name]).record.graph.partitions for name in exported.records}
         assert {name: count for name, count in partitions.items() if count is not None} == {
             "executorch-xnnpack-fp32": 1,
             "executorch-xnnpack-fp16": 2,  # the softmax of the probabilities, in float32

@@ -7,10 +7,8 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
+from mobile_kit.artifacts.verification import Bound, Check, OutputParity, VerifyReport
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.evaluation.checks import Check
-from mobile_kit.evaluation.parity import OutputParity
-from mobile_kit.evaluation.verify import VerifyReport
 from mobile_kit.exporting.export import export
 from mobile_kit.exporting.mixed_precision import stricter, wanted_of
 from mobile_kit.exporting.plan import ExportOptions
@@ -19,7 +17,7 @@ from mobile_kit.quantization.recipes import QualityTarget
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS
 
-LOGITS = OutputParity("logits", 0.1, 24.0, 1.0, 0.95, 1.0, None, None, "SQNR >= 25.0 dB", False)
+LOGITS = OutputParity("logits", 0.1, 24.0, 1.0, 0.95, 1.0, None, None, (Bound("sqnr_db", 25.0),), False)
 
 
 def report(*outputs: OutputParity, check: str = "passed") -> VerifyReport:
@@ -84,10 +82,10 @@ def test_a_file_that_keeps_less_than_was_promised_is_made_again(tmp_path: Path) 
     )
     exported, mixed = export(asked).artifacts
     assert (exported.status, mixed.status) == ("passed", "passed")
-    (left,) = mixed.manifest.data["recipe"]["float_ops"]
-    assert left["part"] == "activations"
+    (left,) = mixed.manifest.record.recipe.float_ops
+    assert left.part == "activations"
     # What the search saw of the activations, against what is left without them.
-    assert left["cost_db"] == pytest.approx(60 - 26, abs=0.5)
+    assert left.cost_db == pytest.approx(60 - 26, abs=0.5)
     # All in int8 was promised to do: only a file that doesn't has a second search look further.
     (stored,) = (tmp_path / "out/sensitivity/mobilevitv2-digits-promising").iterdir()
     kept = json.loads(stored.read_text())["kept"]

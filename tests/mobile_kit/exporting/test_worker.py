@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mobile_kit.artifacts.manifest import model_record
+from mobile_kit.artifacts.manifest_record import ModelRecord
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.exporting.job import GOLDEN_READY, ExportJob, write_pickle
@@ -40,7 +40,7 @@ def job_for(target: str, checkpoint: Checkpoint, folder: Path) -> ExportJob:
         entry="uint8_nhwc",
         request=Request(RECIPES["fp32"], None, None, CARD),
         preprocess=checkpoint.preprocess,
-        model_record=model_record(model.spec, "source", None, None, False),
+        model_record=ModelRecord.of(model.spec, "source", None, None, False),
         folder=folder,
         log=folder.parent / f"{target}.log",
     )

@@ -10,7 +10,7 @@ from mobile_kit.errors import ImageError
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.quantization.calibration import LEAST_IMAGES, Samples, read_calibration
+from mobile_kit.quantization.calibration import LEAST_IMAGES, CalibrationRecord, Samples, read_calibration
 
 PREPROCESS = Preprocess({"height": 16, "width": 24}, None, "bilinear", "RGB", 1 / 255, (0.5,) * 3, (0.5,) * 3)
 GRAY = Preprocess({"height": 16, "width": 24}, None, "bilinear", "GRAY", 1 / 255, (0.5,), (0.5,))
@@ -46,7 +46,7 @@ def test_images_are_chosen_evenly_and_always_the_same(folder: Path) -> None:
 
 def test_no_more_than_there_are(folder: Path) -> None:
     found = read_calibration(folder, PREPROCESS, 128)
-    assert found.record == {"images": 20, "sha256": hashlib.sha256(found.images.tobytes()).hexdigest()}
+    assert found.record == CalibrationRecord(20, hashlib.sha256(found.images.tobytes()).hexdigest())
 
 
 def test_what_cannot_be_read_is_named_and_replaced(folder: Path) -> None:

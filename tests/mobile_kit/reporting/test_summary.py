@@ -8,6 +8,7 @@ import pytest
 
 from mobile_kit.artifacts.layout import profile_name
 from mobile_kit.measurements.result import DeviceInfo, Validity, write_results
+from mobile_kit.reporting.report_record import report_record
 from mobile_kit.reporting.summary import device_label, summarize, why_not_comparable
 from tests.surveys import BOARD, HOST, PHONE, profiled, quantized
 
@@ -40,7 +41,7 @@ def test_what_is_emulated_or_not_valid_is_compared_with_nothing(which: str, pape
     found = summarize([paper_artifact.parents[1]])
     assert len(found.measured) == 4
     assert all(each.ratio is None for each in found.measured if each.row.recipe != "fp32")
-    assert found.to_json()["comparisons"] == []
+    assert report_record(found).comparisons == ()
 
 
 def test_each_device_is_compared_with_itself(paper_artifact: Path) -> None:
@@ -48,8 +49,8 @@ def test_each_device_is_compared_with_itself(paper_artifact: Path) -> None:
     for device, ms in ((HOST, 10.0), (PHONE, 20.0), (OTHER_PHONE, 40.0)):
         profiled(paper_artifact, ms, device=device)
         profiled(other, ms / 2, device=device)
-    found = summarize([paper_artifact.parents[1]]).to_json()
-    assert {each["device"]: each["ratio"] for each in found["comparisons"]} == {
+    found = report_record(summarize([paper_artifact.parents[1]]))
+    assert {each.device: each.ratio for each in found.comparisons} == {
         "host": 0.5,
         "Pixel 8 (adb:R5CT)": 0.5,
         "Pixel 8 (adb:R9ZZ)": 0.5,
@@ -97,7 +98,7 @@ def test_artifacts_of_several_folders_are_one_model_s_where_they_are_of_one_fold
             (SLUG, paper_artifact.name),
             (SLUG, other.name),
         }
-        assert len(found.to_json()["comparisons"]) == 1
+        assert len(report_record(found).comparisons) == 1
 
 
 def test_one_artifact_is_named_after_its_folders(paper_artifact: Path) -> None:

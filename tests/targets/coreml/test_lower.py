@@ -54,7 +54,7 @@ def test_nothing_is_gathered_or_of_too_high_a_rank(fixture: str, request: pytest
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_manifest_counts_the_package_s_ops(digits: Export, recipe: str) -> None:
     counted = {op: count for op, count in program_of(digits, recipe).op_counts.items() if op != "const"}
-    assert manifest_of(digits, recipe).data["graph"]["ops"] == counted
+    assert manifest_of(digits, recipe).record.graph.ops == counted
 
 
 def test_a_norm_is_one_op(digits: Export) -> None:
@@ -100,7 +100,7 @@ def test_metadata_say_what_the_package_is(digits: Export) -> None:
     assert metadata["license"] == "apache-2.0"
     assert not metadata.keys() & {"author", "version"}
     assert "classification" in metadata["short_description"]
-    assert metadata["com.mobilekit.source"] == manifest_of(digits).data["model"]["source"]
+    assert metadata["com.mobilekit.source"] == manifest_of(digits).record.model.source
     assert metadata["com.apple.coreml.model.preview.type"] == "imageClassifier"
     description = description_of(manifest_of(digits).model_path)
     assert description.input[0].shortDescription.startswith("RGB image of 128x128 pixels")
@@ -166,7 +166,7 @@ def test_a_name_stands_for_one_value(digits: Export) -> None:
 
 
 def test_the_deployment_target_is_ios_17_by_default(digits: Export) -> None:
-    assert manifest_of(digits).data["deployment_target"] == "iOS17"
+    assert manifest_of(digits).record.deployment_target == "iOS17"
     assert program_of(digits).spec_version == SPECIFICATIONS["iOS17"]
 
 

@@ -24,11 +24,11 @@ def test_four_bits_say_how_they_are_held_and_what_stays(system: str, tmp_path: P
     exported = export(DIGITS, tmp_path / "out", *asked, *judged)
     (name,) = exported.records
     manifest = read_manifest(exported[name])
-    recipe = manifest.data["recipe"]
-    assert recipe["weight_bits"] == 4
-    assert recipe["scheme"].startswith(scheme)
-    found = re.search(r"; ([\d.]+)% of the layers' weights in float", recipe["scheme"])
+    recipe = manifest.record.recipe
+    assert recipe.weight_bits == 4
+    assert recipe.scheme.startswith(scheme)
+    found = re.search(r"; ([\d.]+)% of the layers' weights in float", recipe.scheme)
     assert found is not None  # small ones
     assert 0 < float(found[1]) < 10
     # Of so small a network, the graph is no small part: 1.10 (blocks), 0.84 (a palette); int8 weights take 1.35.
-    assert manifest.model_bytes < 1.2 * manifest.data["model"]["num_parameters"]
+    assert manifest.model_bytes < 1.2 * manifest.record.model.num_parameters

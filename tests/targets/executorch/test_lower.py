@@ -22,9 +22,9 @@ def manifest_of(exported: Export, name: str) -> Manifest:
 
 
 def outside_of(exported: Export, name: str) -> dict[str, int]:
-    graph = manifest_of(exported, name).data["graph"]
-    assert all(op["reason"] for op in graph["fallback_ops"])
-    return {op["op"]: op["count"] for op in graph["fallback_ops"]}
+    graph = manifest_of(exported, name).record.graph
+    assert all(each.reason for each in graph.fallback_ops)
+    return {each.op: each.count for each in graph.fallback_ops}
 
 
 def constants(path: Path) -> dict[str, list[Any]]:
@@ -36,13 +36,13 @@ def constants(path: Path) -> dict[str, list[Any]]:
 @pytest.mark.parametrize("fixture", ["digits", "segmentation", "mask", "base", "odd"])
 def test_one_partition_takes_all_but_casts_and_argmax(fixture: str, request: pytest.FixtureRequest) -> None:
     exported = request.getfixturevalue(fixture)
-    graph = manifest_of(exported, "xnnpack-fp32").data["graph"]
-    assert graph["partitions"] == 1
+    graph = manifest_of(exported, "xnnpack-fp32").record.graph
+    assert graph.partitions == 1
     # Of the bytes; of a mask, from XNNPACK's float and its argmax's int64 too.
     allowed = {CAST: 2, "argmax": 1} if fixture == "mask" else {CAST: 1}
     assert outside_of(exported, "xnnpack-fp32") == allowed
-    assert not shattering(graph["ops"])
-    assert "native_layer_norm" not in graph["ops"]
+    assert not shattering(graph.ops)
+    assert "native_layer_norm" not in graph.ops
 
 
 # Probabilities are computed in float32, by a delegate of their own between two more casts.
@@ -55,7 +55,7 @@ def test_fp16_leaves_only_its_casts_outside(
     exported = request.getfixturevalue(fixture)
     manifest = manifest_of(exported, "xnnpack-fp16")
     assert len(manifest.outputs) == outputs
-    assert manifest.data["graph"]["partitions"] == 1 + softmaxes
+    assert manifest.record.graph.partitions == 1 + softmaxes
     # From bytes to float32, from there to float16, and back for each output.
     assert outside_of(exported, "xnnpack-fp16") == {CAST: 2 + outputs + 2 * softmaxes}
     assert [out.dtype for out in manifest.outputs] == ["float32"] * outputs
@@ -69,8 +69,8 @@ OP_BYTES = 600
 @pytest.mark.parametrize(("recipe", "weight_bytes"), [("fp32", 4), ("fp16", 2)])
 def test_a_file_has_its_weights_once_in_its_precision(recipe: str, weight_bytes: int, digits: Export) -> None:
     manifest = manifest_of(digits, f"xnnpack-{recipe}")
-    weights = weight_bytes * manifest.data["model"]["num_parameters"]
-    operations = sum(manifest.data["graph"]["ops"].values())
+    weights = weight_bytes * manifest.record.model.num_parameters
+    operations = sum(manifest.record.graph.ops.values())
     assert weights < manifest.model_bytes < weights + OP_BYTES * operations
 
 
@@ -83,7 +83,7 @@ def test_the_file_answers_what_an_app_asks(digits: Export, name: str) -> None:
         "get_labels": ["\n".join(LABELS)],
         "get_license": ["apache-2.0"],
         "get_output_names": ["probabilities\nlogits"],
-        "get_source": [manifest.data["model"]["source"]],
+        "get_source": [manifest.record.model.source],
     }
 
 
@@ -97,26 +97,26 @@ def test_a_segmentation_s_file_answers_too(segmentation: Export, base: Export) -
 @pytest.mark.parametrize("recipe", ["fp32", "fp16"])
 def test_core_ml_s_delegate_takes_the_whole_graph(delegates: Export, recipe: str) -> None:
     manifest = manifest_of(delegates, f"coreml-{recipe}")
-    assert manifest.data["backend"] == "coreml"
-    assert manifest.data["deployment_target"] == "iOS18"  # as asked
-    assert manifest.data["graph"]["partitions"] == 1
+    assert manifest.record.backend == "coreml"
+    assert manifest.record.deployment_target == "iOS18"  # as asked
+    assert manifest.record.graph.partitions == 1
     assert outside_of(delegates, f"coreml-{recipe}") == {CAST: 1}
 
 
 def test_core_ml_s_delegate_holds_two_bytes_a_parameter_in_fp16(delegates: Export) -> None:
     sizes = {recipe: delegates.records[f"executorch-coreml-{recipe}"]["bytes"] for recipe in ("fp32", "fp16")}
-    parameters = manifest_of(delegates, "coreml-fp16").data["model"]["num_parameters"]
+    parameters = manifest_of(delegates, "coreml-fp16").record.model.num_parameters
     # Batch norms are folded away: 0.85 of all parameters are left.
     assert sizes["fp32"] - sizes["fp16"] > 0.8 * 2 * parameters
 
 
 def test_vulkan_s_delegate_takes_most_of_the_graph(delegates: Export) -> None:
     manifest = manifest_of(delegates, "vulkan-fp32")
-    assert manifest.data["backend"] == "vulkan"
-    graph = manifest.data["graph"]
-    inside = sum(graph["ops"].values()) - sum(outside_of(delegates, "vulkan-fp32").values())
-    assert graph["partitions"] >= 1
-    assert inside > 0.9 * sum(graph["ops"].values())
+    assert manifest.record.backend == "vulkan"
+    graph = manifest.record.graph
+    inside = sum(graph.ops.values()) - sum(outside_of(delegates, "vulkan-fp32").values())
+    assert graph.partitions
+    assert inside > 0.9 * sum(graph.ops.values())
 
 
 def test_what_only_runs_on_a_device_is_not_called_verified(delegates: Export) -> None:

@@ -34,15 +34,15 @@ def manifest_of(exported: Export, recipe: str) -> Manifest:
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_one_partition_takes_all_but_the_cast_of_the_bytes(digits: Export, recipe: str) -> None:
-    graph = manifest_of(digits, recipe).data["graph"]
-    assert graph["partitions"] == 1
-    assert [(op["op"], op["count"]) for op in graph["fallback_ops"]] == [("CAST", 1)]
+    graph = manifest_of(digits, recipe).record.graph
+    assert graph.partitions == 1
+    assert [(each.op, each.count) for each in graph.fallback_ops] == [("CAST", 1)]
 
 
 @pytest.mark.parametrize("recipe", RECIPES)
 def test_the_manifest_counts_the_file_s_ops(digits: Export, recipe: str) -> None:
     manifest = manifest_of(digits, recipe)
-    assert manifest.data["graph"]["ops"] == dict(ops_of(manifest.model_path))
+    assert manifest.record.graph.ops == dict(ops_of(manifest.model_path))
 
 
 @pytest.mark.parametrize("name", sorted(TRANSPOSES))
@@ -99,12 +99,12 @@ def test_fp16_holds_half_weights_and_computes_in_float32(digits: Export) -> None
     weighty = ops_of(manifest.model_path)
     layers = weighty["CONV_2D"] + weighty["DEPTHWISE_CONV_2D"] + weighty["FULLY_CONNECTED"]
     assert dtypes[schema.TensorType.FLOAT16] == weighty["DEQUANTIZE"] == layers
-    recipe = manifest.data["recipe"]
-    assert (recipe["weight_bits"], recipe["activation_bits"]) == (16, 32)
-    assert recipe["scheme"] == "float16 weights, float32 arithmetic"
+    recipe = manifest.record.recipe
+    assert (recipe.weight_bits, recipe.activation_bits) == (16, 32)
+    assert recipe.scheme == "float16 weights, float32 arithmetic"
     assert digits.records["tflite-fp16"]["bytes"] < 0.6 * digits.records["tflite-fp32"]["bytes"]
 
 
 def test_tools_are_named(digits: Export) -> None:
-    tools = manifest_of(digits, "fp32").data["tools"]
+    tools = manifest_of(digits, "fp32").record.tools
     assert set(tools) == {"ai-edge-litert", "ai-edge-quantizer", "litert-torch", "torch"}

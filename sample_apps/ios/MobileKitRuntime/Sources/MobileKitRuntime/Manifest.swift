@@ -3,7 +3,7 @@ import Foundation
 import CryptoKit
 #endif
 
-/// manifest.json, as far as an app needs it. Its keys are described in the kit's `manifest.schema.json`.
+/// manifest.json, as far as an app needs it. `mobile-kit list --schema manifest` prints the JSON Schema.
 public struct Manifest: Codable, Sendable {
     public struct Model: Codable, Sendable {
         public let family, head, source: String

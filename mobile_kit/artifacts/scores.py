@@ -1,0 +1,48 @@
+"""evaluation.json: what an artifact scores on labelled images, beside its checkpoint."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from mobile_kit.artifacts.layout import SCORES
+from mobile_kit.errors import ArtifactError, one_line, unwritable
+from mobile_kit.records import Amount, RecordError, dumped, read_file
+from mobile_kit.whole_file import write_whole
+
+__all__ = ["Score", "read_scores", "write_scores"]
+
+
+@dataclass(frozen=True)
+class Score:
+    """One figure of one artifact, 0 to 1, beside the checkpoint's.
+
+    metric: top1, top5 or mean_iou. difference: the artifact's less the checkpoint's. interval: where that lies with
+    95 % confidence, image by image compared.
+    """
+
+    artifact: str
+    images: Amount
+    metric: str
+    value: float
+    checkpoint: float
+    difference: float
+    interval: tuple[float, float]
+
+
+def write_scores(folder: Path, scores: Sequence[Score]) -> None:
+    """Write an artifact's scores. Raises: ArtifactError where they can't be written."""
+    try:
+        write_whole(folder / SCORES, dumped(scores))
+    except OSError as exc:
+        raise unwritable(folder / SCORES, exc) from exc
+
+
+def read_scores(folder: Path) -> list[Score]:
+    """Return an artifact's scores, none where it wasn't evaluated. Raises: ArtifactError naming the place."""
+    path = folder / SCORES
+    if not path.exists():
+        return []
+    try:
+        return read_file(list[Score], path)
+    except RecordError as exc:
+        raise ArtifactError(f"artifact {folder}: {SCORES} {one_line(exc)}. Evaluate it again.") from exc
