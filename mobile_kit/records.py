@@ -1,13 +1,15 @@
 """JSON that the kit writes and reads again: one dataclass a record, from which errors and the JSON Schema come.
 
-A number's or text's range stands in its annotation, `Annotated[int, msgspec.Meta(ge=1)]`. Keys that a record has a
-default for may be missing, as in files of older versions; keys that it doesn't know are refused.
+A number's or text's range stands in its annotation, `Annotated[int, msgspec.Meta(ge=1)]`. A file has every key of its
+record and no other. What follows from other fields has `init=False`: a file that says otherwise contradicts itself;
+words, which a later version may choose anew, are `said()`.
 """
 
 import json
+import math
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import fields, is_dataclass
+from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -20,10 +22,12 @@ __all__ = [
     "Count",
     "RecordError",
     "Sha256",
+    "builtins",
     "dumped",
     "parse",
     "read_file",
     "read_record",
+    "said",
     "schema_of",
     "to_values",
 ]
@@ -31,7 +35,7 @@ __all__ = [
 T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[int, msgspec.Meta(ge=0)]
-Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
+Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -43,16 +47,27 @@ def _error(place: str, reason: str) -> RecordError:
     return RecordError(f"at {place or 'top level'}: {reason}")
 
 
+def said() -> Any:
+    """Return a field for words that follow from other fields."""
+    return field(init=False, default=None, metadata={"words": True})
+
+
 def parse(text: str | bytes) -> Any:
-    """Return JSON values. Raises: RecordError for what is no JSON: NaN and infinity are none."""
+    """Return JSON values.
+
+    Raises: RecordError for what is no JSON, as NaN and infinity are none, and for a key that is there twice.
+    """
     try:
-        return msgspec.json.decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError) as exc:
-        raise RecordError(f"can't be read ({exc})") from exc
+        decoded = text if isinstance(text, str) else text.decode("utf-8")
+        return json.loads(decoded, object_pairs_hook=_object, parse_constant=_finite, parse_float=_finite)
+    except (ValueError, RecursionError) as exc:
+        raise RecordError(f"can't be read ({one_line(exc)})") from exc
 
 
 def read_file(kind: type[T], path: Path) -> T:
     """Return the record, or list of them, in a file. Raises: RecordError naming the place, or why it can't be read."""
+    if path.exists() and not path.is_file():
+        raise RecordError("can't be read (it is no file)")  # reading a pipe would wait for ever
     try:
         text = path.read_bytes()
     except OSError as exc:
@@ -67,13 +82,18 @@ def read_record(kind: type[T], value: Any) -> T:
     except msgspec.ValidationError as exc:
         reason, _, path = str(exc).partition(" - at `")
         raise _error(_place(path.rstrip("`")), reason) from exc
-    _refuse_surplus(value, found, "")
+    _check(value, found, "")
     return found
+
+
+def builtins(record: Any) -> Any:
+    """Return a record, or a list of them, as Python's own objects; numbers may be infinite or none."""
+    return msgspec.to_builtins(record, enc_hook=lambda number: number.item())  # numpy's
 
 
 def to_values(record: Any) -> Any:
     """Return a record, or a list of them, as JSON values. Raises: ValueError for a number that isn't finite."""
-    return msgspec.json.decode(dumped(record))
+    return json.loads(dumped(record))
 
 
 def dumped(record: Any) -> str:
@@ -81,7 +101,7 @@ def dumped(record: Any) -> str:
 
     Raises: ValueError for a number that isn't finite.
     """
-    return json.dumps(msgspec.to_builtins(record), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
+    return json.dumps(builtins(record), indent=1, sort_keys=True, ensure_ascii=False, allow_nan=False) + "\n"
 
 
 def schema_of(kind: type[Any], title: str) -> dict[str, Any]:
@@ -102,20 +122,47 @@ def _place(path: str) -> str:
     return "/".join(item or key for item, key in re.findall(r"\[(\d+|\.\.\.)\]|\.([^.\[]+)", path))
 
 
-def _refuse_surplus(value: Any, record: Any, place: str) -> None:
-    """Raise RecordError for a key that a record lacks."""
+def _check(value: Any, record: Any, place: str) -> None:
+    """Raise RecordError where a file has other keys than its record, or contradicts itself."""
     if isinstance(value, dict) and is_dataclass(record):
-        known = {each.name: getattr(record, each.name) for each in fields(record)}
-        for key, inner in value.items():
-            if key not in known:
-                raise _error(place, f"has a key {key!r} that isn't known")
-            _refuse_surplus(inner, known[key], _below(place, key))
+        known = {each.name: each for each in fields(record)}
+        if surplus := value.keys() - known.keys():
+            raise _error(place, f"has a key {min(surplus)!r} that isn't known")
+        if missing := known.keys() - value.keys():
+            raise _error(place, f"Object missing required field `{min(missing)}`")
+        for name, each in known.items():
+            _check_derived(value[name], getattr(record, name), each, _below(place, name))
+            _check(value[name], getattr(record, name), _below(place, name))
     elif isinstance(value, dict) and isinstance(record, Mapping):
         for key, inner in value.items():
-            _refuse_surplus(inner, record.get(key), _below(place, key))
+            _check(inner, record.get(key), _below(place, key))
     elif isinstance(value, list) and isinstance(record, Sequence):
         for number, (inner, own) in enumerate(zip(value, record, strict=True)):
-            _refuse_surplus(inner, own, _below(place, str(number)))
+            _check(inner, own, _below(place, str(number)))
+
+
+def _check_derived(value: Any, own: Any, described: "Field[Any]", place: str) -> None:
+    if described.init or "words" in described.metadata:
+        return
+    # JSON has no word for a number that isn't finite.
+    wanted = None if isinstance(own, float) and not math.isfinite(own) else own
+    if value != wanted:
+        raise _error(place, f"is {value!r}, and {wanted!r} follows from the rest")
+
+
+def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        keys = [key for key, _ in pairs]
+        raise ValueError(f"it has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
+    return found
+
+
+def _finite(text: str) -> float:
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is no number of JSON's")
+    return number
 
 
 def _below(place: str, key: str) -> str:

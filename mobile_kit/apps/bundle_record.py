@@ -45,8 +45,8 @@ def set_aside(out: Path, force: bool) -> Path | None:
     try:
         written = read_file(BundleRecord, out / RECORD).files
     except RecordError as exc:
-        way = "Move it away, or choose another"
-        raise UnsupportedError(f"--out {out}: exists and is no app of the kit. {way}.") from exc
+        reason = "exists and is no app of the kit, or of another version of it"
+        raise UnsupportedError(f"--out {out}: {reason}. Move it away, or choose another.") from exc
     if not force:
         raise UnsupportedError(f"--out {out}: exists. Give --force to replace it, or choose another.")
     place = out.resolve()

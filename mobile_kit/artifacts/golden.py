@@ -6,11 +6,10 @@ Written at export, read by every later verification, which then needs no checkpo
 import contextlib
 import math
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
@@ -25,7 +24,7 @@ from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.calibration import judged_images
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget, QuantRecipe
-from mobile_kit.records import dumped, parse, read_record
+from mobile_kit.records import RecordError, dumped, read_file
 
 __all__ = [
     "Golden",
@@ -46,8 +45,6 @@ LEAST_SCENES, MOST_SCENES = 7, 63
 MOST_STORED = 2**22
 IMAGE = "image"
 FIRST_SCENE = 100
-# In place of the decibels of no noise, for which JSON has no word; float64 itself keeps fewer.
-MOST_DB = 400.0
 
 
 @dataclass(frozen=True)
@@ -159,7 +156,7 @@ def measure_golden(
     record = partial(
         OracleRecord,
         oracle="Hugging Face transformers, eager, float32",
-        yardsticks={name: _finite(yardstick) for name, yardstick in yardsticks.items()},
+        yardsticks=yardsticks,
         preprocess=PreprocessRecord.of(preprocess, in_graph),
         inputs=tuple(map(InputRecord.of, inputs[1:])),
         outputs=tuple(map(OutputRecord.of, oracle.outputs)),
@@ -167,11 +164,6 @@ def measure_golden(
         least_agreement=golden.wanted.agreement,
     )
     return GoldenFiles(golden.photo, tensors, scenes, record)
-
-
-def _finite(yardstick: ReferenceNoise) -> ReferenceNoise:
-    kept = yardstick.float16_sqnr_db
-    return yardstick if kept is None else replace(yardstick, float16_sqnr_db=min(kept, MOST_DB))
 
 
 def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str, Array]:
@@ -210,23 +202,16 @@ def read_golden(manifest: Manifest) -> Sample:
 
 def read_answers(manifest: Manifest) -> GoldenRecord:
     """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
-    path, reading = manifest.folder / SCENES_FILE, SCENES_FILE
-    scenes: dict[int, dict[str, Array]] = {}
-    images: dict[int, Array] = {}
+    way = "Export the model again"
     try:
-        with np.load(path) if path.is_file() else contextlib.nullcontext({}) as stored:
-            for key in stored:
-                number, _, name = key.partition(" ")
-                if number == IMAGE:
-                    images[int(name)] = stored[key]
-                else:
-                    scenes.setdefault(int(number), {})[name] = stored[key]
-        reading = ORACLE_FILE
-        told = read_record(OracleRecord, parse((manifest.folder / ORACLE_FILE).read_bytes()))
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, BadZipFile) as exc:
-        raise ArtifactError(
-            f"artifact {manifest.folder}: {reading} can't be read ({one_line(exc)}). Export the model again."
-        ) from exc
+        told = read_file(OracleRecord, manifest.folder / ORACLE_FILE)
+    except RecordError as exc:
+        raise ArtifactError(f"artifact {manifest.folder}: {ORACLE_FILE} {one_line(exc)}. {way}.") from exc
+    try:
+        scenes, images = _stored(manifest.folder / SCENES_FILE)
+    except Exception as exc:  # numpy and zipfile raise a dozen kinds for a damaged file
+        reason = f"{SCENES_FILE} can't be read ({one_line(exc)})"
+        raise ArtifactError(f"artifact {manifest.folder}: {reason}. {way}.") from exc
     return GoldenRecord(
         yardsticks=told.yardsticks,
         scenes=scenes,
@@ -238,6 +223,20 @@ def read_answers(manifest: Manifest) -> GoldenRecord:
         inputs=told.inputs,
         outputs=told.outputs,
     )
+
+
+def _stored(path: Path) -> tuple[dict[int, dict[str, Array]], dict[int, Array]]:
+    """Return the scenes' answers, and the images that stand in a scene's place."""
+    scenes: dict[int, dict[str, Array]] = {}
+    images: dict[int, Array] = {}
+    with np.load(path) if path.is_file() else contextlib.nullcontext({}) as stored:
+        for key in stored:
+            number, _, name = key.partition(" ")
+            if number == IMAGE:
+                images[int(name)] = stored[key]
+            else:
+                scenes.setdefault(int(number), {})[name] = stored[key]
+    return scenes, images
 
 
 def _further_photos(oracle: Oracle, lower: bool, calibrated: bool) -> tuple[int, dict[str, int]]:

@@ -21,7 +21,7 @@ from mobile_kit.artifacts.manifest_record import (
     PreprocessRecord,
     RecipeRecord,
 )
-from mobile_kit.errors import ArtifactError, UnsupportedError, one_line
+from mobile_kit.errors import ArtifactError, UnsupportedError, one_line, plain
 from mobile_kit.models.spec import Array, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.quantization.calibration import CalibrationRecord
@@ -30,7 +30,6 @@ from mobile_kit.target_api.interface import Lowered, Runtime, Target
 from mobile_kit.target_api.registry import check_installed, find_target
 
 __all__ = [
-    "MANIFEST",
     "PLATFORM_ONLY",
     "Manifest",
     "build_manifest",
@@ -103,9 +102,12 @@ class Manifest:
 
     @property
     def labels(self) -> tuple[str, ...] | None:
-        """The class names, None where the checkpoint has none."""
+        """The class names, None where the checkpoint has none. Raises: ArtifactError where they can't be read."""
         path = self.folder / LABELS
-        return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
+        try:
+            return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
+        except UnicodeDecodeError as exc:
+            raise _refused(self.folder, f"{LABELS} is no UTF-8") from exc
 
     def golden(self, tensor: InputRecord | OutputRecord) -> Array:
         """Read the golden value of an input or output.
@@ -182,6 +184,8 @@ def _check_files(folder: Path, record: ManifestRecord) -> None:
         path = folder / name
         if not path.is_file():
             raise _refused(folder, f"{name} is missing")
+        if not path.resolve().is_relative_to(folder.resolve()):
+            raise _refused(folder, f"{name} is a link out of it")
         if path.stat().st_size != listed.bytes or sha256_of(path) != listed.sha256:
             raise _refused(folder, f"{name} has changed since the export")
     golden = [each.golden for each in record.inputs] + [each.golden for each in record.outputs]
@@ -191,7 +195,7 @@ def _check_files(folder: Path, record: ManifestRecord) -> None:
 
 
 def _refused(folder: Path, reason: str) -> ArtifactError:
-    return ArtifactError(f"artifact {folder}: {reason}. Export the model again.")
+    return ArtifactError(f"artifact {folder}: {plain(reason)}. Export the model again.")
 
 
 def open_runtime(manifest: Manifest, other: str | None = None) -> Runtime:

@@ -28,8 +28,8 @@ __all__ = [
 ]
 
 SCHEMA_VERSION: Final = 1
-# Below the artifact's folder, with slashes.
-ArtifactPath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!.*(^|/)\.\.(/|$))[^\\]+$")]
+# Below the artifact's folder, with slashes, on one line.
+ArtifactPath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f\x7f]+$(?!\n)")]
 Shape = tuple[Count, ...]
 Size = tuple[Count, Count]
 DType = Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool"]

@@ -1,5 +1,6 @@
 """evaluation.json: what an artifact scores on labelled images, beside its checkpoint."""
 
+import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -40,7 +41,7 @@ def write_scores(folder: Path, scores: Sequence[Score]) -> None:
 def read_scores(folder: Path) -> list[Score]:
     """Return an artifact's scores, none where it wasn't evaluated. Raises: ArtifactError naming the place."""
     path = folder / SCORES
-    if not path.exists():
+    if not os.path.lexists(path):
         return []
     try:
         return read_file(list[Score], path)

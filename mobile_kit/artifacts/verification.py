@@ -1,21 +1,27 @@
-"""verify.json: what a verification found, written by it and read by what publishes, bundles and reports artifacts."""
+"""verify.json: what a verification found, written by it and read by what publishes, bundles and reports artifacts.
+
+Its shape belongs to the artifact, whose version is the manifest's.
+"""
 
 import math
+import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from mobile_kit.artifacts.layout import VERIFY, verify_name
 from mobile_kit.errors import ArtifactError, one_line, unwritable
-from mobile_kit.records import RecordError, dumped, parse, read_file
+from mobile_kit.records import RecordError, builtins, dumped, read_file, said
 from mobile_kit.whole_file import write_whole
 
 __all__ = ["Bound", "Check", "OutputParity", "Status", "VerifyReport", "read_report", "write_report"]
 
 Status = Literal["passed", "failed", "not run"]
+# How far an output moves, in its standard deviations.
+Moved = Annotated[float, msgspec.Meta(ge=0)]
 Kind = Literal["max_error", "sqnr_db", "agreement", "pixel_agreement"]
 # The option that asks a quantized file for another limit of a kind.
 OPTIONS: Mapping[Kind, str] = {
@@ -74,9 +80,11 @@ class OutputParity:
     mean_iou: float | None
     bounds: tuple[Bound, ...]
     passed: bool
-    bound: str = field(init=False, default="")
+    bound: str = said()
 
     def __post_init__(self) -> None:
+        if self.sqnr_db is None and self.max_error == 0:
+            object.__setattr__(self, "sqnr_db", math.inf)  # JSON has no word for the decibels of no noise
         object.__setattr__(self, "bound", " and ".join(map(str, self.bounds)) or "not judged")
 
     @property
@@ -87,12 +95,12 @@ class OutputParity:
     def failure(self, quantized: bool) -> str:
         """Return in words what it has and what was wanted. quantized: whether another limit can be asked for."""
         if self.max_error is None:
-            got = f"pixel agreement {self.pixel_agreement:.4f}"
+            got = f"pixel agreement {_shown(self.pixel_agreement, '.4f')}"
         else:
-            got = f"max error {self.max_error:.2g} sigma, SQNR {self.sqnr_db:.1f} dB"
+            got = f"max error {self.max_error:.2g} sigma, SQNR {_shown(self.sqnr_db, '.1f')} dB"
         kinds = [bound.kind for bound in self.bounds]
         if "agreement" in kinds:
-            got += f", agreement {self.pixel_agreement if self.top1 is None else self.top1:.4f}"
+            got += f", agreement {_shown(self.pixel_agreement if self.top1 is None else self.top1, '.4f')}"
         # Numbers that must be right, such as those of kept units, have no limit that could be another.
         exact = any(bound.kind == "pixel_agreement" and bound.limit == 1 for bound in self.bounds)
         options = [option for kind, option in OPTIONS.items() if kind in kinds] if quantized and not exact else []
@@ -116,10 +124,10 @@ class VerifyReport:
     images: int
     checks: tuple[Check, ...]
     outputs: tuple[OutputParity, ...] = ()
-    canary: Mapping[str, float | None] = field(default_factory=dict)
+    canary: Mapping[str, Moved | None] = field(default_factory=dict)
     quantized: bool = False
     status: Status = field(init=False, default="not run")
-    failure: str | None = field(init=False, default=None)
+    failure: str | None = said()
     sqnr_db: float | None = field(init=False, default=None)
     max_error: float | None = field(init=False, default=None)
 
@@ -155,7 +163,7 @@ class VerifyReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values; what isn't finite, such as the decibels of no noise, becomes null."""
-        values: dict[str, Any] = parse(msgspec.json.encode(self))
+        values: dict[str, Any] = _finite(builtins(self))
         return values
 
 
@@ -171,17 +179,23 @@ def write_report(report: VerifyReport, folder: Path, other_runtime: str | None =
 def read_report(folder: Path) -> VerifyReport | None:
     """Return what an artifact's verify.json says, None where it wasn't verified. Raises: ArtifactError."""
     path = folder / VERIFY
-    if not path.exists():
+    if not os.path.lexists(path):
         return None
     try:
-        report = read_file(VerifyReport, path)
+        return read_file(VerifyReport, path)
     except RecordError as exc:
         way = f"Run: mobile-kit verify {folder}"
         raise ArtifactError(f"artifact {folder}: {VERIFY} {one_line(exc)}. {way}") from exc
-    return replace(report, outputs=tuple(map(_with_decibels, report.outputs)))
 
 
-def _with_decibels(output: OutputParity) -> OutputParity:
-    """JSON has no word for the decibels of no noise."""
-    lossless = output.sqnr_db is None and output.max_error is not None
-    return replace(output, sqnr_db=math.inf) if lossless else output
+def _shown(figure: float | None, form: str) -> str:
+    return "unknown" if figure is None else format(figure, form)
+
+
+def _finite(value: Any) -> Any:
+    """Replace every number that JSON has no word for by null."""
+    if isinstance(value, dict):
+        return {key: _finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value

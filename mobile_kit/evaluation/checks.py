@@ -71,13 +71,17 @@ def check_contract(manifest: Manifest, answers: GoldenRecord) -> Check:
         else:
             declared += [(name, vars(a), vars(b)) for name, a, b in zip(names, named, meant, strict=True)]
     wrong += [
-        f"{part} has {key} {have[key]!r}, where {value!r} was exported"
+        f"{part} has {key} {_listed(have[key])!r}, where {_listed(value)!r} was exported"
         for part, have, meant in declared
         for key, value in sorted(meant.items())
         if have[key] != value
     ]
     wrong += _wrong_labels(manifest) + _wrong_target(ours)
     return Check("contract", "failed" if wrong else "passed", "; ".join(wrong) or "the manifest is as it was exported")
+
+
+def _listed(value: Any) -> Any:
+    return list(value) if isinstance(value, tuple) else value
 
 
 def _image_record(answers: GoldenRecord) -> dict[str, Any]:

@@ -7,7 +7,7 @@ import re
 from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from operator import attrgetter
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import torch
 from numpy.typing import NDArray
@@ -18,6 +18,9 @@ from mobile_kit.errors import LoweringError
 from mobile_kit.models.spec import CommonModel
 from mobile_kit.quantization.parts import KINDS, FloatPart, Part, parts_of
 from mobile_kit.target_api.interface import Lowered
+
+if TYPE_CHECKING:
+    from torchao.quantization.pt2e.quantizer import QuantizationSpec
 
 __all__ = [
     "ANNOTATION",
@@ -180,7 +183,7 @@ def computes(node: fx.Node) -> bool:
     return MOVES.fullmatch(called.__name__) is None
 
 
-def int8_weights() -> Any:
+def int8_weights() -> "QuantizationSpec":
     """Return how weights become int8: symmetric, a scale a channel."""
     from torchao.quantization.pt2e import PerChannelMinMaxObserver
     from torchao.quantization.pt2e.quantizer import QuantizationSpec
@@ -195,7 +198,7 @@ def int8_weights() -> Any:
     )
 
 
-def int8_activations() -> Any:
+def int8_activations() -> "QuantizationSpec":
     """Return how activations become int8: affine, a scale a tensor, from their least and greatest value."""
     from torchao.quantization.pt2e import MinMaxObserver
     from torchao.quantization.pt2e.quantizer import QuantizationSpec

@@ -5,7 +5,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace as with_changes
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import torch
 from torch import Tensor, fx, nn
@@ -18,6 +18,9 @@ from mobile_kit.target_api.interface import Calibrated, Fallback, Lowered, Model
 from targets.executorch.float16 import HalfModel, decompose
 from targets.executorch.norms import HalfNorm, LinearNorm
 from targets.executorch.quantize import calibrated, dynamic
+
+if TYPE_CHECKING:
+    from executorch.exir.backend.partitioner import Partitioner
 
 __all__ = ["calibrate", "lower"]
 
@@ -94,13 +97,13 @@ def _write(
     )
 
 
-def _xnnpack(spec: ModelSpec, request: Request) -> Any:
+def _xnnpack(spec: ModelSpec, request: Request) -> "Partitioner":
     from executorch.backends.xnnpack.partition.xnnpack_partitioner import XnnpackPartitioner
 
     return XnnpackPartitioner()
 
 
-def _coreml(spec: ModelSpec, request: Request) -> Any:
+def _coreml(spec: ModelSpec, request: Request) -> "Partitioner":
     import coremltools as ct
     from executorch.backends.apple.coreml.compiler import CoreMLBackend
 
@@ -116,13 +119,13 @@ def _coreml(spec: ModelSpec, request: Request) -> Any:
     return NoiseOutside(noise, skip_ops_for_coreml_delegation=list(CASTS), compile_specs=specs)
 
 
-def _vulkan(spec: ModelSpec, request: Request) -> Any:
+def _vulkan(spec: ModelSpec, request: Request) -> "Partitioner":
     from executorch.backends.vulkan.partitioner.vulkan_partitioner import VulkanPartitioner
 
     return VulkanPartitioner()
 
 
-_PARTITIONERS: dict[str, Callable[[ModelSpec, Request], Any]] = {
+_PARTITIONERS: "dict[str, Callable[[ModelSpec, Request], Partitioner]]" = {
     "coreml": _coreml,
     "vulkan": _vulkan,
     "xnnpack": _xnnpack,

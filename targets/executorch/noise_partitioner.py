@@ -3,6 +3,7 @@
 from typing import Any
 
 from executorch.backends.apple.coreml.partition import CoreMLPartitioner
+from executorch.exir.backend.partitioner import PartitionResult
 from torch import fx
 from torch.export import ExportedProgram
 
@@ -21,7 +22,7 @@ class NoiseOutside(CoreMLPartitioner):
         super().__init__(**options)
         self.noise = noise
 
-    def partition(self, exported_program: ExportedProgram) -> Any:
+    def partition(self, exported_program: ExportedProgram) -> PartitionResult:
         """Tag the nodes that the delegate takes."""
         result = super().partition(exported_program)
         if self.noise:

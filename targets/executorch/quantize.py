@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import torch
 from torch import Tensor, fx, nn
@@ -24,6 +24,9 @@ from mobile_kit.target_api.pt2e import (
     part_of,
     quantized_dynamically,
 )
+
+if TYPE_CHECKING:
+    from torchao.quantization.pt2e.quantizer import QuantizationConfig
 
 __all__ = ["calibrated", "dynamic"]
 
@@ -130,7 +133,7 @@ def _gives_int8(node: fx.Node) -> bool:
     return is_annotated(node) and node.meta[ANNOTATION].output_qspec is not None
 
 
-def _config(at_each_run: bool) -> Any:
+def _config(at_each_run: bool) -> "QuantizationConfig":
     from executorch.backends.xnnpack.quantizer.xnnpack_quantizer import get_symmetric_quantization_config
     from torchao.quantization.pt2e.quantizer import QuantizationConfig
 

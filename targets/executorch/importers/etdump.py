@@ -133,7 +133,7 @@ def _ops(events: list[Any]) -> Iterator[Op]:
         for event in events
         if event.perf_data is not None and event.name not in AROUND and not (inner and event.name == DELEGATE)
     ]
-    total = sum(event.perf_data.avg for event in found)
+    total = sum(float(event.perf_data.avg) for event in found)
     for event in found:
         delegated = event.is_delegated_op or event.name == DELEGATE
         mean = float(event.perf_data.avg)

@@ -8,7 +8,6 @@ from numpy.typing import NDArray
 from mobile_kit.artifacts.golden import (
     FEW_VALUES,
     LEAST_SCENES,
-    MOST_DB,
     MOST_SCENES,
     Golden,
     measure_golden,
@@ -19,7 +18,8 @@ from mobile_kit.artifacts.golden import (
 from mobile_kit.artifacts.manifest import Manifest, build_manifest
 from mobile_kit.artifacts.manifest_record import ModelRecord
 from mobile_kit.checkpoints.load import load
-from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
+from mobile_kit.checkpoints.oracle import Oracle
+from mobile_kit.errors import ArtifactError
 from mobile_kit.measurements.metrics import sqnr_db
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
@@ -63,7 +63,7 @@ def written(
 
 
 def test_what_is_written_is_read(tmp_path: Path) -> None:
-    manifest, oracle = written(tmp_path, 5, half=True)
+    manifest, oracle = written(tmp_path, FEW_VALUES, half=True)
     golden, answers = read_golden(manifest), read_answers(manifest)
     fitted = oracle.checkpoint.preprocess.geometry(scene(1))
     assert np.array_equal(golden.inputs["image"], fitted[None])
@@ -77,7 +77,9 @@ def test_what_is_written_is_read(tmp_path: Path) -> None:
     assert not (plain / "golden/scenes.npz").exists()
 
 
-@pytest.mark.parametrize(("classes", "count"), [(1, MOST_SCENES), (64, 19), (FEW_VALUES, LEAST_SCENES)])
+@pytest.mark.parametrize(
+    ("classes", "count"), [pytest.param(1, MOST_SCENES, marks=pytest.mark.slow), (64, 19), (FEW_VALUES, LEAST_SCENES)]
+)
 def test_an_output_of_few_values_is_judged_on_more_scenes(classes: int, count: int, tmp_path: Path) -> None:
     manifest, oracle = written(tmp_path, classes, half=True)
     golden, answers = read_golden(manifest), read_answers(manifest)
@@ -104,7 +106,7 @@ def test_calibration_images_stand_in_for_scenes(tmp_path: Path) -> None:
 
 
 def test_a_large_output_is_judged_on_the_photo_alone(tmp_path: Path) -> None:
-    manifest, _ = written(tmp_path, 5, half=True, names=("logits", "hidden_states_0"))
+    manifest, _ = written(tmp_path, FEW_VALUES, half=True, names=("logits", "hidden_states_0"))
     samples = read_answers(manifest).samples(manifest, read_golden(manifest))
     assert {tuple(sample.reference) for sample in samples} == {("logits",)}
 
@@ -112,7 +114,7 @@ def test_a_large_output_is_judged_on_the_photo_alone(tmp_path: Path) -> None:
 def test_calibration_images_judge_large_outputs_too(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     images = np.stack([scene(seed, 64, 64) for seed in range(9)])
     monkeypatch.setattr("mobile_kit.artifacts.golden.MOST_STORED", 4 * 16 * 32 * 32)
-    manifest, _ = written(tmp_path, 5, half=True, names=("logits", "hidden_states_0"), calibration=images)
+    manifest, _ = written(tmp_path, FEW_VALUES, half=True, names=("logits", "hidden_states_0"), calibration=images)
     samples = read_answers(manifest).samples(manifest, read_golden(manifest))
     assert len(samples) == len(images)
     # The photo, and as many images as there is room for beside it.
@@ -136,10 +138,9 @@ def test_decibels_of_few_values_scatter() -> None:
     assert np.std(many) < 2 < np.std(few)
 
 
-def test_a_yardstick_of_no_noise_is_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """JSON has no word for infinite decibels."""
-    silent = {"logits": ReferenceNoise(0.0, float("inf"))}
-    measure = Oracle.measure
-    monkeypatch.setattr(Oracle, "measure", lambda *asked: (silent, measure(*asked)[1]))
-    manifest, _ = written(tmp_path, 5, half=True)
-    assert read_answers(manifest).yardsticks["logits"].float16_sqnr_db == MOST_DB
+@pytest.mark.parametrize("content", [b"", b"PK", b"\x93NUMPY"])
+def test_torn_answers_are_refused(content: bytes, tmp_path: Path) -> None:
+    manifest, _ = written(tmp_path, FEW_VALUES, half=False)
+    (manifest.folder / "golden/scenes.npz").write_bytes(content)
+    with pytest.raises(ArtifactError, match=r"golden/scenes\.npz can't be read \(.*\)\. Export the model again"):
+        read_answers(manifest)

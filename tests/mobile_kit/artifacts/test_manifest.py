@@ -235,7 +235,10 @@ def test_a_missing_model_is_refused_even_where_no_file_is_listed_for_it(artifact
     assert "model.pte has no hash under files" in refusal(artifact)
 
 
-@pytest.mark.parametrize("path", ["../secret", "a/../../secret", "/etc/passwd", "..", "a\\..\\b", ""])
+OUTSIDE = ["../secret", "a/../../secret", "/etc/passwd", "..", "a\\..\\b", "", "a\n/../../secret", "a/\n"]
+
+
+@pytest.mark.parametrize("path", OUTSIDE)
 def test_a_path_out_of_the_artifact_is_refused(path: str, artifact: Path) -> None:
     (artifact.parent / "secret").write_bytes(b"")
     record = {"bytes": 0, "sha256": "e3b0c44298fc1c149afbf4c8996fb92427ae41e4649b934ca495991b7852b855"}
@@ -288,3 +291,16 @@ def test_a_model_without_a_number_of_classes_names_none(artifact: Path) -> None:
     assert Manifest(artifact, record).num_classes == 5
     with pytest.raises(ArtifactError, match="has no number of classes"):
         _ = Manifest(artifact, replace(record, model=replace(MODEL, num_labels=None))).num_classes
+
+
+def test_a_link_out_of_the_artifact_is_refused(artifact: Path) -> None:
+    outside = (artifact / "labels.txt").rename(artifact.parent / "outside.txt")
+    (artifact / "labels.txt").symlink_to(outside)
+    assert "labels.txt is a link out of it" in refusal(artifact)
+
+
+def test_labels_that_are_no_text_are_refused(artifact: Path) -> None:
+    (artifact / "labels.txt").write_bytes(b"\xff")
+    write_manifest(artifact, manifest_of(artifact))
+    with pytest.raises(ArtifactError, match=r"labels\.txt is no UTF-8\. Export the model again"):
+        _ = read_manifest(artifact).labels

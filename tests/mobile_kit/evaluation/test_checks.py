@@ -59,13 +59,13 @@ def test_a_manifest_that_lies_fails(lie: str, name: str, copied: Callable[[str],
 # What an app reads in a manifest and the file itself doesn't say.
 BROKEN: dict[str, tuple[Callable[[dict[str, Any]], Any], str]] = {
     "channel order": (lambda data: data["preprocess"].update(channel_order="RGB"), "channel_order 'RGB'"),
-    "mean": (lambda data: data["preprocess"].update(mean=[5, 5, 5]), "mean [5, 5, 5]"),
-    "channels": (lambda data: data["preprocess"].update(mean=[0, 0]), "mean [0, 0]"),
+    "mean": (lambda data: data["preprocess"].update(mean=[5, 5, 5]), "mean [5.0, 5.0, 5.0]"),
+    "channels": (lambda data: data["preprocess"].update(mean=[0, 0]), "mean [0.0, 0.0]"),
     "scale": (lambda data: data["preprocess"].update(scale=7), "scale 7"),
     "geometry": (lambda data: data["preprocess"]["resize"].update(shortest_edge=140), "resize"),
     "where the arithmetic is": (lambda data: data["preprocess"].update(in_graph=False), "in_graph False"),
     "colour": (_set("inputs", color="BGR"), "color 'BGR'"),
-    "range": (_set("inputs", range=[0, 1]), "range [0, 1]"),
+    "range": (_set("inputs", range=[0, 1]), "range [0.0, 1.0]"),
     "layout": (_set("inputs", layout="NCHW"), "layout 'NCHW'"),
     "image size": (lambda data: data["model"].update(image_size=[1, 1]), "image_size [1, 1]"),
     "classes": (lambda data: data["model"].update(num_labels=3), "num_labels 3"),
@@ -138,7 +138,7 @@ DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
     "missing golden file": (_no_golden, ("golden/outputs/logits.bin is missing",)),
     "missing model": (_no_model, ("model.tflite is missing",)),
     "missing yardstick": (_no_half_yardstick, ("lacks the float16 yardstick",)),
-    "torn yardsticks": (_torn_yardsticks, ("golden/oracle.json can't be read",)),
+    "torn yardsticks": (_torn_yardsticks, ("golden/oracle.json at top level: Object missing required field",)),
 }
 
 

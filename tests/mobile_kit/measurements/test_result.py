@@ -65,6 +65,8 @@ def test_the_schema_is_that_of_version_1() -> None:
         (lambda record: record.pop("device"), "at 0: Object missing required field `device`"),
         (lambda record: record["run"].update(harness="guess"), "0/run/harness"),
         (lambda record: record.update(schema_version=2), "0/schema_version"),
+        (lambda record: record.pop("schema_version"), "at 0: Object missing required field `schema_version`"),
+        (lambda record: record["validity"].update(valid=True), "at 0/validity/valid: is True, and False follows"),
         (lambda record: record["latency"].update(p5O=1.0), "at 0/latency: has a key 'p5O' that isn't known"),
     ],
 )
@@ -88,10 +90,3 @@ def test_a_result_is_valid_where_no_flag_says_no() -> None:
     assert Validity(enough_runs=True, parity_held=None).valid
     assert not Validity(parity_held=False).valid
     assert not Validity(reasons=("the link broke",)).valid
-
-
-def test_a_file_of_an_older_version_may_lack_what_has_a_default(tmp_path: Path) -> None:
-    record = RESULT.to_json()
-    del record["pipeline"], record["memory"]["pss_bytes"]
-    (tmp_path / "profile.json").write_text(json.dumps([record]))
-    assert read_results(tmp_path / "profile.json") == [RESULT]
