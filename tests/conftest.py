@@ -6,6 +6,7 @@ import shutil
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -16,16 +17,39 @@ from mobile_kit.exporting.plan import ExportOptions
 from mobile_kit.models.mobilevitv2 import HEADS
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests import paper_target
-from tests.exports import DIGITS, ROOT, Export, export
+from tests.exports import DIGITS, ROOT, TARGETS, Export, export
+from tests.one_process import exports_of, workers_here
+from tests.sharing import once
+from tests.skips import pytest_addoption, pytest_make_collect_report, pytest_runtest_makereport
 from tests.small_checkpoints import PROCESSOR, save, small_model
+from tests.small_families import VIT_MSN
+
+__all__ = ["pytest_addoption", "pytest_make_collect_report", "pytest_runtest_makereport"]
 
 # Threads that spin while they wait take from an export's other processes what these compute on: of a small CvT, 38 s
 # for 19. The processes that are started read the variable; here torch may have been loaded already.
 os.environ["OMP_WAIT_POLICY"] = "PASSIVE"
 torch.set_num_threads(1)
 
+# Folders whose tests share what is dear to make, or hold a port.
+TOGETHER = ("apps", "device_lab")
 # One layer a stage: converters take their time by the layer, and one shows as much as four.
 SHALLOW = {"n_attn_blocks": (1, 1, 1)}
+STATES = ("--outputs", "hidden_states")
+
+
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> Any:
+    """Let a file's tests, or a folder's, be of one process, where several share the tests."""
+    from xdist.scheduler import LoadScopeScheduling
+
+    class Scheduling(LoadScopeScheduling):
+        def _split_scope(self, nodeid: str) -> str:
+            file = nodeid.partition("::")[0]
+            folder = file.removeprefix("tests/").partition("/")[0]
+            return folder if folder in TOGETHER else file
+
+    return Scheduling(config, log)
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -69,66 +93,106 @@ def classifier_folder(small_folders: dict[str, Path], tmp_path: Path) -> Path:
 
 @pytest.fixture(scope="session")
 def digits(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """The shipped classifier: fp32 and fp16 on all targets."""
-    return export(DIGITS, tmp_path_factory.mktemp("digits"), "--recipe", "fp32,fp16")
+    """The shipped classifier: fp32 and fp16 on all targets, each file in a process of its own."""
+    return once(tmp_path_factory, "digits", lambda place: export(DIGITS, place, "--recipe", "fp32,fp16"))
 
 
 @pytest.fixture(scope="session")
 def delegates(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """A shallow classifier for ExecuTorch's delegates that run on a device only."""
-    folder = save(small_model("classification", **SHALLOW), tmp_path_factory.mktemp("checkpoint") / "shallow")
-    out = tmp_path_factory.mktemp("delegates")
-    system = ("--deployment-target", "iOS18")
-    coreml = export(folder, out, "--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16", *system)
-    vulkan = export(folder, out, "--target", "executorch", "--backend", "vulkan")
-    return Export(folder, {**coreml.records, **vulkan.records}, out, coreml.stderr)
+    """A classifier of one layer for ExecuTorch's delegates that run on a device only."""
+
+    def make(place: Path) -> Export:
+        folder = VIT_MSN.save(VIT_MSN.model("classification", (64, 64), {"num_hidden_layers": 1}), place / "one-layer")
+        to_coreml = ("executorch", "fp16", "--backend", "coreml", "--deployment-target", "iOS18")
+        return exports_of(folder, place / "out", to_coreml, ("executorch", "fp32", "--backend", "vulkan"))
+
+    return once(tmp_path_factory, "delegates", make)
 
 
 @pytest.fixture(scope="session")
 def segmentation_folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A shallow segmentation checkpoint of 96 px and five labels."""
     processor = {**PROCESSOR, "size": {"shortest_edge": 108}, "crop_size": {"height": 96, "width": 96}}
-    model = small_model("segmentation", (96, 96), output_stride=16, **SHALLOW)
-    return save(model, tmp_path_factory.mktemp("checkpoint") / "segmentation", processor)
+
+    def make(place: Path) -> Path:
+        model = small_model("segmentation", (96, 96), output_stride=16, **SHALLOW)
+        return save(model, place / "segmentation", processor)
+
+    return once(tmp_path_factory, "segmentation-checkpoint", make)
 
 
 @pytest.fixture(scope="session")
 def segmentation(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """Logits as Hugging Face gives them: fp32 and fp16 on all targets."""
-    return export(segmentation_folder, tmp_path_factory.mktemp("segmentation"), "--recipe", "fp32,fp16")
+    """Logits as Hugging Face gives them: on all targets."""
+    made = (("coreml", "fp16"), ("executorch", "fp16"), ("tflite", "fp32"))
+    return once(tmp_path_factory, "segmentation", lambda place: exports_of(segmentation_folder, place, *made))
+
+
+@pytest.fixture(scope="session")
+def whole_segmentation(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """It in fp32 and fp16 on all targets: for slow tests."""
+    return once(
+        tmp_path_factory,
+        "whole-segmentation",
+        lambda place: export(segmentation_folder, place, "--recipe", "fp32,fp16"),
+    )
 
 
 @pytest.fixture(scope="session")
 def mask(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
     """A class map, resized and argmaxed in the graph: all targets."""
-    return export(segmentation_folder, tmp_path_factory.mktemp("mask"), "--outputs", "mask")
+    made = [(target, "fp32", "--outputs", "mask") for target in TARGETS]
+    return once(tmp_path_factory, "mask", lambda place: exports_of(segmentation_folder, place, *made))
 
 
 @pytest.fixture(scope="session")
 def segmenter(segmentation_folder: Path, tmp_path_factory: pytest.TempPathFactory) -> Export:
     """What MediaPipe's ImageSegmenter takes."""
-    out = tmp_path_factory.mktemp("segmenter")
-    return export(segmentation_folder, out, "--outputs", "segmenter", "--target", "tflite")
+    made = ("tflite", "fp32", "--outputs", "segmenter")
+    return once(tmp_path_factory, "segmenter", lambda place: exports_of(segmentation_folder, place, made))
 
 
 @pytest.fixture(scope="session")
 def base(tmp_path_factory: pytest.TempPathFactory) -> Export:
-    """A network without head, with the stages' maps: fp32 and fp16 on all targets."""
-    folder = save(small_model("base", **SHALLOW), tmp_path_factory.mktemp("checkpoint") / "base")
-    out = tmp_path_factory.mktemp("base")
-    return export(folder, out, "--outputs", "hidden_states", "--recipe", "fp32,fp16")
+    """A network without head, with the stages' maps: on all targets."""
+
+    made = [(*each, *STATES) for each in (("coreml", "fp16"), ("executorch", "fp32"), ("tflite", "fp32"))]
+    return once(tmp_path_factory, "base", lambda place: exports_of(base_folder(place), place / "out", *made))
+
+
+@pytest.fixture(scope="session")
+def whole_base(tmp_path_factory: pytest.TempPathFactory) -> Export:
+    """It in fp32 and fp16 on all targets: for slow tests."""
+
+    def make(place: Path) -> Export:
+        return export(base_folder(place), place / "out", *STATES, "--recipe", "fp32,fp16")
+
+    return once(tmp_path_factory, "whole-base", make)
+
+
+def base_folder(place: Path) -> Path:
+    return save(small_model("base", **SHALLOW), place / "base")
 
 
 @pytest.fixture(scope="session")
 def odd(tmp_path_factory: pytest.TempPathFactory) -> Export:
     """Gray, 104 x 136 px, patches of 3 in maps of 13 x 17, 7 x 9 and 4 x 5, kernels of 5, GELU: all targets."""
     size = (104, 136)
-    model = small_model(
-        "classification", size, patch_size=3, conv_kernel_size=5, hidden_act="gelu", num_channels=1, **SHALLOW
-    )
+    unusual = {"patch_size": 3, "conv_kernel_size": 5, "hidden_act": "gelu", "num_channels": 1}
     processor = {**PROCESSOR, "size": {"height": size[0], "width": size[1]}, "do_center_crop": False}
-    folder = save(model, tmp_path_factory.mktemp("checkpoint") / "odd", processor)
-    return export(folder, tmp_path_factory.mktemp("odd"))
+
+    def make(place: Path) -> Export:
+        folder = save(small_model("classification", size, **unusual, **SHALLOW), place / "odd", processor)
+        return exports_of(folder, place / "out", *((target, "fp32") for target in TARGETS))
+
+    return once(tmp_path_factory, "odd", make)
+
+
+@pytest.fixture
+def one_process() -> Iterator[None]:
+    """Export in this process alone, as each worker imports torch anew; not where a test is about workers."""
+    with workers_here():
+        yield
 
 
 @pytest.fixture
@@ -140,11 +204,14 @@ def paper_targets(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def paper_export(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The shipped classifier as an artifact of the target paper. Not to be changed."""
-    folder = tmp_path_factory.mktemp("paper")
-    with pytest.MonkeyPatch.context() as patch:
-        install_paper_targets(folder, patch)
-        (done,) = export_models(ExportOptions(str(DIGITS), folder / "out", ("paper",))).artifacts
-    return done.manifest.folder
+
+    def make(place: Path) -> Path:
+        with pytest.MonkeyPatch.context() as patch, workers_here():
+            install_paper_targets(place, patch)
+            (done,) = export_models(ExportOptions(str(DIGITS), place / "out", ("paper",))).artifacts
+        return done.manifest.folder
+
+    return once(tmp_path_factory, "paper", make)
 
 
 @pytest.fixture

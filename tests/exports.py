@@ -12,6 +12,7 @@ from typing import Any
 ROOT = Path(__file__).parents[1]
 CHECKPOINTS = ROOT / "sample_apps" / "checkpoints"
 DIGITS = CHECKPOINTS / "mobilevitv2-digits"
+TARGETS = ("coreml", "executorch", "tflite")
 TIMEOUT_S = 900
 
 
@@ -40,7 +41,7 @@ def mobile_kit(*arguments: str | Path, **environment: str) -> "subprocess.Comple
 def export(checkpoint: Path, out: Path, *arguments: str) -> Export:
     """Export a checkpoint to `out`, to the kit's own targets unless others are named. It must succeed."""
     if "--target" not in arguments:  # a test may have installed others, such as one that hangs
-        arguments = ("--target", "coreml,executorch,tflite", *arguments)
+        arguments = ("--target", ",".join(TARGETS), *arguments)
     done = mobile_kit("export", checkpoint, "--out", out, "--json", *arguments)
     assert done.returncode == 0, done.stderr + done.stdout
     records = json.loads(done.stdout)["artifacts"]

@@ -52,7 +52,12 @@ def photos(folder: Path, channels: int, count: int = SCENES) -> tuple[NDArray[np
     """
     if folder == DIGITS:
         return tuple(image for image, _ in held_out_views(4, seed=11))
-    return tuple(scene(seed, 427 + seed, 613)[:, :, :channels] for seed in range(21, 21 + count))
+    return tuple(_scene(seed)[:, :, :channels] for seed in range(21, 21 + count))
+
+
+@functools.cache
+def _scene(seed: int) -> NDArray[np.uint8]:
+    return scene(seed, 427 + seed, 613)
 
 
 @functools.cache

@@ -6,9 +6,10 @@ import pytest
 
 from mobile_kit.exporting.export import export
 from mobile_kit.exporting.plan import ExportOptions
-from tests.apps import kotlin_app, kotlin_toolchain, swift_app, swift_toolchain
+from tests.apps import android_app, kotlin_app, kotlin_toolchain, swift_app, swift_toolchain
 from tests.conftest import install_paper_targets
 from tests.exports import CHECKPOINTS
+from tests.one_process import workers_here
 from tests.packages import or_skip
 
 FAMILIES = ("cvt", "hiera", "mobilevitv2", "vit_msn")
@@ -16,11 +17,15 @@ FAMILIES = ("cvt", "hiera", "mobilevitv2", "vit_msn")
 
 @pytest.fixture(scope="session")
 def kotlin(tmp_path_factory: pytest.TempPathFactory) -> kotlin_app.App:
-    """The Android app's runtime module, with warnings as errors."""
+    """The Android app, its runtime module and what drives them, with warnings as errors: all in one, which is soonest.
+
+    Every name of a resource is among what is checked.
+    """
     tools = or_skip(kotlin_toolchain.toolchain)
     folder = tmp_path_factory.mktemp("kotlin")
     jar = folder / "app.jar"
-    ended = tools.compile(kotlin_app.sources(folder), jar)
+    sources = dict.fromkeys([*kotlin_app.sources(folder), *android_app.sources(folder)])
+    ended = tools.compile(list(sources), jar)
     assert ended.returncode == 0, ended.stderr
     return kotlin_app.App(tools, jar)
 
@@ -32,6 +37,12 @@ def swift(tmp_path_factory: pytest.TempPathFactory) -> swift_app.App:
 
 
 @pytest.fixture(scope="session")
+def apples(swift: swift_app.App) -> str:
+    """The folder of the modules that Linux lacks, as the compiler sees it."""
+    return swift_app.build_stubs(swift)
+
+
+@pytest.fixture(scope="session")
 def family_artifacts(tmp_path_factory: pytest.TempPathFactory, paper_export: Path) -> dict[str, Path]:
     """An artifact of each family's shipped classifier, of a target that needs no converter. Not to be changed."""
     folder = tmp_path_factory.mktemp("families")
@@ -40,6 +51,7 @@ def family_artifacts(tmp_path_factory: pytest.TempPathFactory, paper_export: Pat
         install_paper_targets(folder, patch)
         for family in (each for each in FAMILIES if each not in found):
             options = ExportOptions(str(CHECKPOINTS / f"{family}-digits"), folder / "out", ("paper",))
-            (done,) = export(options).artifacts
+            with workers_here():
+                (done,) = export(options).artifacts
             found[family] = done.manifest.folder
     return {family: found[family] for family in FAMILIES}

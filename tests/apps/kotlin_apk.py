@@ -42,7 +42,9 @@ class Tools:
 
     def dx(self, *arguments: str | Path) -> str:
         jar = next(self.root.glob("usr/share/java/com.android.dx-*.jar"))
-        return run("java", "-Xmx1g", "-cp", jar, "com.android.dx.command.Main", *arguments)
+        # It runs once, so it isn't worth optimising.
+        java = ("java", "-Xmx1g", "-XX:TieredStopAtLevel=1", "-XX:+UseSerialGC")
+        return run(*java, "-cp", jar, "com.android.dx.command.Main", *arguments)
 
     def apksigner(self, *arguments: str | Path) -> str:
         jars = ":".join(str(path) for path in sorted(self.root.glob("usr/share/java/ap*.jar")) if path.is_file())

@@ -11,29 +11,15 @@ import pytest
 
 from mobile_kit.apps.bundle import BundleOptions, bundle
 from mobile_kit.apps.templates import APP_ID, NAME
-from tests.apps.android_app import APP, CODE, MAIN, RESOURCES, elements, resources, sources
+from tests.apps.android_app import APP, CODE, MAIN, RESOURCES, elements, resources
 from tests.apps.kotlin_apk import Tools
-from tests.apps.kotlin_app import MODULE, write_artifact
-from tests.apps.kotlin_toolchain import Toolchain, apk_tools, toolchain
+from tests.apps.kotlin_app import MODULE, App, write_artifact
+from tests.apps.kotlin_toolchain import apk_tools, toolchain
 from tests.packages import or_skip
 
 MOST_LINES = 200
 ANDROID = "{http://schemas.android.com/apk/res/android}"
 MANIFEST = MAIN / "AndroidManifest.xml"
-
-
-@pytest.fixture(scope="module")
-def tools() -> Toolchain:
-    return or_skip(toolchain)
-
-
-@pytest.fixture(scope="module")
-def jar(tools: Toolchain, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """All of the app with warnings as errors, every name of a resource among what is checked."""
-    folder = tmp_path_factory.mktemp("android-app")
-    ended = tools.compile(list(sources(folder)), folder / "app.jar")
-    assert ended.returncode == 0, ended.stderr
-    return folder / "app.jar"
 
 
 @pytest.fixture
@@ -58,23 +44,23 @@ def models(tmp_path: Path) -> Path:
     return tmp_path
 
 
-def ask(tools: Toolchain, jar: Path, command: str, folder: Path) -> Any:
-    return json.loads(tools.run(jar, "harness.AppHarnessKt", command, folder))
+def ask(app: App, command: str, folder: Path) -> Any:
+    return json.loads(app.tools.run(app.jar, "harness.app.AppHarnessKt", command, folder))
 
 
-def test_a_torn_source_is_found(tools: Toolchain, tmp_path: Path) -> None:
+def test_a_torn_source_is_found(tmp_path: Path) -> None:
     """Else all that compiles would prove nothing."""
     whole = next(path for path in CODE if path.name == "MainActivity.kt").read_text(encoding="utf-8")
     torn = tmp_path / "MainActivity.kt"
     torn.write_text(whole.rstrip().removesuffix("}"), encoding="utf-8")
-    ended = tools.compile([torn], tmp_path / "torn.jar")
+    ended = or_skip(toolchain).compile([torn], tmp_path / "torn.jar")
     assert ended.returncode != 0
     assert "MainActivity.kt" in ended.stderr
     assert "syntax error" in ended.stderr
 
 
-def test_a_broken_model_is_one_line_and_the_others_stay(tools: Toolchain, jar: Path, models: Path) -> None:
-    said = ask(tools, jar, "models", models)
+def test_a_broken_model_is_one_line_and_the_others_stay(kotlin: App, models: Path) -> None:
+    said = ask(kotlin, "models", models)
     assert said["usable"] == [
         ["the digits", "CLASSES", ["CPU", "GPU"]],
         ["the scenes", "MAP", ["xnnpack"]],
@@ -87,13 +73,13 @@ def test_a_broken_model_is_one_line_and_the_others_stay(tools: Toolchain, jar: P
     assert all("\n" not in line for line in said["faults"])
 
 
-def test_no_models_at_all_is_one_line(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
+def test_no_models_at_all_is_one_line(kotlin: App, tmp_path: Path) -> None:
     line = "models.json: is missing from the app or can't be read. Bundle the app again."
-    assert ask(tools, jar, "models", tmp_path) == {"usable": [], "faults": [line]}
+    assert ask(kotlin, "models", tmp_path) == {"usable": [], "faults": [line]}
 
 
-def test_a_model_that_can_not_run_is_told_for_every_unit(tools: Toolchain, jar: Path, models: Path) -> None:
-    said = ask(tools, jar, "failures", models)
+def test_a_model_that_can_not_run_is_told_for_every_unit(kotlin: App, models: Path) -> None:
+    said = ask(kotlin, "failures", models)
     assert len(said["tested"]) == 5
     for line in (said["answer"], *said["tested"]):
         assert line
@@ -102,12 +88,12 @@ def test_a_model_that_can_not_run_is_told_for_every_unit(tools: Toolchain, jar: 
     assert said["memory"] == "This phone has not enough memory for it. Close other apps."
 
 
-def test_a_self_test_that_ends_the_app_is_not_begun_at_each_start(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
-    assert ask(tools, jar, "first launch", tmp_path) == [True, True, False, True]
+def test_a_self_test_that_ends_the_app_is_not_begun_at_each_start(kotlin: App, tmp_path: Path) -> None:
+    assert ask(kotlin, "first launch", tmp_path) == [True, True, False, True]
 
 
-def test_an_answer_belongs_to_the_choice_it_was_made_for(tools: Toolchain, jar: Path, models: Path) -> None:
-    assert ask(tools, jar, "choices", models) == {
+def test_an_answer_belongs_to_the_choice_it_was_made_for(kotlin: App, models: Path) -> None:
+    assert ask(kotlin, "choices", models) == {
         "units": ["CPU", "GPU"],
         "answered": 1,
         "cleared": True,
@@ -117,16 +103,16 @@ def test_an_answer_belongs_to_the_choice_it_was_made_for(tools: Toolchain, jar: 
     }
 
 
-def test_a_photo_is_answered_once_by_itself(tools: Toolchain, jar: Path, models: Path) -> None:
+def test_a_photo_is_answered_once_by_itself(kotlin: App, models: Path) -> None:
     """So that the app shows the right answer of its golden photo at once, and no failure again and again."""
-    said = ask(tools, jar, "photos", models)
+    said = ask(kotlin, "photos", models)
     assert {name for name, awaits in said.items() if awaits} == {"opened", "failed, chosen", "picked"}
     assert len(said) == 8
 
 
-def test_a_model_stays_unloaded_until_the_user_goes_on(tools: Toolchain, jar: Path, models: Path) -> None:
+def test_a_model_stays_unloaded_until_the_user_goes_on(kotlin: App, models: Path) -> None:
     """Else the camera's next frame would take the memory again at once."""
-    assert ask(tools, jar, "memory", models) == {
+    assert ask(kotlin, "memory", models) == {
         "awaits": False,
         "answered": True,
         "failed": True,
@@ -137,21 +123,21 @@ def test_a_model_stays_unloaded_until_the_user_goes_on(tools: Toolchain, jar: Pa
     }
 
 
-def test_results_of_several_models_stay_and_the_fastest_comes_first(tools: Toolchain, jar: Path, models: Path) -> None:
-    assert ask(tools, jar, "ranking", models) == [
+def test_results_of_several_models_stay_and_the_fastest_comes_first(kotlin: App, models: Path) -> None:
+    assert ask(kotlin, "ranking", models) == [
         ["the digits", "CPU", 2, 5, True],
         ["the features", "CPU", 3, 5, True],
         ["the digits", "GPU", 4, 5, True],
     ]
 
 
-def test_a_benchmark_ends_after_the_call_that_it_is_at(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
+def test_a_benchmark_ends_after_the_call_that_it_is_at(kotlin: App, tmp_path: Path) -> None:
     line = "The benchmark was stopped. Run it again for its figures."
-    assert ask(tools, jar, "stopped", tmp_path) == {"calls": 1, "closed": True, "fault": line}
+    assert ask(kotlin, "stopped", tmp_path) == {"calls": 1, "closed": True, "fault": line}
 
 
 @pytest.mark.parametrize("degrees", [0, 90, 180, 270])
-def test_a_frame_is_turned_upright(tools: Toolchain, jar: Path, degrees: int, tmp_path: Path) -> None:
+def test_a_frame_is_turned_upright(kotlin: App, degrees: int, tmp_path: Path) -> None:
     """Rows are padded, the last one not, as cameras give them."""
     height, width, stride = 3, 5, 32
     pixels = np.random.default_rng(degrees).integers(0, 256, (height, width, 4), np.uint8)
@@ -159,17 +145,17 @@ def test_a_frame_is_turned_upright(tools: Toolchain, jar: Path, degrees: int, tm
     rows[:, : width * 4] = pixels.reshape(height, -1)
     (tmp_path / "frame.bin").write_bytes(rows.tobytes()[: stride * (height - 1) + width * 4])
     write_frame(tmp_path, width=width, height=height, row_stride=stride, rotation=degrees)
-    said = ask(tools, jar, "frame", tmp_path)
+    said = ask(kotlin, "frame", tmp_path)
     upright = np.rot90(pixels, -degrees // 90).astype(np.int64)
     packed = (255 << 24) | (upright[..., 0] << 16) | (upright[..., 1] << 8) | upright[..., 2]
     assert tuple(said["size"]) == packed.shape
     np.testing.assert_array_equal(np.array(said["argb"]) & 0xFFFFFFFF, packed.ravel())
 
 
-def test_a_frame_that_is_not_rgba_is_refused(tools: Toolchain, jar: Path, tmp_path: Path) -> None:
+def test_a_frame_that_is_not_rgba_is_refused(kotlin: App, tmp_path: Path) -> None:
     (tmp_path / "frame.bin").write_bytes(bytes(12))
     write_frame(tmp_path, width=2, height=2, row_stride=2, pixel_stride=1)
-    assert ask(tools, jar, "frame", tmp_path) == {"fault": "camera: gives no RGBA. Pick a photo instead."}
+    assert ask(kotlin, "frame", tmp_path) == {"fault": "camera: gives no RGBA. Pick a photo instead."}
 
 
 def write_frame(folder: Path, **record: int) -> None:
@@ -203,13 +189,14 @@ def test_every_xml_is_well_formed() -> None:
         assert elements(path).tag, path.name
 
 
-def test_androids_own_tool_takes_the_resources(tools: Toolchain, tmp_path: Path) -> None:
+def test_androids_own_tool_takes_the_resources(tmp_path: Path) -> None:
+    interfaces = or_skip(toolchain).android
     android = Tools(or_skip(apk_tools))
     # Gradle fills these in.
     merged = MANIFEST.read_text(encoding="utf-8").replace("${applicationId}", APP_ID)
     (tmp_path / "AndroidManifest.xml").write_text(merged.replace("<manifest ", '<manifest package="mobilekit.app" '))
     android.aapt2("compile", "--dir", MAIN / "res", "-o", tmp_path / "res.zip")
-    link = ("--manifest", tmp_path / "AndroidManifest.xml", "-I", tools.android, "--min-sdk-version", "26")
+    link = ("--manifest", tmp_path / "AndroidManifest.xml", "-I", interfaces, "--min-sdk-version", "26")
     android.aapt2("link", *link, "-o", tmp_path / "app.apk", "--java", tmp_path, tmp_path / "res.zip")
     badging = android.aapt2("dump", "badging", tmp_path / "app.apk")
     # Phones and tablets without a back camera take the app too.

@@ -12,11 +12,9 @@ from PIL import Image
 
 from mobile_kit.apps.bundle import BundleOptions, bundle
 from mobile_kit.apps.templates import APP_ID, NAME, TEMPLATES
-from tests.apps.swift_app import JOB, README, STRICT, App, build_stubs, sources
-from tests.apps.swift_toolchain import toolchain
+from tests.apps.swift_app import JOB, README, STRICT, App, sources
 from tests.apps.usage import shown
 from tests.exports import ROOT, Export
-from tests.packages import or_skip
 
 TEMPLATE = ROOT / "sample_apps" / "ios"
 PROJECT, SCHEME = "MobileKit.xcodeproj/project.pbxproj", "MobileKit.xcodeproj/xcshareddata/xcschemes/MobileKit.xcscheme"
@@ -174,21 +172,19 @@ def test_no_constant_of_a_model_is_in_the_app() -> None:
     )
 
 
-def test_the_app_type_checks_where_linux_has_the_interfaces(tmp_path_factory: pytest.TempPathFactory) -> None:
-    swift = App(or_skip(toolchain), tmp_path_factory.mktemp("screens"))
-    modules = build_stubs(swift)
-    library = ("-emit-module", "-parse-as-library", "-wmo", "-module-name", "MobileKitRuntime", "-I", modules)
-    assert not swift.swiftc(*library, *STRICT, *sources(swift), "-o", f"{modules}/MobileKitRuntime.swiftmodule")
+def test_the_app_type_checks_where_linux_has_the_interfaces(swift: App, apples: str) -> None:
+    library = ("-emit-module", "-parse-as-library", "-wmo", "-module-name", "MobileKitRuntime", "-I", apples)
+    assert not swift.swiftc(*library, *STRICT, *sources(swift), "-o", f"{apples}/MobileKitRuntime.swiftmodule")
     place = Path(shutil.copytree(TEMPLATE / "App", swift.folder / "App"))
     files = {path.name: path.read_text(encoding="utf-8") for path in sorted(place.glob("*.swift"))}
     inside = {name: str(JOB / "App" / name) for name in files}
     assert not swift.swiftc("-frontend", "-parse", "-swift-version", "6", *inside.values())
     checked = [inside[name] for name, text in files.items() if not any(each in text for each in APPLES)]
     assert len(checked) == 6
-    command = ("-typecheck", "-parse-as-library", *STRICT, "-I", modules, *checked)
+    command = ("-typecheck", "-parse-as-library", *STRICT, "-I", apples, *checked)
     assert not swift.swiftc(*command)
     (swift.folder / "usage.swift").write_text(shown(README, "swift"), encoding="utf-8")
-    assert not swift.swiftc("-typecheck", *STRICT, "-I", modules, str(JOB / "usage.swift"))
+    assert not swift.swiftc("-typecheck", *STRICT, "-I", apples, str(JOB / "usage.swift"))
     # Data races are errors.
     unbound = files["SelfTest.swift"].replace("@MainActor ", "")
     (place / "SelfTest.swift").write_text(unbound, encoding="utf-8")

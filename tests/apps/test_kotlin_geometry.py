@@ -79,6 +79,7 @@ def test_transparent_pixels_lie_over_white(kotlin: App, tmp_path: Path) -> None:
     assert said == [int.from_bytes(bytes(pixel), "big") for pixel in expected]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("resample", ["bilinear", "bicubic"])
 def test_a_large_photo_is_there_in_time(kotlin: App, tmp_path: Path, resample: str) -> None:
     work = Preprocess({"shortest_edge": 288}, (256, 256), resample, "RGB", 1 / 255, (0.0,) * 3, (1.0,) * 3)

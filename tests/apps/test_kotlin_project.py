@@ -54,6 +54,12 @@ def test_what_native_code_looks_up_is_kept() -> None:
     assert 'consumerProguardFiles("consumer-rules.pro")' in (PROJECT / "mobilekit-runtime/build.gradle.kts").read_text()
 
 
+def test_the_module_needs_nothing_of_the_app() -> None:
+    """It is compiled beside the app here."""
+    for path in MODULE.glob("*.kt"):
+        assert not re.findall(r"\b(?:androidx|mobilekit\.app)\.", path.read_text()), path.name
+
+
 def test_modules_exist_and_models_are_not_compressed() -> None:
     modules = re.findall(r'":([\w-]+)"', (PROJECT / "settings.gradle.kts").read_text())
     assert modules == ["app", "mobilekit-runtime"]

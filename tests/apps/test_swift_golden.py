@@ -78,9 +78,10 @@ def test_pixel_values_and_further_inputs_are_tested_too(swift: App, bundle: Path
     folder = swift.place("further")
     own = Path(shutil.copytree(bundle / "cvt", folder / "cvt"))
     data = json.loads((own / "manifest.json").read_text(encoding="utf-8"))
-    (image,), (judged, other) = data["inputs"], data["outputs"]
+    judged, other = data["outputs"]
     mean, std = np.array([0.485, 0.456, 0.406]), np.array([0.229, 0.224, 0.225])
-    pixels = read_manifest(own).golden(image)
+    manifest = read_manifest(own)
+    pixels = manifest.golden(manifest.record.inputs[0])
     for place, colors in (("golden/inputs", pixels), ("given/swapped", pixels[..., ::-1])):
         values = ((colors * (1 / 255) - mean) / std).astype(np.float32).transpose(0, 3, 1, 2)
         (own / place / "pixel_values.bin").write_bytes(values.tobytes())

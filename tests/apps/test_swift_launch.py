@@ -11,11 +11,9 @@ import pytest
 
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.profiling.import_results import import_results
-from tests.apps.swift_app import JOB, OWN, App, build_hashes, build_library, sources
-from tests.apps.swift_toolchain import toolchain
+from tests.apps.swift_app import JOB, OWN, App, build_library, sources
 from tests.conftest import install_paper_targets
 from tests.exports import ROOT
-from tests.packages import or_skip
 
 SCREENLESS = ("Engine", "Measurements", "ModelStore", "SelfTest")
 UNITS = ("ALL", "CPU_AND_NE", "CPU_AND_GPU", "CPU_ONLY")
@@ -24,9 +22,11 @@ ENDED = 9
 
 
 @pytest.fixture(scope="module")
-def app(tmp_path_factory: pytest.TempPathFactory) -> App:
-    app = App(or_skip(toolchain), tmp_path_factory.mktemp("launch"))
-    library = build_library(app, "MobileKitRuntime", [*sources(app), *build_hashes(app)[:2]])
+def app(swift: App, tmp_path_factory: pytest.TempPathFactory) -> App:
+    app = App(swift.tools, tmp_path_factory.mktemp("launch"))
+    for name in ("CryptoKit.swiftmodule", "CryptoKit.o"):
+        shutil.copy(swift.folder / name, app.folder)
+    library = build_library(app, "MobileKitRuntime", sources(app))
     shutil.copy(OWN / "swift" / "launch.swift", app.folder)
     for name in SCREENLESS:
         shutil.copy(ROOT / "sample_apps" / "ios" / "App" / f"{name}.swift", app.folder)

@@ -1,7 +1,9 @@
 """The lab's devices, skipped with the reason where this machine can't have them."""
 
+import compileall
 import shutil
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
@@ -10,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.device_lab.machine import Emulator, LabError, Machine
+from tests.device_lab.machine import NETWORK, Emulator, LabError, Machine
 from tests.device_lab.userland import LITERT, userland
 from tests.packages import PackageError
 
@@ -22,15 +24,16 @@ UsePAM no
 SetEnv QEMU_CPU=cortex-a76 PYTHONPATH=/opt
 PidFile none
 """
-SSH = """Host lab
-    HostName {address}
+SSH = """Host {network}.*
     User root
     IdentityFile {keys}/id
     IdentitiesOnly yes
-    UserKnownHostsFile {keys}/known_hosts
+    UserKnownHostsFile {keys}/known_hosts-%h
 """
 ADB_PORT, ADBD_PORT = 15037, 15577
 READY_S = 60
+# The lab's Python, and its folders of modules.
+PYTHON, MODULES = (3, 11), ("root/usr/lib/python3.11", LITERT)
 
 
 @dataclass(frozen=True)
@@ -67,10 +70,13 @@ class Lab:
         command = ["/usr/sbin/sshd", "-D", "-e", "-f", "/run/keys/sshd_config"]
         with self._machine(command, wheels, room) as machine:
             host = (self.keys / "host.pub").read_text().split()[:2]
-            (self.keys / "known_hosts").write_text(" ".join([machine.address, *host]) + "\n")
-            (self.keys / "ssh_config").write_text(SSH.format(address=machine.address, keys=self.keys))
-            machine.until(lambda: self._says("ssh", "-o", "BatchMode=yes", "lab", "true") is not None)
-            yield Place(machine, "ssh:lab", "/tmp", ("sshd-session",))  # noqa: S108
+            self.known_hosts(machine).write_text(" ".join([machine.address, *host]) + "\n")
+            machine.until(lambda: self._says("ssh", "-o", "BatchMode=yes", machine.address, "true") is not None)
+            yield Place(machine, f"ssh:{machine.address}", "/tmp", ("sshd-session",))  # noqa: S108
+
+    def known_hosts(self, machine: Machine) -> Path:
+        """Return the file of the key that a board must have."""
+        return self.keys / f"known_hosts-{machine.address}"
 
     @contextmanager
     def phone(self, room: str = "512m") -> Iterator[Place]:
@@ -114,16 +120,25 @@ def lab(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Lab]:
         emulator = Emulator(place)
     except (LabError, PackageError) as exc:
         pytest.skip(str(exc))
+    _compile(place)
     try:
         yield from _furnished(place, tmp_path_factory.mktemp("keys"))
     finally:
         emulator.close()
 
 
+def _compile(place: Path) -> None:
+    """Compile the lab's modules where this Python is its: there, all that is imported would be compiled each time."""
+    if sys.version_info[:2] == PYTHON:
+        for name in MODULES:
+            compileall.compile_dir(place / name, quiet=2)
+
+
 def _furnished(place: Path, keys: Path) -> Iterator[Lab]:
     for name in ("id", "host"):
         subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", keys / name], check=True)
     (keys / "sshd_config").write_text(SSHD)
+    (keys / "ssh_config").write_text(SSH.format(network=NETWORK, keys=keys))
     (keys / "bin").mkdir()
     (keys / "bin/ssh").write_text(f'#!/bin/sh\nexec {shutil.which("ssh")} -F {keys}/ssh_config "$@"\n')
     (keys / "bin/ssh").chmod(0o755)
@@ -151,10 +166,27 @@ def _adb() -> str | None:
         return None
 
 
-@pytest.fixture(params=["ssh", "adb"])
+KINDS = ("ssh", "adb")
+
+
+@pytest.fixture(params=KINDS)
 def device(request: pytest.FixtureRequest, lab: Lab) -> Callable[..., AbstractContextManager[Place]]:
     """Makes a board, or a phone."""
     return {"ssh": lab.board, "adb": lab.phone}[request.param]
+
+
+@pytest.fixture(scope="module", params=KINDS)
+def machine(request: pytest.FixtureRequest, lab: Lab) -> Iterator[Place]:
+    """A board, or a phone."""
+    with {"ssh": lab.board, "adb": lab.phone}[request.param]() as place:
+        yield place
+
+
+@pytest.fixture
+def place(machine: Place) -> Iterator[Place]:
+    """A board, or a phone, for tests that leave it as it was."""
+    yield machine
+    wait(lambda: not machine.left())
 
 
 def wait(done: Callable[[], bool], seconds: float = READY_S) -> None:

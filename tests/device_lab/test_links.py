@@ -20,6 +20,9 @@ from mobile_kit.profiling.runner_session import RunnerSession
 from mobile_kit.progress import Progress
 from tests.device_lab.conftest import Lab, Place, wait
 
+# Where the link has no part in what is tested, one kind is fast.
+BOARD_FAST = pytest.mark.parametrize("device", ["ssh", pytest.param("adb", marks=pytest.mark.slow)], indirect=True)
+PHONE_FAST = pytest.mark.parametrize("machine", ["adb", pytest.param("ssh", marks=pytest.mark.slow)], indirect=True)
 Maker = Callable[..., AbstractContextManager[Place]]
 ENGINE = Path(__file__).with_name("idle_engine.py")
 ODD = ["with space", 'quote\'d "twice"', "semi; touch hurt", "$(touch hurt) `touch hurt`", "new\nline", "-dash", "*"]
@@ -59,8 +62,8 @@ def broken(place: Place, artifact: Path, blocks: int = 3) -> Result:
     return found
 
 
-def test_what_it_says_of_itself_is_kept_and_it_is_marked_as_emulated(device: Maker) -> None:
-    with device() as place, open_device(place.name) as opened:
+def test_what_it_says_of_itself_is_kept_and_it_is_marked_as_emulated(place: Place) -> None:
+    with open_device(place.name) as opened:
         found = opened.describe()
         assert (found.name, found.kind) == (place.name, place.name.split(":")[0])
         assert found.emulated is True
@@ -74,36 +77,35 @@ def test_what_it_says_of_itself_is_kept_and_it_is_marked_as_emulated(device: Mak
             assert opened.state().throttled is False
 
 
-def test_no_word_is_read_by_a_shell(device: Maker, tmp_path: Path) -> None:
-    with device() as place:
-        with open_device(place.name) as opened:
-            for number, name in enumerate(ODD):
-                content = tmp_path / "content"
-                content.write_bytes(bytes([number, 0, 10, 13, 255]))
-                there = opened.put(content, name)
-                opened.get(name, tmp_path / "back")
-                assert (tmp_path / "back").read_bytes() == content.read_bytes()
-                said = "\n".join(opened.start(["printf", "%s|", there, *ODD]).lines())
-                assert said == "".join(f"{word}|" for word in [there, *ODD])
-            assert place.left() == [Path(opened.folder).name]
-            names = {path.name for path in place.machine.path(opened.folder).iterdir()}
-            assert names - set(ODD) <= {"alive"}
-        wait(lambda: not place.left())
+def test_no_word_is_read_by_a_shell(place: Place, tmp_path: Path) -> None:
+    with open_device(place.name) as opened:
+        for number, name in enumerate(ODD):
+            content = tmp_path / "content"
+            content.write_bytes(bytes([number, 0, 10, 13, 255]))
+            there = opened.put(content, name)
+            opened.get(name, tmp_path / "back")
+            assert (tmp_path / "back").read_bytes() == content.read_bytes()
+            said = "\n".join(opened.start(["printf", "%s|", there, *ODD]).lines())
+            assert said == "".join(f"{word}|" for word in [there, *ODD])
+        assert place.left() == [Path(opened.folder).name]
+        names = {path.name for path in place.machine.path(opened.folder).iterdir()}
+        assert names - set(ODD) <= {"alive"}
+    wait(lambda: not place.left())
 
 
-def test_a_program_that_fails_says_why(device: Maker) -> None:
-    with device() as place, open_device(place.name) as opened:
+def test_a_program_that_fails_says_why(place: Place) -> None:
+    with open_device(place.name) as opened:
         with pytest.raises(DeviceError, match=rf"^device {place.name}: the program failed \(.*no-such-thing"):
             list(opened.start(["no-such-thing"]).lines())
         with pytest.raises(DeviceError, match=r"the program was killed \(signal 9"):
             list(opened.start(["sh", "-c", "kill -9 $$"]).lines())
 
 
-def test_a_killed_program_s_samples_are_kept(device: Maker, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    with device() as place:
-        at_turn(3, monkeypatch, lambda trial: place.machine.kill("bin/python3"))
-        found = broken(place, artifact)
-        assert "the program was killed (signal 9" in found.validity.reasons[0]
+@PHONE_FAST
+def test_a_killed_program_s_samples_are_kept(place: Place, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    at_turn(3, monkeypatch, lambda trial: place.machine.kill("bin/python3"))
+    found = broken(place, artifact)
+    assert "the program was killed (signal 9" in found.validity.reasons[0]
 
 
 def test_a_link_that_ends_leaves_nothing_behind(device: Maker, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -134,6 +136,7 @@ def test_a_cable_that_is_pulled_is_noticed_on_both_sides(
         assert found.device.kind != "ssh" or "the link broke" in found.validity.reasons[0]
 
 
+@BOARD_FAST
 def test_a_full_disk_is_said(device: Maker, artifact: Path) -> None:
     with device(room="256k") as place:
         found = broken(place, artifact, blocks=0)
@@ -142,13 +145,18 @@ def test_a_full_disk_is_said(device: Maker, artifact: Path) -> None:
         assert found.latency.p50 is None
 
 
+@BOARD_FAST
 def test_a_device_that_says_nothing_is_given_up(device: Maker, artifact: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Asleep: its processes stand still, its link doesn't end."""
-    monkeypatch.setattr("mobile_kit.profiling.devices.program.Program.silence_s", 5.0)
     with device() as place:
-        at_turn(3, monkeypatch, lambda trial: place.machine.halt("bin/python3"))
+
+        def halt(trial: RunnerSession) -> None:
+            place.machine.halt("bin/python3")
+            monkeypatch.setattr("mobile_kit.profiling.devices.program.Program.silence_s", 3.0)
+
+        at_turn(3, monkeypatch, halt)
         found = broken(place, artifact)
-        assert "said nothing for 5 s" in found.validity.reasons[0]
+        assert "said nothing for 3 s" in found.validity.reasons[0]
 
 
 def test_a_device_that_is_not_there_is_said(artifact: Path, lab: Lab) -> None:
@@ -164,7 +172,7 @@ def test_a_device_that_is_not_there_is_said(artifact: Path, lab: Lab) -> None:
 
 def test_a_host_whose_key_is_another_is_not_trusted(artifact: Path, lab: Lab) -> None:
     with lab.board() as place:
-        known = lab.keys / "known_hosts"
+        known = lab.known_hosts(place.machine)
         address, kind, key = known.read_text().split()
         known.write_text(f"{address} {kind} {key[:-8]}{'A' * 8}\n")
         with pytest.raises(DeviceError, match=r"Host key verification failed.*Connect once by hand"):
@@ -174,24 +182,36 @@ def test_a_host_whose_key_is_another_is_not_trusted(artifact: Path, lab: Lab) ->
             profile([artifact], ProfileOptions(place.name), Progress(quiet=True))
 
 
-def test_a_runtime_that_is_missing_is_installed_into_our_folder(
-    lab: Lab, artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+@pytest.fixture
+def needy(artifact: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """An artifact whose engine needs a package."""
     engine = tmp_path / "engine.py"
     engine.write_text(ENGINE.read_text().replace('return "idle 1.0"', "import tiny\n    return tiny.NAME"))
     monkeypatch.setattr("tests.paper_target.PaperTarget.engine", engine)
+    return artifact
+
+
+def test_a_runtime_that_is_missing_is_installed_into_our_folder(
+    lab: Lab, needy: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
     with lab.board() as place:
-        (found,) = profile([artifact], quick(place), Progress(quiet=True))
+        (found,) = profile([needy], quick(place), Progress(quiet=True))
         assert "No module named 'tiny'" in found.validity.reasons[0]
         wheel = place.machine.path(place.base) / "tiny-1.0-py3-none-any.whl"
         _write_wheel(wheel)
         monkeypatch.setattr("tests.paper_target.PaperTarget.packages", (f"{place.base}/{wheel.name}",))
-        (found,) = profile([artifact], replace(quick(place), install=True), Progress(quiet=True))
+        (found,) = profile([needy], replace(quick(place), install=True), Progress(quiet=True))
         assert found.config.delegate == "tiny 1.0"
+        assert place.left() == [wheel.name]
+
+
+@pytest.mark.slow
+def test_a_runtime_that_is_not_to_be_had_is_said(lab: Lab, needy: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    with lab.board() as place:
         monkeypatch.setattr("tests.paper_target.PaperTarget.packages", ("no-such-package; touch hurt",))
         with pytest.raises(DeviceError, match=r"can't install no-such-package; touch hurt, as"):
-            profile([artifact], replace(quick(place), install=True), Progress(quiet=True))
-        assert place.left() == [wheel.name]
+            profile([needy], replace(quick(place), install=True), Progress(quiet=True))
+        assert not place.left()
 
 
 def _write_wheel(path: Path) -> None:

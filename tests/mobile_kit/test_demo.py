@@ -25,6 +25,7 @@ FAMILIES = [
 ]
 
 
+@pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("family", FAMILIES)
 def test_the_demo_ends_with_a_verified_row_a_file(family: str, tmp_path: Path, command: Command) -> None:
     asked = ("--target", "tflite", "--family", family, "--recipe", "int8")

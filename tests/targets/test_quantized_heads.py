@@ -11,9 +11,9 @@ from PIL import Image
 
 from mobile_kit.artifacts.manifest import read_manifest
 from mobile_kit.preprocessing.synthetic_images import scene
-from tests.exports import export
+from tests.one_process import export
 from tests.small_checkpoints import save, small_model
-from tests.targets.test_families import CASES, SHALLOW, model_of
+from tests.targets.test_families import CASES, model_of
 
 RECIPES = {
     "coreml": ("weight_only_wi8_afp32", "weight_only_wi4_afp32", "static_wi8_ai8", "static_wi8_ai8_mixed"),
@@ -45,7 +45,7 @@ def test_a_head_takes_every_recipe(head: str, target: str, images: Path, tmp_pat
         folder = save(small_model(case), tmp_path / "model")
         outputs = ("--outputs", "mask,logits") if case == "segmentation" else ()
     else:
-        folder = case.small.save(model_of(case, SHALLOW[case.small.family]), tmp_path / "model")
+        folder = case.small.save(model_of(case), tmp_path / "model")
     asked = ("--target", target, "--recipe", ",".join(RECIPES[target]), "--calibration", str(images))
     exported = export(folder, tmp_path / "out", *asked, "--min-sqnr", "-30", *outputs)
     assert {record["status"] for record in exported.records.values()} == {"passed"}

@@ -74,7 +74,7 @@ def test_a_jpeg_of_a_phone_is_turned_upright(classifier: Server, views: list[tup
     assert classifier.ask("POST", "/answer", stream.getvalue()).json["classes"][0]["label"] == label
 
 
-@pytest.mark.parametrize(("fixture", "name"), [("segmentation", "coreml-fp32"), ("mask", "tflite-fp32")])
+@pytest.mark.parametrize(("fixture", "name"), [("segmentation", "coreml-fp16"), ("mask", "tflite-fp32")])
 def test_a_segmentation_gets_its_map_and_legend(fixture: str, name: str, request: pytest.FixtureRequest) -> None:
     exported: Export = request.getfixturevalue(fixture)
     photo = photos(exported.checkpoint, 3)[0]

@@ -23,14 +23,13 @@ from tests.exports import DIGITS
 from tests.small_checkpoints import save, small_model
 
 Command = Callable[..., Answer]
-pytestmark = pytest.mark.usefixtures("paper_targets")
+pytestmark = pytest.mark.usefixtures("paper_targets", "one_process")
 VIEWS = 12
 
 
 @pytest.fixture
-def artifact(tmp_path: Path) -> Path:
-    (done,) = export(ExportOptions(str(DIGITS), tmp_path / "out", ("paper",))).artifacts
-    return done.manifest.folder
+def artifact(paper_artifact: Path) -> Path:
+    return paper_artifact
 
 
 @pytest.fixture

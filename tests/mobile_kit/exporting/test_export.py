@@ -211,6 +211,7 @@ def test_every_head_is_verified_on_every_target(fixture: str, request: pytest.Fi
     assert {record["status"] for record in exported.records.values()} == {"passed"}
 
 
+@pytest.mark.usefixtures("one_process")
 def test_two_exports_are_the_same_bytes(model: Path, tmp_path: Path, command: Command) -> None:
     made = []
     for name in ("first", "second"):
@@ -219,6 +220,7 @@ def test_two_exports_are_the_same_bytes(model: Path, tmp_path: Path, command: Co
     assert made[0] == made[1]
 
 
+@pytest.mark.usefixtures("one_process")
 def test_pixel_values_can_be_the_input(model: Path, out: Path, command: Command) -> None:
     arguments = ("--target", "paper", "--input", "pixel_values", "--image-size", "64x96")
     assert command("export", model, "--out", out, *arguments).code == 0
@@ -230,6 +232,7 @@ def test_pixel_values_can_be_the_input(model: Path, out: Path, command: Command)
     assert manifest.record.model.image_size == (64, 96)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_the_photo_becomes_the_golden_one(model: Path, out: Path, tmp_path: Path, command: Command) -> None:
     photo = tmp_path / "photo.png"
     image = Image.effect_mandelbrot((90, 70), (-3, -2.5, 2, 2.5), 20).convert("RGB")
@@ -239,6 +242,7 @@ def test_the_photo_becomes_the_golden_one(model: Path, out: Path, tmp_path: Path
     assert golden.tobytes() == image.tobytes()
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_known_name_needs_no_network(out: Path, command: Command, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("huggingface_hub.snapshot_download", None)
     name = "apple/mobilevitv2-0.5-imagenet1k-256"
@@ -248,6 +252,7 @@ def test_a_known_name_needs_no_network(out: Path, command: Command, monkeypatch:
     assert (model.source, model.random_weights, model.num_labels) == (name, True, 1000)
 
 
+@pytest.mark.usefixtures("one_process")
 def test_an_existing_artifact_is_replaced_as_a_whole(model: Path, out: Path, command: Command) -> None:
     arguments = ("export", model, "--out", out, "--target", "paper")
     assert command(*arguments).code == 0
@@ -260,6 +265,7 @@ def test_an_existing_artifact_is_replaced_as_a_whole(model: Path, out: Path, com
     assert content(out) == {**before, "classification/mine": None}
 
 
+@pytest.mark.usefixtures("one_process")
 def test_an_existing_artifact_survives_a_failure(model: Path, out: Path, command: Command, tmp_path: Path) -> None:
     assert command("export", model, "--out", out, "--target", "paper").code == 0
     before = content(out)
@@ -328,6 +334,7 @@ def test_a_log_goes_with_the_failure(model: Path, out: Path, command: Command) -
     assert not log.parent.exists()
 
 
+@pytest.mark.usefixtures("one_process")
 def test_a_file_with_the_wrong_colour_order_fails(
     digits: Export, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -361,7 +368,7 @@ def test_slugs(model: str, slug: str) -> None:
     assert prepare.slug(model) == slug
 
 
-@pytest.mark.usefixtures("paper_targets")
+@pytest.mark.usefixtures("paper_targets", "one_process")
 def test_a_folder_is_known_by_its_name(
     classifier_folder: Path, tmp_path: Path, command: Command, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -73,7 +73,7 @@ def test_what_outputs_don_t_have_can_t_be_asked_of_them(
     assert not list(out.rglob("manifest.json"))
 
 
-@pytest.mark.usefixtures("paper_targets")
+@pytest.mark.usefixtures("paper_targets", "one_process")
 def test_a_file_that_keeps_less_than_was_promised_is_made_again(tmp_path: Path) -> None:
     for number, (image, _) in enumerate(training_views(8, 5)):
         Image.fromarray(image).save(tmp_path / f"{number}.png")

@@ -209,6 +209,7 @@ def told(text: str, expression: str, width: int, folder: Path) -> int:
     return int(found[1])
 
 
+@pytest.mark.slow
 @browsing
 def test_a_page_takes_no_longer_by_the_result_where_there_are_a_thousand(many: Path, tmp_path: Path) -> None:
     few = page(surveyed([f"model {n}" for n in range(84 // FEWER)], [HOST, PHONE]))

@@ -24,7 +24,7 @@ from tests.noise_model import CARD, lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
 
 RECIPES = ("fp32", "fp16")
-EXPORTS = ("digits", "segmentation", "mask", "base", "odd")
+EXPORTS = (("digits", "fp32"), ("segmentation", "fp16"), ("mask", "fp32"), ("base", "fp16"), ("odd", "fp32"))
 MAX_RANK = 5
 # coremltools: the versions of the specification that iOS 16, 17 and 18 introduced.
 SPECIFICATIONS = {"iOS16": 7, "iOS17": 8, "iOS18": 9}
@@ -42,9 +42,9 @@ def description_of(path: Path) -> Any:
     return ct.models.MLModel(str(path), skip_model_load=True).get_spec().description
 
 
-@pytest.mark.parametrize("fixture", EXPORTS)
-def test_nothing_is_gathered_or_of_too_high_a_rank(fixture: str, request: pytest.FixtureRequest) -> None:
-    program = program_of(request.getfixturevalue(fixture))
+@pytest.mark.parametrize(("fixture", "recipe"), EXPORTS)
+def test_nothing_is_gathered_or_of_too_high_a_rank(fixture: str, recipe: str, request: pytest.FixtureRequest) -> None:
+    program = program_of(request.getfixturevalue(fixture), recipe)
     assert not shattering(program.op_counts)
     ranks = [len(port.shape) for op in program.ops for port in op.outputs if port.shape is not None]
     assert len(ranks) > 100
@@ -81,8 +81,8 @@ def test_a_classifier_is_one_that_vision_accepts(digits: Export, recipe: str) ->
 
 
 def test_other_heads_are_no_classifiers(segmentation: Export, mask: Export, base: Export) -> None:
-    for exported in (segmentation, mask, base):
-        manifest = manifest_of(exported)
+    for exported, recipe in ((segmentation, "fp16"), (mask, "fp32"), (base, "fp16")):
+        manifest = manifest_of(exported, recipe)
         description = description_of(manifest.model_path)
         assert description.predictedFeatureName == ""
         assert [out.name for out in description.output] == [out.name for out in manifest.outputs]
@@ -108,13 +108,13 @@ def test_metadata_say_what_the_package_is(digits: Export) -> None:
 
 
 def test_a_segmentation_has_xcode_s_preview(segmentation: Export, base: Export) -> None:
-    metadata = program_of(segmentation).metadata
+    metadata = program_of(segmentation, "fp16").metadata
     assert metadata["com.apple.coreml.model.preview.type"] == "imageSegmenter"
     parameters = json.loads(metadata["com.apple.coreml.model.preview.parameters"])
     assert parameters["labels"] == list(SMALL_LABELS)
     assert len(set(parameters["colors"])) == len(SMALL_LABELS)
     assert "license" not in metadata
-    assert "com.apple.coreml.model.preview.type" not in program_of(base).metadata
+    assert "com.apple.coreml.model.preview.type" not in program_of(base, "fp16").metadata
 
 
 @pytest.mark.parametrize("recipe", RECIPES)

@@ -8,7 +8,8 @@ from PIL import Image
 
 from mobile_kit.artifacts.manifest import read_manifest
 from sample_apps.checkpoints.digits import training_views
-from tests.exports import DIGITS, export
+from tests.exports import DIGITS
+from tests.one_process import export
 
 # In decibels of the logits over the images here. Measured over 1,077 unseen views: 26.9 (blocks), 22.1 (a palette).
 KEPT = {"iOS18": ("int4 weights a block of 16 input channels", 24.0), "iOS17": ("a palette of 16 values", 19.0)}

@@ -16,9 +16,14 @@ from tests.exports import Export
 from tests.parity import assert_parity
 
 FILES = [
-    *((name, f"coreml-{recipe}") for name in ("digits", "segmentation", "base") for recipe in ("fp32", "fp16")),
+    ("digits", "coreml-fp32"),
+    ("digits", "coreml-fp16"),
+    ("segmentation", "coreml-fp16"),
+    ("base", "coreml-fp16"),
     ("mask", "coreml-fp32"),
     ("odd", "coreml-fp32"),
+    pytest.param("whole_segmentation", "coreml-fp32", marks=pytest.mark.slow),
+    pytest.param("whole_base", "coreml-fp32", marks=pytest.mark.slow),
 ]
 
 

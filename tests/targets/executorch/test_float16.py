@@ -1,3 +1,4 @@
+import functools
 import math
 from collections.abc import Callable
 
@@ -18,16 +19,20 @@ from targets.executorch.norms import FEW_TOKENS, HalfNorm, MeanInTurns
 THREE_ROUNDINGS_DB, TWO_ROUNDINGS_DB = 66.0, 68.0
 
 
-def in_xnnpack(module: nn.Module, x: Tensor) -> Tensor:
-    """Run a module in float16 as a .pte that is one delegate and nothing else."""
+def in_xnnpack(module: nn.Module, x: Tensor) -> Callable[[Tensor], Tensor]:
+    """Compile a module in float16 as a .pte that is one delegate and nothing else. x: such as it takes."""
     program = decompose(torch.export.export(module.half().eval(), (x.half(),)))
     edge = to_edge_transform_and_lower(program, partitioner=[XnnpackPartitioner()])
     called = [str(node.target) for node in edge.exported_program().graph.nodes if node.op == "call_function"]
     assert called[0].startswith("executorch_call_delegate")
     assert len(called) == 2  # and the getitem of its result
     loaded = Runtime.get().load_program(edge.to_executorch().buffer)
-    found: Tensor = loaded.load_method("forward").execute([x.half()])[0]
-    return found.clone()
+
+    def run(x: Tensor) -> Tensor:
+        found: Tensor = loaded.load_method("forward").execute([x.half()])[0]
+        return found.clone()
+
+    return run
 
 
 def decibels(found: Tensor, exact: Tensor) -> float:
@@ -52,29 +57,37 @@ INPUTS: dict[str, Callable[[], Tensor]] = {
     "of small numbers": lambda: tokens(scale=0.01),
     "of one large channel": with_outlier,
 }
+NORMS = {"token": TokenNorm(96, 1e-5), "map": MapNorm(48, 96, 1e-5)}
 
 
-@pytest.mark.parametrize("norm", [TokenNorm(96, 1e-5), MapNorm(48, 96, 1e-5)], ids=["token", "map"])
+@functools.cache
+def half_norm(kind: str) -> Callable[[Tensor], Tensor]:
+    return in_xnnpack(HalfNorm(NORMS[kind]), tokens())
+
+
+@pytest.mark.parametrize("kind", NORMS)
 @pytest.mark.parametrize("name", INPUTS)
-def test_a_norm_keeps_float16_s_precision(name: str, norm: TokenNorm | MapNorm) -> None:
+def test_a_norm_keeps_float16_s_precision(name: str, kind: str) -> None:
     x = INPUTS[name]().half().float()
-    assert decibels(in_xnnpack(HalfNorm(norm), x), norm(x.double())) > THREE_ROUNDINGS_DB
+    assert decibels(half_norm(kind)(x), NORMS[kind](x.double())) > THREE_ROUNDINGS_DB
 
 
 # Maps of 8 x 8 to 64 x 64, of no rows (4 x 17), and of a prime number of tokens.
 TOKENS = (64, 68, 257, 784, 1024, 4093, 4096)
+# Compiling takes the time: these are one turn, few columns, a last row with empty places, and the most tokens.
+COMPILED = [pytest.param(count, marks=() if count in {64, 68, 257, 4096} else pytest.mark.slow) for count in TOKENS]
 # The least normal number of float16: a kernel that adds up in float16 may take what is smaller for 0.
 NORMAL = 2.0**-14
 # The mean of the squares that HalfNorm takes, of normally distributed numbers: (1 / 8)^2 * pi / 2.
 SQUARE = math.pi / 128
 
 
-@pytest.mark.parametrize("count", TOKENS)
+@pytest.mark.parametrize("count", COMPILED)
 def test_a_norm_over_a_map_of_any_size_keeps_float16_s_precision(count: int) -> None:
     torch.manual_seed(0)
     x = (torch.randn(1, count, 64) * 0.01).half().float()
     norm = MapNorm(count, 64, 1e-5)
-    assert decibels(in_xnnpack(HalfNorm(norm), x), norm(x.double())) > THREE_ROUNDINGS_DB
+    assert decibels(in_xnnpack(HalfNorm(norm), x)(x), norm(x.double())) > THREE_ROUNDINGS_DB
 
 
 @pytest.mark.parametrize("count", TOKENS)
@@ -107,9 +120,8 @@ def test_no_number_of_tokens_makes_an_addend_subnormal() -> None:
 
 @pytest.mark.parametrize("scale", [0.0, 1e-3])
 def test_a_norm_s_epsilon_counts_where_a_token_is_nearly_flat(scale: float) -> None:
-    norm = TokenNorm(96, 1e-5)
     x = tokens(scale=scale).half().float()
-    found, exact = in_xnnpack(HalfNorm(norm), x), norm(x.double())
+    found, exact = half_norm("token")(x), NORMS["token"](x.double())
     assert float((found - exact).abs().max()) < 2e-3
 
 
@@ -138,7 +150,7 @@ def tanh_gelu(x: Tensor) -> Tensor:
 @pytest.mark.parametrize("function", [F.gelu, tanh_gelu, F.silu])
 def test_an_activation_keeps_float16_s_precision_in_the_delegate(function: Callable[[Tensor], Tensor]) -> None:
     x = tokens(scale=3.0).half().float()
-    assert decibels(in_xnnpack(Act(function), x), function(x.double())) > TWO_ROUNDINGS_DB
+    assert decibels(in_xnnpack(Act(function), x)(x), function(x.double())) > TWO_ROUNDINGS_DB
 
 
 @pytest.mark.parametrize("approximate", ["none", "tanh"])

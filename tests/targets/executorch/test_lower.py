@@ -9,7 +9,7 @@ from mobile_kit.artifacts.manifest import Manifest, read_manifest
 from mobile_kit.quantization.recipes import RECIPES
 from sample_apps.checkpoints.digits import LABELS
 from targets.executorch import TARGET
-from tests.exports import Export
+from tests.exports import DIGITS, Export, export
 from tests.graphs import shattering
 from tests.noise_model import lowered, order_of
 from tests.small_checkpoints import LABELS as SMALL_LABELS
@@ -33,7 +33,12 @@ def constants(path: Path) -> dict[str, list[Any]]:
     return {name: program.load_method(name).execute([]) for name in program.method_names if name != "forward"}
 
 
-@pytest.mark.parametrize("fixture", ["digits", "segmentation", "mask", "base", "odd"])
+WHOLE_SEGMENTATION, WHOLE_BASE = (
+    pytest.param(f"whole_{each}", marks=pytest.mark.slow) for each in ("segmentation", "base")
+)
+
+
+@pytest.mark.parametrize("fixture", ["digits", "mask", "base", "odd", WHOLE_SEGMENTATION])
 def test_one_partition_takes_all_but_casts_and_argmax(fixture: str, request: pytest.FixtureRequest) -> None:
     exported = request.getfixturevalue(fixture)
     graph = manifest_of(exported, "xnnpack-fp32").record.graph
@@ -47,7 +52,8 @@ def test_one_partition_takes_all_but_casts_and_argmax(fixture: str, request: pyt
 
 # Probabilities are computed in float32, by a delegate of their own between two more casts.
 @pytest.mark.parametrize(
-    ("fixture", "outputs", "softmaxes"), [("digits", 2, 1), ("segmentation", 1, 0), ("base", 6, 0)]
+    ("fixture", "outputs", "softmaxes"),
+    [("digits", 2, 1), ("segmentation", 1, 0), pytest.param("whole_base", 6, 0, marks=pytest.mark.slow)],
 )
 def test_fp16_leaves_only_its_casts_outside(
     fixture: str, outputs: int, softmaxes: int, request: pytest.FixtureRequest
@@ -88,24 +94,26 @@ def test_the_file_answers_what_an_app_asks(digits: Export, name: str) -> None:
 
 
 def test_a_segmentation_s_file_answers_too(segmentation: Export, base: Export) -> None:
-    found = constants(manifest_of(segmentation, "xnnpack-fp32").model_path)
+    found = constants(manifest_of(segmentation, "xnnpack-fp16").model_path)
     assert (found["get_labels"], found["get_output_names"]) == (["\n".join(SMALL_LABELS)], ["logits"])
     assert found["get_license"] == [""]
     assert constants(manifest_of(base, "xnnpack-fp32").model_path)["get_labels"] == [""]
 
 
-@pytest.mark.parametrize("recipe", ["fp32", "fp16"])
-def test_core_ml_s_delegate_takes_the_whole_graph(delegates: Export, recipe: str) -> None:
-    manifest = manifest_of(delegates, f"coreml-{recipe}")
+def test_core_ml_s_delegate_takes_the_whole_graph(delegates: Export) -> None:
+    manifest = manifest_of(delegates, "coreml-fp16")
     assert manifest.record.backend == "coreml"
     assert manifest.record.deployment_target == "iOS18"  # as asked
     assert manifest.record.graph.partitions == 1
-    assert outside_of(delegates, f"coreml-{recipe}") == {CAST: 1}
+    assert outside_of(delegates, "coreml-fp16") == {CAST: 1}
 
 
-def test_core_ml_s_delegate_holds_two_bytes_a_parameter_in_fp16(delegates: Export) -> None:
-    sizes = {recipe: delegates.records[f"executorch-coreml-{recipe}"]["bytes"] for recipe in ("fp32", "fp16")}
-    parameters = manifest_of(delegates, "coreml-fp16").record.model.num_parameters
+@pytest.mark.slow
+def test_core_ml_s_delegate_holds_two_bytes_a_parameter_in_fp16(tmp_path: Path) -> None:
+    asked = ("--target", "executorch", "--backend", "coreml", "--recipe", "fp32,fp16")
+    exported = export(DIGITS, tmp_path, *asked)
+    sizes = {recipe: exported.records[f"executorch-coreml-{recipe}"]["bytes"] for recipe in ("fp32", "fp16")}
+    parameters = manifest_of(exported, "coreml-fp16").record.model.num_parameters
     # Batch norms are folded away: 0.85 of all parameters are left.
     assert sizes["fp32"] - sizes["fp16"] > 0.8 * 2 * parameters
 
@@ -121,7 +129,6 @@ def test_vulkan_s_delegate_takes_most_of_the_graph(delegates: Export) -> None:
 
 def test_what_only_runs_on_a_device_is_not_called_verified(delegates: Export) -> None:
     assert {name: record["status"] for name, record in delegates.records.items()} == {
-        "executorch-coreml-fp32": "not run",
         "executorch-coreml-fp16": "not run",
         "executorch-vulkan-fp32": "not run",
     }

@@ -23,10 +23,15 @@ SCORE_TOLERANCE = 1e-4
 FLIPPED = 1e-3
 
 FILES = [
-    *((name, f"tflite-{recipe}") for name in ("digits", "segmentation", "base") for recipe in ("fp32", "fp16")),
+    ("digits", "tflite-fp32"),
+    ("digits", "tflite-fp16"),
+    ("segmentation", "tflite-fp32"),
+    ("base", "tflite-fp32"),
     ("mask", "tflite-fp32"),
     ("segmenter", "tflite-fp32"),
     ("odd", "tflite-fp32"),
+    pytest.param("whole_segmentation", "tflite-fp16", marks=pytest.mark.slow),
+    pytest.param("whole_base", "tflite-fp16", marks=pytest.mark.slow),
 ]
 
 

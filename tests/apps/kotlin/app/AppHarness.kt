@@ -1,5 +1,5 @@
 // Drives what the Android app does without a screen on a JVM: reads a request, and prints what came out as JSON.
-package harness
+package harness.app
 
 import android.content.SharedPreferences
 import androidx.camera.core.ImageInfo

@@ -107,6 +107,24 @@ class Arrangement(nn.Module):
         )
 
 
+# Each module in both precisions, each combination with one at least.
+FAST = {
+    Arrangement: [("iOS16", "fp32"), ("iOS18", "fp16")],
+    Elementwise: [("iOS16", "fp32"), ("iOS17", "fp16")],
+    Layers: [("iOS18", "fp32"), ("iOS17", "fp16")],
+}
+CASES = [
+    pytest.param(
+        module,
+        *combination,
+        marks=() if combination in FAST[module] else pytest.mark.slow,
+        id="-".join([module.__name__, *combination]),
+    )
+    for module in FAST
+    for combination in COMBINATIONS
+]
+
+
 def convert(module: nn.Module, example: Tensor, target: str, precision: str, **options: object) -> ct.models.MLModel:
     torch.manual_seed(1)
     return ct.convert(
@@ -144,8 +162,7 @@ def example() -> Tensor:
     return torch.randn(1, 3, 9, 10, generator=torch.Generator().manual_seed(0))
 
 
-@pytest.mark.parametrize(("target", "precision"), COMBINATIONS)
-@pytest.mark.parametrize("family", [Arrangement, Elementwise, Layers])
+@pytest.mark.parametrize(("family", "target", "precision"), CASES)
 def test_a_module_gives_what_torch_gives(
     family: type[nn.Module], target: str, precision: str, example: Tensor, tmp_path: Path
 ) -> None:
