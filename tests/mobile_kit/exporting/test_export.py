@@ -13,7 +13,6 @@ from PIL import Image
 from torch import nn
 
 from mobile_kit.artifacts.manifest import read_manifest
-from mobile_kit.exporting import prepare
 from mobile_kit.models.outputs import select_outputs
 from tests.answers import PROGRESS, assert_refused, content, words
 from tests.conftest import Answer
@@ -358,14 +357,6 @@ def test_a_file_with_the_wrong_colour_order_fails(
     verified = command("verify", record["artifact"])
     assert verified.code == 1
     assert "failed (probabilities (max error" in verified.out
-
-
-@pytest.mark.parametrize(
-    ("model", "slug"),
-    [("owner/name-1.0", "name-1.0"), ("name", "name"), ("owner/a name!", "a-name"), ("owner/..", "model")],
-)
-def test_slugs(model: str, slug: str) -> None:
-    assert prepare.slug(model) == slug
 
 
 @pytest.mark.usefixtures("paper_targets", "one_process")
