@@ -50,7 +50,10 @@ def test_a_result_has_every_figure_and_holds_what_was_computed_against_the_oracl
     assert (len(found.latency.samples), found.latency.count) == (8, 24)
     assert found.latency.p50 is not None
     assert found.latency.first is not None
-    assert 0 < found.latency.p50 <= found.latency.first
+    calls = [call for block in found.latency.samples for call in block]
+    assert 0 < min(calls) <= found.latency.p50 <= max(calls)
+    # Slower than the others where the machine does nothing else.
+    assert found.latency.first > 0
     assert found.load.cold_us is not None
     assert len(found.load.warm_us) == 1
     # Python and torch alone take more than this.
