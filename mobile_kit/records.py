@@ -58,10 +58,11 @@ def parse(text: str | bytes) -> Any:
     Raises: RecordError for what is no JSON, as NaN and infinity are none, and for a key that is there twice.
     """
     try:
-        decoded = text if isinstance(text, str) else text.decode("utf-8")
-        return json.loads(decoded, object_pairs_hook=_object, parse_constant=_finite, parse_float=_finite)
+        values = msgspec.json.decode(text)
+        json.loads(text, object_pairs_hook=_unique)  # which msgspec doesn't see
     except (ValueError, RecursionError) as exc:
         raise RecordError(f"can't be read ({one_line(exc)})") from exc
+    return values
 
 
 def read_file(kind: type[T], path: Path) -> T:
@@ -150,19 +151,12 @@ def _check_derived(value: Any, own: Any, described: "Field[Any]", place: str) ->
         raise _error(place, f"is {value!r}, and {wanted!r} follows from the rest")
 
 
-def _object(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        keys = [key for key, _ in pairs]
-        raise ValueError(f"it has the key {next(key for key in keys if keys.count(key) > 1)!r} twice")
-    return found
-
-
-def _finite(text: str) -> float:
-    number = float(text)
-    if not math.isfinite(number):
-        raise ValueError(f"{text} is no number of JSON's")
-    return number
+def _unique(pairs: list[tuple[str, Any]]) -> None:
+    seen = set()
+    for key, _ in pairs:
+        if key in seen:
+            raise ValueError(f"it has the key {key!r} twice")
+        seen.add(key)
 
 
 def _below(place: str, key: str) -> str:

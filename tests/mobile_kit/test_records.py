@@ -76,6 +76,7 @@ def test_what_is_wrong_is_named_with_its_place(change: object, said: str) -> Non
         "[" * 100_000,
         '{"a": 1, "a": 2}',
         "[1e400]",
+        '["\\ud800"]',
         "Infinity",
     ],
 )
