@@ -1,5 +1,6 @@
 """What `--fail-on-skip` makes of skipped tests."""
 
+import os
 import re
 import subprocess
 import sys
@@ -30,7 +31,11 @@ def ran(folder: Path, tests: str, *options: str) -> str:
     (folder / "conftest.py").write_text(CONFTEST)
     (folder / "pytest.ini").write_text("[pytest]\n")
     command = [sys.executable, "-m", "pytest", "-q", "-rfEs", "-p", "no:cacheprovider", *options, str(folder)]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).parents[1]).stdout
+    # The options of the run that this is a test of aren't meant for it.
+    environment = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).parents[1], env=environment
+    ).stdout
 
 
 def test_a_skip_is_a_failure_where_it_is_asked_for(tmp_path: Path) -> None:
