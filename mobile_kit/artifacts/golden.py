@@ -73,7 +73,11 @@ class Sample:
 
 @dataclass(frozen=True)
 class OracleRecord:
-    """The file of what the oracle said; the scenes' answers lie beside it. See `GoldenRecord`."""
+    """What a file holds of what the oracle said; its answers lie beside it.
+
+    yardsticks: by output. model, preprocess, inputs, outputs: what the manifest must have under these names; inputs:
+    those behind the image. recipe: the file's. least_sqnr_db, least_agreement: what a quantized one must keep.
+    """
 
     oracle: str
     yardsticks: Mapping[str, ReferenceNoise]
@@ -85,26 +89,22 @@ class OracleRecord:
     least_sqnr_db: float | None
     least_agreement: float | None
 
+    @property
+    def wanted(self) -> QualityTarget:
+        """What a quantized file must keep."""
+        return QualityTarget(self.least_sqnr_db, self.least_agreement)
+
 
 @dataclass(frozen=True)
-class GoldenRecord:
+class GoldenRecord(OracleRecord):
     """What the oracle said at export.
 
-    yardsticks: by output. scenes: the answers for further scenes, by the scene's number, of all but large outputs.
-    images: in place of scenes, calibration images at the network's size, by the same numbers. recipe: the
-    file's. wanted: what a quantized one must keep.
-    model, preprocess, inputs, outputs: what the manifest must have under these names; inputs: those behind the image.
+    scenes: the answers for further scenes, by the scene's number, of all but large outputs. images: in place of scenes,
+    calibration images at the network's size, by the same numbers.
     """
 
-    yardsticks: Mapping[str, ReferenceNoise]
     scenes: Mapping[int, Mapping[str, Array]]
     images: Mapping[int, Array]
-    recipe: str
-    wanted: QualityTarget
-    model: ModelRecord
-    preprocess: PreprocessRecord
-    inputs: tuple[InputRecord, ...]
-    outputs: tuple[OutputRecord, ...]
 
     def samples(self, manifest: Manifest, golden: Sample) -> list[Sample]:
         """Return the scenes as they enter the file; none for float32, whose bound no luck decides."""
@@ -212,17 +212,7 @@ def read_answers(manifest: Manifest) -> GoldenRecord:
     except Exception as exc:  # numpy and zipfile raise a dozen kinds for a damaged file
         reason = f"{SCENES_FILE} can't be read ({one_line(exc)})"
         raise ArtifactError(f"artifact {manifest.folder}: {reason}. {way}.") from exc
-    return GoldenRecord(
-        yardsticks=told.yardsticks,
-        scenes=scenes,
-        images=images,
-        recipe=told.recipe,
-        wanted=QualityTarget(told.least_sqnr_db, told.least_agreement),
-        model=told.model,
-        preprocess=told.preprocess,
-        inputs=told.inputs,
-        outputs=told.outputs,
-    )
+    return GoldenRecord(**vars(told), scenes=scenes, images=images)
 
 
 def _stored(path: Path) -> tuple[dict[int, dict[str, Array]], dict[int, Array]]:
