@@ -24,6 +24,7 @@ __all__ = [
     "Sha256",
     "builtins",
     "dumped",
+    "finite",
     "parse",
     "read_file",
     "read_record",
@@ -90,6 +91,15 @@ def read_record(kind: type[T], value: Any) -> T:
 def builtins(record: Any) -> Any:
     """Return a record, or a list of them, as Python's own objects; numbers may be infinite or none."""
     return msgspec.to_builtins(record, enc_hook=lambda number: number.item())  # numpy's
+
+
+def finite(value: Any) -> Any:
+    """Return JSON values with None for every number that JSON has no word for."""
+    if isinstance(value, dict):
+        return {key: finite(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(item) for item in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def to_values(record: Any) -> Any:

@@ -14,7 +14,7 @@ import msgspec
 
 from mobile_kit.artifacts.layout import VERIFY, verify_name
 from mobile_kit.errors import ArtifactError, one_line, unwritable
-from mobile_kit.records import RecordError, builtins, dumped, read_file, said
+from mobile_kit.records import RecordError, builtins, dumped, finite, read_file, said
 from mobile_kit.whole_file import write_whole
 
 __all__ = ["Bound", "Check", "OutputParity", "Status", "VerifyReport", "read_report", "write_report"]
@@ -163,7 +163,7 @@ class VerifyReport:
 
     def to_json(self) -> dict[str, Any]:
         """Return the report as JSON values; what isn't finite, such as the decibels of no noise, becomes null."""
-        values: dict[str, Any] = _finite(builtins(self))
+        values: dict[str, Any] = finite(builtins(self))
         return values
 
 
@@ -190,12 +190,3 @@ def read_report(folder: Path) -> VerifyReport | None:
 
 def _shown(figure: float | None, form: str) -> str:
     return "unknown" if figure is None else format(figure, form)
-
-
-def _finite(value: Any) -> Any:
-    """Replace every number that JSON has no word for by null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value

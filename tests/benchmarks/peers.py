@@ -7,7 +7,6 @@ Writes DIR/peers.json and DIR/peers.md, prints the same tables, and leaves the t
 import argparse
 import contextlib
 import json
-import math
 import os
 import sys
 import tempfile
@@ -16,6 +15,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any, TextIO
 
+from mobile_kit.records import finite
 from tests.benchmarks import (
     accuracy,
     export_time,
@@ -118,21 +118,12 @@ def _write(out: Path, environment: dict[str, Any], sections: list[Section]) -> N
         "environment": environment,
         "sections": {s.name: {"title": s.title, "rows": s.rows, "notes": s.notes, **s.details} for s in sections},
     }
-    text = json.dumps(_finite(record), indent=1, allow_nan=False)
+    text = json.dumps(finite(record), indent=1, allow_nan=False)
     (out / "peers.json").write_text(text + "\n", encoding="utf-8")
     packages = ", ".join(f"{name} {version}" for name, version in environment["packages"].items() if version)
     place = f"{environment['cpu']}, {environment['cores']} cores, {environment['system']}, {packages}."
     body = "\n".join(to_markdown(section) for section in sections)
     (out / "peers.md").write_text(f"# The kit against its peers\n\n{place}\n\n{body}", encoding="utf-8")
-
-
-def _finite(value: Any) -> Any:
-    """Return JSON values: infinite decibels (no difference at all) become null."""
-    if isinstance(value, dict):
-        return {key: _finite(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [_finite(item) for item in value]
-    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 if __name__ == "__main__":
