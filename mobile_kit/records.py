@@ -155,8 +155,7 @@ def _check(value: Any, record: Any, place: str) -> None:
 def _check_derived(value: Any, own: Any, described: "Field[Any]", place: str) -> None:
     if described.init or "words" in described.metadata:
         return
-    # JSON has no word for a number that isn't finite.
-    wanted = None if isinstance(own, float) and not math.isfinite(own) else own
+    wanted = finite(own)
     if value != wanted:
         raise _error(place, f"is {value!r}, and {wanted!r} follows from the rest")
 

@@ -14,6 +14,7 @@ from mobile_kit.evaluation.parity import parity
 from mobile_kit.measurements.result import ModelInfo, OutputDistance, Result, Validity
 from mobile_kit.models.spec import Array
 from mobile_kit.profiling.machine_load import QUIET_CORES
+from mobile_kit.records import finite
 
 __all__ = ["LEAST_RUNS", "LEAST_S", "MOST_S", "distances", "model_info", "with_validity"]
 
@@ -57,9 +58,7 @@ def distances(
         for place, array in zip(told, values.astype(spec.dtype).reshape(-1, *spec.shape), strict=True):
             results[place][spec.name] = array
     for out in parity(manifest, answers, samples, results):
-        error, noise = (
-            None if value is None or not math.isfinite(value) else value for value in (out.max_error, out.sqnr_db)
-        )
+        error, noise = finite((out.max_error, out.sqnr_db))
         yield OutputDistance(out.name, error, noise, out.top1, out.pixel_agreement, out.bound, out.passed)
 
 

@@ -13,6 +13,7 @@ from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.parts import KINDS, Part, Work
 from mobile_kit.quantization.recipes import QualityTarget
+from mobile_kit.records import finite
 from mobile_kit.whole_file import write_whole
 
 __all__ = ["EVERYTHING", "Fidelity", "PartCost", "PartMeasurements", "part_costs", "read_costs", "write_costs"]
@@ -65,7 +66,7 @@ class Fidelity:
 
     def to_json(self) -> dict[str, float | None]:
         """Return it as JSON values, which have no word for infinite decibels: null."""
-        return {"sqnr_db": self.sqnr_db if math.isfinite(self.sqnr_db) else None, "agreement": self.agreement}
+        return {"sqnr_db": finite(self.sqnr_db), "agreement": self.agreement}
 
     def meets(self, wanted: QualityTarget) -> bool:
         """Whether that is enough."""
