@@ -19,6 +19,7 @@ from targets.tflite.linear import PointwiseLinear
 from targets.tflite.metadata import ModelNote, TensorNote, attach_metadata, set_tensor_names
 from targets.tflite.norms import MeanNorm, factors_of
 from targets.tflite.quantize import to_dynamic, to_float16_weights, to_int8_weights
+from targets.tflite.reshapes import without_idle_reshapes
 
 __all__ = ["convert", "describe", "lower"]
 
@@ -56,6 +57,7 @@ def convert(model: CommonModel, dtypes: Sequence[str], path: Path) -> None:
     shapes = [x.shape for x in model.spec.inputs]
     examples = tuple(torch.zeros(shape, dtype=getattr(torch, t)) for shape, t in zip(shapes, dtypes, strict=True))
     litert_torch.convert(model.eval(), examples).export(str(path))
+    path.write_bytes(without_idle_reshapes(path.read_bytes()))
 
 
 def describe(
