@@ -193,7 +193,7 @@ def summary(rows: Sequence[DemoRow]) -> str:
 
 def _parity(item: Exported) -> str:
     """Return the figure that was judged."""
-    report = read_report(item.manifest.folder)
+    report = read_report(item.manifest)
     assert report is not None, "an export's last act"
     if item.manifest.record.recipe.weight_bits == 32:
         return "" if report.max_error is None else f"{report.max_error:.1e} sigma"

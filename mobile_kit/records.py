@@ -8,7 +8,7 @@ words, which a later version may choose anew, are `said()`.
 import json
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import Field, field, fields, is_dataclass
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
@@ -66,15 +66,19 @@ def parse(text: str | bytes) -> Any:
     return values
 
 
-def read_file(kind: type[T], path: Path) -> T:
-    """Return the record, or list of them, in a file. Raises: RecordError naming the place, or why it can't be read."""
+def read_file(kind: type[T], path: Path, newer: Callable[[Any], Any] = lambda values: values) -> T:
+    """Return the record, or list of them, in a file.
+
+    newer: makes the JSON values of an older version those of the record's.
+    Raises: RecordError naming the place, or why it can't be read.
+    """
     if path.exists() and not path.is_file():
         raise RecordError("can't be read (it is no file)")  # reading a pipe would wait for ever
     try:
         text = path.read_bytes()
     except OSError as exc:
         raise RecordError(f"can't be read ({one_line(exc)})") from exc
-    return read_record(kind, parse(text))
+    return read_record(kind, newer(parse(text)))
 
 
 def read_record(kind: type[T], value: Any) -> T:

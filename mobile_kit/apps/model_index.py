@@ -98,7 +98,7 @@ def _verified(manifest: Manifest) -> tuple[Mapping[str, OutputParity], Mapping[s
     Nothing for a file that runs on devices only.
     """
     where, way = f"artifact {manifest.folder}", f"Run: mobile-kit verify {manifest.folder}"
-    report = read_report(manifest.folder)
+    report = read_report(manifest)
     if report is None:
         raise ArtifactError(f"{where}: wasn't verified. {way}")
     if report.status == "failed":

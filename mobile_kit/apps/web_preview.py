@@ -53,6 +53,7 @@ class Preview:
         return {
             "model": model.source,
             "head": model.head,
+            "activation": model.activation,
             "facts": {
                 "family": f"{model.family}, {model.head}",
                 "file": f"{manifest.record.target}{f' ({backend})' if backend else ''}, "
@@ -68,9 +69,9 @@ class Preview:
     def answer(self, data: bytes, name: str) -> dict[str, Any]:
         """Run the model on an image file's bytes. name: what errors call the image.
 
-        Returns: `classes`, the best of a classifier or all that a map's legend names, or None; `outputs` with their
-        norms, of heads that name none; `seen`, what the network saw, and a segmentation's `map`, as PNGs in base64;
-        `ms` a step.
+        Returns: `classes`, the best of a classifier, all values of a regression or all classes that a map's legend
+        names, or None, and what their `figure` is; `outputs` with their norms, of heads that name none; `seen`, what
+        the network saw, and a segmentation's `map`, as PNGs in base64; `ms` a step.
         Raises: ImageError; ArtifactError where what is computed aren't finite numbers.
         """
         predictor, preprocess = self.predictor, self.predictor.manifest.preprocess

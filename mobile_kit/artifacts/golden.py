@@ -5,7 +5,7 @@ Written at export, read by every later verification, which then needs no checkpo
 
 import contextlib
 import math
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -18,6 +18,7 @@ from PIL import Image
 from mobile_kit.artifacts.layout import INPUTS, ORACLE_FILE, OUTPUTS, PHOTO, SCENES_FILE, tensor_file
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.artifacts.manifest_record import InputRecord, ModelRecord, OutputRecord, PreprocessRecord
+from mobile_kit.artifacts.older_versions import newer_oracle
 from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
@@ -107,8 +108,8 @@ class GoldenRecord(OracleRecord):
     images: Mapping[int, Array]
 
     def samples(self, manifest: Manifest, golden: Sample) -> list[Sample]:
-        """Return the scenes as they enter the file; none for float32, whose bound no luck decides."""
-        if manifest.record.recipe.weight_bits >= 32:
+        """Return the scenes as they enter the file; float32's, whose bound no luck decides, only where it must be."""
+        if manifest.record.recipe.weight_bits >= 32 and not _spread_over_photos(manifest.outputs):
             return []
         preprocess, name = manifest.preprocess, manifest.inputs[0].name
         samples = []
@@ -127,12 +128,13 @@ class GoldenFiles:
 
     photo: (H, W, C). tensors: the golden values, by where they lie in an artifact. scenes: the answers for further
     scenes, by the scene's number and the output's name, and the calibration images that stand in a scene's place.
-    record: the rest, but for the model and a file's recipe.
+    all_recipes: whether float32's files are judged on them too. record: the rest, but for the model and the recipe.
     """
 
     photo: NDArray[np.uint8]
     tensors: Mapping[str, Array]
     scenes: Mapping[str, Array]
+    all_recipes: bool
     record: "partial[OracleRecord]"
 
 
@@ -141,7 +143,8 @@ def measure_golden(
 ) -> GoldenFiles:
     """Let the oracle answer for all that files of some recipes are judged on. inputs: the files'."""
     preprocess, in_graph = oracle.checkpoint.preprocess, inputs[0].meaning == "image"
-    lower = any(recipe.weight_bits < 32 for recipe in recipes)
+    all_recipes = _spread_over_photos(oracle.outputs)
+    lower = all_recipes or any(recipe.weight_bits < 32 for recipe in recipes)
     count, most = _further_photos(oracle, lower, golden.calibration is not None)
     stored = {} if golden.calibration is None or not count else judged_images(golden.calibration)
     numbers = list(stored) or list(range(FIRST_SCENE, FIRST_SCENE + count))
@@ -163,7 +166,7 @@ def measure_golden(
         least_sqnr_db=golden.wanted.sqnr_db,
         least_agreement=golden.wanted.agreement,
     )
-    return GoldenFiles(golden.photo, tensors, scenes, record)
+    return GoldenFiles(golden.photo, tensors, scenes, all_recipes, record)
 
 
 def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str, Array]:
@@ -186,7 +189,7 @@ def write_golden(files: GoldenFiles, model: ModelRecord, folders: Mapping[Path, 
         for name, tensor in files.tensors.items():
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
             (folder / name).write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
-        if files.scenes and recipe.weight_bits < 32:
+        if files.scenes and (recipe.weight_bits < 32 or files.all_recipes):
             np.savez(folder / SCENES_FILE, **dict[str, Any](files.scenes))
         record = files.record(model=model, recipe=recipe.name)
         (folder / ORACLE_FILE).write_text(dumped(record), encoding="utf-8")
@@ -204,7 +207,9 @@ def read_answers(manifest: Manifest) -> GoldenRecord:
     """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
     way = "Export the model again"
     try:
-        told = read_file(OracleRecord, manifest.folder / ORACLE_FILE)
+        told = read_file(
+            OracleRecord, manifest.folder / ORACLE_FILE, lambda values: newer_oracle(values, manifest.version)
+        )
     except RecordError as exc:
         raise ArtifactError(f"artifact {manifest.folder}: {ORACLE_FILE} {one_line(exc)}. {way}.") from exc
     try:
@@ -243,6 +248,10 @@ def _further_photos(oracle: Oracle, lower: bool, calibrated: bool) -> tuple[int,
     others = {out.name for out in oracle.outputs if out.meaning in DISCRETE or sizes[out.name] >= LARGE}
     count = min(max(math.ceil(FEW_VALUES / min(small, default=LARGE)) - 1, LEAST_SCENES), MOST_SCENES)
     return count, {name: large[name] for name in others}
+
+
+def _spread_over_photos(outputs: Iterable[TensorSpec]) -> bool:
+    return any(out.spread_over_photos for out in outputs)
 
 
 def _scene(number: int, channels: int) -> NDArray[np.uint8]:

@@ -21,6 +21,7 @@ from mobile_kit.artifacts.manifest_record import (
     PreprocessRecord,
     RecipeRecord,
 )
+from mobile_kit.artifacts.older_versions import KNOWN_VERSIONS, newer_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError, one_line, plain
 from mobile_kit.models.spec import Array, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
@@ -50,10 +51,11 @@ PLATFORM_ONLY = "only a Mac or a phone runs it"
 
 @dataclass(frozen=True)
 class Manifest:
-    """A read manifest: what its file holds, and what follows from that."""
+    """A read manifest: what its file holds, and what follows from that. version: the schema's that the file has."""
 
     folder: Path
     record: ManifestRecord = field(repr=False)
+    version: int = SCHEMA_VERSION
 
     @property
     def model_files(self) -> dict[str, FileRecord]:
@@ -166,16 +168,17 @@ def read_manifest(folder: Path) -> Manifest:
     """
     values = _load(folder)
     version = values.get("schema_version")
-    if version != SCHEMA_VERSION:
+    if type(version) is not int or version not in KNOWN_VERSIONS:
+        known = ", ".join(map(str, KNOWN_VERSIONS))
         raise ArtifactError(
-            f"artifact {folder}: schema version {version!r} is unknown. Known: {SCHEMA_VERSION}. Update the kit."
+            f"artifact {folder}: schema version {version!r} is unknown. Known: {known}. Update the kit."
         )
     try:
-        record = read_record(ManifestRecord, values)
+        record = read_record(ManifestRecord, newer_manifest(values))
     except RecordError as exc:
         raise _refused(folder, f"{MANIFEST} {one_line(exc)}") from exc
     _check_files(folder, record)
-    return Manifest(folder, record)
+    return Manifest(folder, record, version)
 
 
 def _check_files(folder: Path, record: ManifestRecord) -> None:

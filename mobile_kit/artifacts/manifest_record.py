@@ -7,7 +7,7 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from mobile_kit.artifacts.layout import INPUTS, OUTPUTS, tensor_file
-from mobile_kit.models.spec import Meaning, ModelSpec, TensorSpec
+from mobile_kit.models.spec import Activation, Meaning, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.quantization.calibration import CalibrationRecord
 from mobile_kit.quantization.parts import FloatPart
@@ -27,7 +27,7 @@ __all__ = [
     "schema",
 ]
 
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 # Below the artifact's folder, with slashes, on one line.
 ArtifactPath = Annotated[str, msgspec.Meta(pattern=r"^(?!/)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f\x7f]+$(?!\n)")]
 Shape = tuple[Count, ...]
@@ -57,7 +57,11 @@ Resize = Annotated[
 
 @dataclass(frozen=True)
 class ModelRecord:
-    """The checkpoint. image_size: (height, width). revision: a commit of the Hub's. license: that of the weights."""
+    """The checkpoint.
+
+    image_size: (height, width). revision: a commit of the Hub's. license: that of the weights. activation: what makes
+    scores of a classifier's logits, None of another head.
+    """
 
     family: str
     head: str
@@ -67,6 +71,7 @@ class ModelRecord:
     image_size: Size
     num_parameters: Count
     num_labels: int | None
+    activation: Activation | None
     random_weights: bool
 
     @classmethod
@@ -83,6 +88,7 @@ class ModelRecord:
             image_size=spec.image_size,
             num_parameters=spec.num_parameters,
             num_labels=spec.num_labels,
+            activation=spec.activation,
             random_weights=random_weights,
         )
 
@@ -160,7 +166,7 @@ class OutputRecord:
     shape: Shape
     dtype: DType
     layout: str | None
-    meaning: Literal["features", "index", "kept", "logits", "loss", "mask", "probabilities"]
+    meaning: Literal["features", "index", "kept", "logits", "loss", "mask", "probabilities", "values"]
     golden: ArtifactPath
 
     @classmethod
@@ -195,7 +201,7 @@ class FileRecord:
 class ManifestRecord:
     """The whole of manifest.json. files: all but the manifest and what is measured later, by their paths."""
 
-    schema_version: Literal[1]
+    schema_version: Literal[2]
     kit_version: str
     model: ModelRecord
     target: str

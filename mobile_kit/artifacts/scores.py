@@ -10,15 +10,20 @@ from mobile_kit.errors import ArtifactError, one_line, unwritable
 from mobile_kit.records import Amount, RecordError, dumped, read_file
 from mobile_kit.whole_file import write_whole
 
-__all__ = ["Score", "read_scores", "write_scores"]
+__all__ = ["Score", "figure_text", "points_text", "read_scores", "write_scores"]
+
+
+# Metrics that are no parts of a whole.
+NO_PARTS = frozenset({"correlation", "mean_absolute_error"})
 
 
 @dataclass(frozen=True)
 class Score:
-    """One figure of one artifact, 0 to 1, beside the checkpoint's.
+    """One figure of one artifact beside the checkpoint's.
 
-    metric: top1, top5 or mean_iou. difference: the artifact's less the checkpoint's. interval: where that lies with
-    95 % confidence, image by image compared.
+    metric: top1, top5, mean_iou, mean_average_precision or f1, each 0 to 1; correlation, -1 to 1; or
+    mean_absolute_error, in the values' own unit. difference: the artifact's less the checkpoint's. interval: where that
+    lies with 95 % confidence, image by image compared.
     """
 
     artifact: str
@@ -28,6 +33,16 @@ class Score:
     checkpoint: float
     difference: float
     interval: tuple[float, float]
+
+
+def figure_text(metric: str, figure: float, sign: str = "") -> str:
+    """Return a figure as people read it: parts of a whole in percent. sign: "+" for a difference."""
+    return format(figure, f"{sign}.4g" if metric in NO_PARTS else f"{sign}.2%")
+
+
+def points_text(metric: str, difference: float, points: str = "") -> str:
+    """Return a difference in percentage points, of what is no part of a whole in its own unit. points: their name."""
+    return f"{difference:+.4g}" if metric in NO_PARTS else f"{100 * difference:+.2f}{points}"
 
 
 def write_scores(folder: Path, scores: Sequence[Score]) -> None:

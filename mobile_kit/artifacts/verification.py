@@ -13,6 +13,8 @@ from typing import Annotated, Any, Literal
 import msgspec
 
 from mobile_kit.artifacts.layout import VERIFY, verify_name
+from mobile_kit.artifacts.manifest import Manifest
+from mobile_kit.artifacts.older_versions import newer_verification
 from mobile_kit.errors import ArtifactError, one_line, unwritable
 from mobile_kit.records import RecordError, builtins, dumped, finite, read_file, said
 from mobile_kit.whole_file import write_whole
@@ -65,9 +67,10 @@ class Bound:
 class OutputParity:
     """Distance of one output from the oracle's, over all images; what doesn't apply to an output is None.
 
-    max_error: largest difference in standard deviations of the reference. bounds: what the output was held against, of
-    which all must hold; none where it isn't judged: of a quantized file's outputs, those are that its head is there
-    for. bound: that in words.
+    max_error: largest difference in standard deviations of the reference. label_agreement: of a classifier whose labels
+    are or aren't right each by itself, the part of them that are on the same side of 1/2. bounds: what the output was
+    held against, of which all must hold; none where it isn't judged: of a quantized file's outputs, those are that its
+    head is there for. bound: that in words.
     """
 
     name: str
@@ -76,6 +79,7 @@ class OutputParity:
     cosine: float | None
     top1: float | None
     top5: float | None
+    label_agreement: float | None
     pixel_agreement: float | None
     mean_iou: float | None
     bounds: tuple[Bound, ...]
@@ -86,6 +90,11 @@ class OutputParity:
         if self.sqnr_db is None and self.max_error == 0:
             object.__setattr__(self, "sqnr_db", math.inf)  # JSON has no word for the decibels of no noise
         object.__setattr__(self, "bound", " and ".join(map(str, self.bounds)) or "not judged")
+
+    @property
+    def agreement(self) -> float | None:
+        """The part of the decisions that stay: an image's best class, its labels, or a map's pixels."""
+        return next((part for part in (self.top1, self.label_agreement) if part is not None), self.pixel_agreement)
 
     @property
     def judged(self) -> bool:
@@ -100,7 +109,7 @@ class OutputParity:
             got = f"max error {self.max_error:.2g} sigma, SQNR {_shown(self.sqnr_db, '.1f')} dB"
         kinds = [bound.kind for bound in self.bounds]
         if "agreement" in kinds:
-            got += f", agreement {_shown(self.pixel_agreement if self.top1 is None else self.top1, '.4f')}"
+            got += f", agreement {_shown(self.agreement, '.4f')}"
         # Numbers that must be right, such as those of kept units, have no limit that could be another.
         exact = any(bound.kind == "pixel_agreement" and bound.limit == 1 for bound in self.bounds)
         options = [option for kind, option in OPTIONS.items() if kind in kinds] if quantized and not exact else []
@@ -176,13 +185,14 @@ def write_report(report: VerifyReport, folder: Path, other_runtime: str | None =
         raise unwritable(path, exc) from exc
 
 
-def read_report(folder: Path) -> VerifyReport | None:
+def read_report(manifest: Manifest) -> VerifyReport | None:
     """Return what an artifact's verify.json says, None where it wasn't verified. Raises: ArtifactError."""
+    folder = manifest.folder
     path = folder / VERIFY
     if not os.path.lexists(path):
         return None
     try:
-        return read_file(VerifyReport, path)
+        return read_file(VerifyReport, path, lambda values: newer_verification(values, manifest.version))
     except RecordError as exc:
         way = f"Run: mobile-kit verify {folder}"
         raise ArtifactError(f"artifact {folder}: {VERIFY} {one_line(exc)}. {way}") from exc

@@ -19,11 +19,21 @@ from mobile_kit.errors import CheckpointError, UnsupportedError, one_line
 from mobile_kit.models.family import Family, Head, broken_families, families, find_family
 from mobile_kit.preprocessing.preprocess import Preprocess
 
-__all__ = ["CANT_COMPUTE", "Checkpoint", "load"]
+__all__ = ["CANT_COMPUTE", "IGNORED", "Checkpoint", "LabelMaps", "load"]
 
 # Importing transformers imports torchao, which warns of its own compiled parts, and makes torch warn of it.
 CHATTY = ("torchao", "torch.utils._pytree")
+# What label maps have where a pixel is of no class, as `do_reduce_labels` leaves it.
+IGNORED = 255
 CANT_COMPUTE = "model {source!r}: Hugging Face can't compute with its config ({reason}). Mend config.json."
+
+
+@dataclass(frozen=True)
+class LabelMaps:
+    """What the numbers in label maps are. first: the first class. ignored: those that are no class."""
+
+    first: int
+    ignored: frozenset[int]
 
 
 @dataclass(frozen=True)
@@ -49,6 +59,14 @@ class Checkpoint:
     def image_size(self) -> tuple[int, int]:
         """(height, width) in pixels that the network takes."""
         return self.preprocess.image_size
+
+    @property
+    def label_maps(self) -> "LabelMaps":
+        """How a segmentation's label maps are read, as its training read them."""
+        first = int(bool(getattr(self.processor, "do_reduce_labels", False)))
+        untrained = getattr(self.model.config, "semantic_loss_ignore_index", IGNORED)
+        ignored = {IGNORED, *range(first), *([] if untrained == IGNORED else [untrained + first])}
+        return LabelMaps(first, frozenset(ignored))
 
 
 def load(

@@ -16,14 +16,16 @@ from torch import nn
 from mobile_kit.checkpoints.half_precision import HalfPrecision
 from mobile_kit.checkpoints.load import CANT_COMPUTE, Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError, one_line
-from mobile_kit.measurements.metrics import distance, moved, pixel_agreement, sqnr_db
+from mobile_kit.measurements.metrics import comparable, distance, moved, pixel_agreement, sqnr_db
+from mobile_kit.models.family import activation_of
 from mobile_kit.models.spec import DISCRETE, TensorSpec, group
 from mobile_kit.preprocessing.synthetic_images import scene
 
-__all__ = ["LEAST_DIFFERENCE", "Oracle", "ReferenceNoise"]
+__all__ = ["LEAST_DIFFERENCE", "Oracle", "ReferenceNoise", "least_difference"]
 
-# Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing.
-LEAST_DIFFERENCE = 0.1
+# Two photos must differ by this part of the outputs' standard deviation, or a comparison proves nothing. What has none
+# but over photos, by which it is judged, must differ by this part of its size: more than float32's noise.
+LEAST_DIFFERENCE, LEAST_CHANGE = 0.1, 1e-4
 MOST_DB = 300.0
 # Hugging Face gives these only where asked for hidden states.
 STATES = {"hidden_states", "reshaped_hidden_states"}
@@ -148,7 +150,8 @@ class Oracle:
 
     def _check_difference(self, name: str, first: NDArray[Any], second: NDArray[Any]) -> None:
         part = moved(first, second)
-        if not part >= LEAST_DIFFERENCE:  # nor where it isn't a number
+        spec = next((out for out in self.outputs if out.name == name), TensorSpec(name, first.shape))
+        if not part >= least_difference(spec):  # nor where it isn't a number
             raise OracleError(
                 f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "
                 f"{part:.2g} of their spread), so nothing can be verified against it. Give a trained checkpoint, "
@@ -167,13 +170,18 @@ class Oracle:
 
     def _output(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
         if spec.name == "probabilities":
-            value = F.softmax(raw["logits"], dim=-1)
+            value = self._scores(raw["logits"])
         elif spec.name in {"mask", "segmenter"}:
             return self._segmentation(spec, raw)
         else:
             like = group(spec.name)
             value = raw[like] if like == spec.name else raw[like][int(spec.name.removeprefix(f"{like}_"))]
         return value.numpy().astype(np.float64).reshape(spec.shape or value.shape)
+
+    def _scores(self, logits: torch.Tensor) -> torch.Tensor:
+        """Return what transformers' own pipeline makes of a classifier's logits."""
+        activation = activation_of(self.checkpoint.model.config)
+        return logits.sigmoid() if activation == "sigmoid" else F.softmax(logits, dim=-1)
 
     def _segmentation(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
         size = self.checkpoint.image_size
@@ -211,5 +219,13 @@ def _yardstick(
     if spec.meaning in DISCRETE:
         changed = None if half is None else 1 - pixel_agreement(half, exact)
         return ReferenceNoise(1 - pixel_agreement(single, exact), None, changed)
-    # Where a saturated output leaves no difference at all, the decibels are infinite, for which JSON has no word.
-    return ReferenceNoise(distance(single, exact), None if half is None else min(sqnr_db(half, exact), MOST_DB))
+    noise = None
+    if half is not None:
+        # Where a saturated output leaves no difference at all, the decibels are infinite, for which JSON has no word.
+        noise = min(sqnr_db(*comparable(half, exact, spec.spread_over_photos)), MOST_DB)
+    return ReferenceNoise(distance(*comparable(single, exact, spec.spread_over_photos)), noise)
+
+
+def least_difference(spec: TensorSpec) -> float:
+    """Return how far two photos must move an output, as `metrics.moved` has it, for a comparison to prove anything."""
+    return LEAST_CHANGE if spec.spread_over_photos else LEAST_DIFFERENCE

@@ -3,10 +3,13 @@
 import argparse
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from mobile_kit.cli.arguments import command
 from mobile_kit.cli.output import print_json, print_table
+
+if TYPE_CHECKING:
+    from mobile_kit.artifacts.scores import Score
 
 __all__ = ["add", "run"]
 
@@ -20,7 +23,7 @@ def add(commands: Any) -> None:
         type=Path,
         required=True,
         metavar="DIR|CSV",
-        help="a folder a class, a CSV of image and label, or images with masks",
+        help="a folder a class, a CSV of image and label, or of image and each label's number, or images with masks",
     )
     parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
     parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
@@ -38,10 +41,13 @@ def run(options: argparse.Namespace) -> int:
         print_json([asdict(score) for score in scores])
         return 0
     header = ("artifact", "images", "metric", "value", "checkpoint's", "difference", "95 % confidence")
-    shown = [
-        (s.artifact, s.images, s.metric, f"{s.value:.2%}", f"{s.checkpoint:.2%}", f"{s.difference:+.2%}")
-        for s in scores
-    ]
-    intervals = [f"{s.interval[0]:+.2%} to {s.interval[1]:+.2%}" for s in scores]
-    print_table(header, [(*map(str, row), interval) for row, interval in zip(shown, intervals, strict=True)])
+    print_table(header, [_row(score) for score in scores])
     return 0
+
+
+def _row(score: "Score") -> tuple[str, ...]:
+    from mobile_kit.artifacts.scores import figure_text
+
+    figures = [figure_text(score.metric, figure) for figure in (score.value, score.checkpoint)]
+    less, low, high = (figure_text(score.metric, each, "+") for each in (score.difference, *score.interval))
+    return (score.artifact, str(score.images), score.metric, *figures, less, f"{low} to {high}")

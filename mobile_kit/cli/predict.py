@@ -16,7 +16,13 @@ def add(commands: Any) -> None:
     parser = command(commands, "predict", run, "Run an artifact on a photo.")
     parser.add_argument("artifact", metavar="ARTIFACT", type=Path)
     parser.add_argument("image", metavar="IMAGE", type=Path)
-    parser.add_argument("--top", type=positive, default=5, metavar="K", help="how many classes to print; default 5")
+    parser.add_argument(
+        "--top",
+        type=positive,
+        default=5,
+        metavar="K",
+        help="how many classes to print; default 5; of a regression, all",
+    )
     parser.add_argument("--save", type=Path, metavar="PNG", help="write the segmentation over the photo")
 
 
@@ -28,7 +34,8 @@ def run(options: argparse.Namespace) -> int:
     if options.json:
         print_json(asdict(prediction))
         return 0
-    print_table(("class", prediction.figure), [(name, f"{part:.1%}") for name, part in prediction.classes])
+    form = ".4g" if prediction.figure == "value" else ".1%"
+    print_table(("class", prediction.figure), [(name, format(part, form)) for name, part in prediction.classes])
     if prediction.overlay:
         print(f"overlay: {prediction.overlay}")
     return 0

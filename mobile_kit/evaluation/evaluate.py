@@ -5,26 +5,22 @@ What was measured is kept in the artifact, image by image, so that a stopped eva
 
 import json
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from PIL import Image
 
 from mobile_kit.artifacts.golden import read_golden
 from mobile_kit.artifacts.layout import ANSWERS
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.artifacts.scores import Score, write_scores
 from mobile_kit.checkpoints.oracle import Oracle
-from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, one_line, unwritable
-from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
-from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks
-from mobile_kit.evaluation.predictor import Predictor, class_map
+from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
+from mobile_kit.evaluation.labelled_images import Example
+from mobile_kit.evaluation.predictor import Predictor
+from mobile_kit.evaluation.tasks import task_of
 from mobile_kit.evaluation.verify import check_checkpoint, load_oracle
-from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.progress import Progress
 from mobile_kit.records import to_values
@@ -32,18 +28,14 @@ from mobile_kit.whole_file import write_whole
 
 __all__ = ["EvaluateOptions", "Score", "evaluate"]
 
-IGNORED = 255
-TOP = (1, 5)
-RANKED = ("logits", "probabilities")
 SHOW_EVERY_S = 2.0
 
 Record = dict[str, Any]
-Array = NDArray[Any]
 
 
 @dataclass(frozen=True)
 class EvaluateOptions:
-    """What to measure. images: a folder, or a CSV of a classifier's. checkpoint: None for the manifest's source."""
+    """What to measure. images: a folder, or a CSV of labels. checkpoint: None for the manifest's source."""
 
     artifacts: tuple[Path, ...]
     images: Path
@@ -61,9 +53,10 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     predictors = [Predictor(folder) for folder in options.artifacts]
     manifests = [predictor.manifest for predictor in predictors]
     _check_common(manifests)
-    examples = _examples(options.images, manifests[0])
-    keys = [_key(example) for example in examples]
     oracle = load_oracle(manifests[0], options.checkpoint, options.allow_pickle)
+    tasks = [task_of(manifest, oracle.checkpoint.label_maps) for manifest in manifests]
+    examples = tasks[0].examples(options.images)
+    keys = [_key(example) for example in examples]
     _check_oracle(oracle, manifests)
     journals = [_Journal(manifest) for manifest in manifests]
     shown = -SHOW_EVERY_S
@@ -71,18 +64,17 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
         missing = [pair for pair in zip(predictors, journals, strict=True) if key not in pair[1].records]
         if missing:
             photo = read_image(example.image, manifests[0].preprocess.channels)
-            truth = _truth(example, photo, manifests[0])
+            truth = tasks[0].truth(example, photo)
             own = oracle.run(oracle.pixel_values(photo))
             for predictor, journal in missing:
-                pair = (predictor.outputs(photo), own)
-                journal.add(key, [_judged(outputs, truth, predictor.manifest) for outputs in pair])
+                journal.add(key, [tasks[0].judged(outputs, truth) for outputs in (predictor.outputs(photo), own)])
         if time.monotonic() - shown >= SHOW_EVERY_S or number == len(examples):
             shown = time.monotonic()
             progress.stage("evaluation", f"image {number} of {len(examples)}", done=number == len(examples))
     found = []
-    for predictor, journal in zip(predictors, journals, strict=True):
-        scores = _scores(predictor.manifest, [journal.records[key] for key in keys])
-        write_scores(predictor.manifest.folder, scores)
+    for task, manifest, journal in zip(tasks, manifests, journals, strict=True):
+        scores = task.scores(manifest.folder.name, np.array([journal.records[key] for key in keys]))
+        write_scores(manifest.folder, scores)
         found += scores
     return found
 
@@ -119,7 +111,7 @@ def _key(example: Example) -> str:
         stats = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in files]
     except OSError as exc:
         raise ImageError(f"image {example.image}: can't be read ({exc.strerror}). Check the folder.") from exc
-    return json.dumps([*stats, example.label])
+    return json.dumps([*stats, example.label if example.values is None else example.values])
 
 
 def _write(path: Path, *lines: Any) -> None:
@@ -142,17 +134,8 @@ def _lines(path: Path) -> list[Record]:
 
 
 def _check_common(manifests: list[Manifest]) -> None:
-    """Raise UnsupportedError where artifacts aren't of one checkpoint, or labels tell nothing of their outputs."""
+    """Raise UnsupportedError where artifacts aren't of one checkpoint."""
     first = manifests[0]
-    for each in manifests:
-        head = each.record.model.head
-        if not (head == "segmentation" or (head == "classification" and _ranked(each) is not None)):
-            raise UnsupportedError(f"artifact {each.folder}: its {head} head gives no classes. Use verify --images.")
-        count = each.num_classes
-        if head == "segmentation" and count > IGNORED:
-            raise UnsupportedError(
-                f"artifact {each.folder}: has {count} classes, and a mask has room for {IGNORED}. Use verify --images."
-            )
     for other in manifests[1:]:
         same = [out.name for out in other.outputs] == [out.name for out in first.outputs]
         if other.record.model != first.record.model or other.preprocess != first.preprocess or not same:
@@ -162,84 +145,9 @@ def _check_common(manifests: list[Manifest]) -> None:
             )
 
 
-def _ranked(manifest: Manifest) -> TensorSpec | None:
-    """Return the output that orders a classifier's classes, None where there is none."""
-    return next((out for meaning in RANKED for out in manifest.outputs if out.meaning == meaning), None)
-
-
 def _check_oracle(oracle: Oracle, manifests: list[Manifest]) -> None:
     """Raise CheckpointError where artifacts were exported from another checkpoint."""
     for manifest in manifests:
         check = check_checkpoint(manifest, oracle, read_golden(manifest))
         if check.status == "failed":
             raise CheckpointError(f"artifact {manifest.folder}: {check.detail}. Give that one with --checkpoint.")
-
-
-def _examples(images: Path, manifest: Manifest) -> list[Example]:
-    if manifest.record.model.head == "segmentation":
-        return read_masks(images)
-    return read_classes(images, manifest.labels, manifest.num_classes)
-
-
-def _truth(example: Example, photo: Array, manifest: Manifest) -> Array:
-    """Return an image's class, (), or the classes of the pixels that the network sees, (h, w).
-
-    photo: (H, W, C), which a mask must be as large as.
-    """
-    if example.mask is None:
-        return np.array(example.label)
-    try:
-        with Image.open(example.mask) as mask:
-            numbers = np.asarray(mask)
-    except (OSError, SyntaxError) as exc:
-        raise ImageError(f"mask {example.mask}: can't be decoded ({one_line(exc)}). Save it again as PNG.") from exc
-    if numbers.ndim != 2:
-        raise ImageError(f"mask {example.mask}: is a picture in colours. Give numbers of classes, gray or by palette.")
-    if numbers.shape != photo.shape[:2]:
-        sizes = [f"{shape[1]}x{shape[0]}" for shape in (numbers.shape, photo.shape)]
-        raise ImageError(
-            f"mask {example.mask}: is {sizes[0]}, and its photo, upright, {sizes[1]}. Give one of the photo's size."
-        )
-    count = manifest.num_classes
-    strange = sorted({*np.unique(numbers).tolist()} - {*range(count), IGNORED})
-    if strange:
-        some = ", ".join(map(str, strange[:5]))
-        raise ImageError(
-            f"mask {example.mask}: holds {some}, and the checkpoint's classes are 0 to {count - 1}. Give their "
-            f"numbers, and {IGNORED} for what is to be ignored."
-        )
-    # Numbers of classes have no mean: the nearest is taken where the photo is resampled.
-    preprocess = replace(manifest.preprocess, resample="nearest")
-    return preprocess.geometry(numbers.astype(np.uint8)[:, :, None])[:, :, 0]
-
-
-def _judged(outputs: Mapping[str, Array], truth: Array, manifest: Manifest) -> list[Any]:
-    """Return whether the class is among the best 1 and 5, or each class's intersection and union with the truth."""
-    if truth.ndim == 0:
-        ranked = _ranked(manifest)
-        assert ranked is not None
-        best = np.argsort(-outputs[ranked.name][0], kind="stable")
-        return [bool(truth in best[:count]) for count in TOP]
-    classes = class_map(manifest, outputs)
-    size = (truth.shape[1], truth.shape[0])
-    found = np.asarray(Image.fromarray(classes.astype(np.int32)).resize(size, Image.Resampling.NEAREST))
-    seen = truth != IGNORED
-    numbers = range(manifest.num_classes)
-    pairs = [((found == n) & seen, (truth == n) & seen) for n in numbers]
-    return [[int(np.sum(a & b)) for a, b in pairs], [int(np.sum(a | b)) for a, b in pairs]]
-
-
-def _scores(manifest: Manifest, records: list[Any]) -> list[Score]:
-    name, count = manifest.folder.name, len(records)
-    values = np.array(records)  # (images, artifact or checkpoint, ...)
-    if manifest.record.model.head == "segmentation":
-        value, checkpoint, interval = mean_iou_interval(values)
-        return [Score(name, count, "mean_iou", value, checkpoint, value - checkpoint, interval)]
-    return [_rate(name, f"top{best}", values[:, 0, place], values[:, 1, place]) for place, best in enumerate(TOP)]
-
-
-def _rate(artifact: str, metric: str, ours: Array, theirs: Array) -> Score:
-    """(N,) bool each to their means."""
-    value, checkpoint = float(ours.mean()), float(theirs.mean())
-    interval = paired_interval(ours, theirs)
-    return Score(artifact, len(ours), metric, value, checkpoint, value - checkpoint, interval)

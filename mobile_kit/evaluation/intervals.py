@@ -1,10 +1,12 @@
 """Confidence intervals of differences on the same images."""
 
+from collections.abc import Callable
+
 import numpy as np
 
 from mobile_kit.measurements.metrics import NORMAL_95, RESAMPLINGS, Array
 
-__all__ = ["mean_iou_interval", "paired_interval"]
+__all__ = ["bootstrap_interval", "mean_iou_interval", "paired_interval"]
 
 
 def paired_interval(ours: Array, theirs: Array) -> tuple[float, float]:
@@ -24,15 +26,25 @@ def paired_interval(ours: Array, theirs: Array) -> tuple[float, float]:
 def mean_iou_interval(counts: Array) -> tuple[float, float, tuple[float, float]]:
     """Return two mean intersections over union, and where their difference lies with 95 % confidence.
 
-    counts: (N, 2, 2, K) pixels of N images, of both, of the intersection and the union, by class. The interval is that
-    of 1000 resamplings of the images (Efron's percentile bootstrap).
+    counts: (N, 2, 2, K) pixels of N images, of both, of the intersection and the union, by class.
+    """
+    ours, theirs = _mean_ious(counts.sum(0))
+
+    def difference(weights: Array) -> float:
+        return float(np.subtract(*_mean_ious(np.tensordot(weights, counts, 1))))
+
+    return ours, theirs, bootstrap_interval(len(counts), difference)
+
+
+def bootstrap_interval(count: int, difference: Callable[[Array], float]) -> tuple[float, float]:
+    """Return where a difference lies with 95 % confidence, by 1000 resamplings of images (Efron's percentiles).
+
+    difference: of images that count so many times each, (N,) integers.
     """
     rng = np.random.default_rng(0)
-    ours, theirs = _mean_ious(counts.sum(0))
-    drawn = (counts[rng.integers(len(counts), size=len(counts))].sum(0) for _ in range(RESAMPLINGS))
-    differences = [np.subtract(*_mean_ious(totals)) for totals in drawn]
-    low, high = np.quantile(differences, (0.025, 0.975))
-    return ours, theirs, (float(low), float(high))
+    drawn = (np.bincount(rng.integers(count, size=count), minlength=count) for _ in range(RESAMPLINGS))
+    low, high = np.quantile([difference(weights) for weights in drawn], (0.025, 0.975))
+    return float(low), float(high)
 
 
 def _mean_ious(totals: Array) -> tuple[float, float]:

@@ -1,25 +1,27 @@
-"""Labelled images: a folder a class as torchvision's ImageFolder has them, a CSV, or masks beside images."""
+"""Labelled images: a folder a class as torchvision's ImageFolder has them, CSVs, or masks beside images."""
 
 import csv
-from collections.abc import Sequence
+import math
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from mobile_kit.errors import ImageError, one_line
 from mobile_kit.preprocessing.image_files import find_images
 
-__all__ = ["Example", "read_classes", "read_masks"]
+__all__ = ["Example", "read_classes", "read_masks", "read_table"]
 
 MOST_NAMED = 5
 
 
 @dataclass(frozen=True)
 class Example:
-    """An image, and its class by number or its mask; of the two the other is None."""
+    """An image, and its class by number, its mask, or a number for each label; the others are None."""
 
     image: Path
     label: int | None = None
     mask: Path | None = None
+    values: tuple[float, ...] | None = None
 
 
 def read_classes(source: Path, labels: Sequence[str] | None, classes: int) -> list[Example]:
@@ -39,6 +41,49 @@ def read_classes(source: Path, labels: Sequence[str] | None, classes: int) -> li
             f"which has {_some(list(labels) if labels else list(known))}. Name them by label or by number."
         )
     return [Example(path, known[name]) for path, name in pairs]
+
+
+def read_table(source: Path, labels: Sequence[str] | None, count: int, each: bool) -> list[Example]:
+    """Return the images of a CSV with the column image and one for each label, called by the label or by its number.
+
+    each: whether a label is or isn't right, 1 or 0; else its value is any number. Paths are relative to the CSV.
+    Raises: ImageError where the source is none, lacks a column, has something else in one, or an image is missing.
+    """
+    kind = "0 or 1" if each else "a number"
+    way = f"Give a CSV with the column image and one for each label, each with {kind}."
+    if not source.is_file():
+        raise ImageError(f"labels {source}: is no file, and a label of this checkpoint is {kind}. {way}")
+    rows = _csv_rows(source, way)
+    names = list(labels) if labels else [str(number) for number in range(count)]
+    columns = rows[0][1].keys() if rows else ()
+    places = [next((key for key in (name, str(at)) if key in columns), None) for at, name in enumerate(names)]
+    missing = [name for name, place in zip(names, places, strict=True) if place is None]
+    if "image" not in columns or missing:
+        lacking = missing if "image" in columns else ["image", *missing]
+        raise ImageError(f"labels {source}: has no column {_some(lacking)}. {way}")
+    known = [place for place in places if place is not None]
+    found = [
+        Example(source.parent / (row["image"] or ""), values=_values(source, line, row, known, each))
+        for line, row in rows
+    ]
+    _check_images(source, [example.image for example in found])
+    return found
+
+
+def _values(
+    source: Path, line: int, row: Mapping[str, str | None], columns: list[str], each: bool
+) -> tuple[float, ...]:
+    values = []
+    for column in columns:
+        try:
+            value = float(row[column] or "")
+        except ValueError:
+            value = math.nan
+        if not math.isfinite(value) or (each and value not in {0, 1}):
+            kind = "0 or 1" if each else "a number"
+            raise ImageError(f"labels {source}: line {line} has {row[column]!r} for {column!r}. Give {kind}.")
+        values.append(value)
+    return tuple(values)
 
 
 def read_masks(folder: Path) -> list[Example]:
@@ -68,25 +113,32 @@ def _folders(folder: Path) -> list[tuple[Path, str]]:
 
 
 def _rows(path: Path) -> list[tuple[Path, str]]:
-    try:
-        with path.open(encoding="utf-8-sig", newline="") as stream:
-            reader = csv.DictReader(stream)
-            rows = [(reader.line_num, row) for row in reader]
-    except (OSError, UnicodeDecodeError, csv.Error) as exc:
-        raise ImageError(
-            f"labels {path}: can't be read ({one_line(exc)}). Give a CSV with the columns image and label."
-        ) from exc
+    rows = _csv_rows(path, "Give a CSV with the columns image and label.")
     if not rows or not {"image", "label"} <= rows[0][1].keys():
         raise ImageError(f"labels {path}: has no columns image and label. Give a CSV with both.")
     # A row that is too short has None in the columns behind it.
     short = [str(line) for line, row in rows if not (row["image"] and row["label"])]
     if short:
         raise ImageError(f"labels {path}: lines {_some(short)} lack an image or a label. Fill them in.")
-    pairs = [(path.parent / row["image"], row["label"].strip()) for _, row in rows]
-    missing = [str(image) for image, _ in pairs if not image.is_file()]
-    if missing:
-        raise ImageError(f"labels {path}: {len(missing)} images are missing: {_some(missing)}. Check the paths.")
+    pairs = [(path.parent / (row["image"] or ""), (row["label"] or "").strip()) for _, row in rows]
+    _check_images(path, [image for image, _ in pairs])
     return pairs
+
+
+def _csv_rows(path: Path, way: str) -> list[tuple[int, dict[str, str | None]]]:
+    """Return the rows of a CSV with the numbers of their lines."""
+    try:
+        with path.open(encoding="utf-8-sig", newline="") as stream:
+            reader = csv.DictReader(stream)
+            return [(reader.line_num, row) for row in reader]
+    except (OSError, UnicodeDecodeError, csv.Error) as exc:
+        raise ImageError(f"labels {path}: can't be read ({one_line(exc)}). {way}") from exc
+
+
+def _check_images(source: Path, images: Sequence[Path]) -> None:
+    missing = [str(image) for image in images if not image.is_file()]
+    if missing:
+        raise ImageError(f"labels {source}: {len(missing)} images are missing: {_some(missing)}. Check the paths.")
 
 
 def _some(names: Sequence[str]) -> str:

@@ -49,31 +49,38 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Ar
     yardstick = answers.yardsticks[spec.name]
     if spec.meaning in DISCRETE:
         return _discrete_parity(spec, manifest, answers, got, want)
-    error, noise = metrics.distance(got, want), metrics.sqnr_db(got, want)
-    classes = spec.layout == "NK"
-    maps = spec.meaning == "logits" and not classes
+    ours, theirs = metrics.comparable(got, want, spec.spread_over_photos)
+    error, noise = metrics.distance(ours, theirs), metrics.sqnr_db(ours, theirs)
+    each = manifest.record.model.activation == "sigmoid"
+    classes = spec.layout == "NK" and spec.meaning != "values" and not each
+    decided = spec.meaning == "logits"
+    maps = decided and spec.layout != "NK"
     axis = 3 if spec.layout == "NHWK" else 1
+    agreement = _agreement(got, want, axis, each) if decided else None
     if manifest.record.recipe.weight_bits == 32:
         limit = max(FLOAT32_BOUND, FLOAT32_FACTOR * yardstick.float32_error)
         bounds: tuple[Bound, ...] = (Bound("max_error", limit),)
         passed = error <= limit
     else:
         wanted = _wanted(spec, manifest, answers)
-        decided = spec.meaning == "logits"
-        agreement = metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if decided else None
         bounds, passed = _bounds(wanted), wanted.met_by(noise, agreement)
     return OutputParity(
         name=spec.name,
         max_error=error,
         sqnr_db=noise,
-        cosine=metrics.cosine(got, want),
+        cosine=metrics.cosine(ours, theirs),
         top1=metrics.top_k_agreement(got, want, 1) if classes else None,
         top5=metrics.top_k_agreement(got, want, 5) if classes else None,
-        pixel_agreement=metrics.pixel_agreement(got.argmax(axis), want.argmax(axis)) if maps else None,
+        label_agreement=agreement if each else None,
+        pixel_agreement=agreement if maps else None,
         mean_iou=metrics.mean_iou(got.argmax(axis), want.argmax(axis)) if maps else None,
         bounds=bounds,
         passed=bool(passed),
     )
+
+
+def _agreement(got: Array, want: Array, axis: int, each: bool) -> float:
+    return metrics.pixel_agreement(*(metrics.decisions(logits, axis, each) for logits in (got, want)))
 
 
 def _bounds(wanted: QualityTarget) -> tuple[Bound, ...]:
@@ -109,6 +116,7 @@ def _discrete_parity(
         cosine=None,
         top1=None,
         top5=None,
+        label_agreement=None,
         pixel_agreement=agreement,
         mean_iou=metrics.mean_iou(got, want) if spec.meaning == "mask" else None,
         bounds=() if limit is None else (Bound("pixel_agreement", 1 - limit),),

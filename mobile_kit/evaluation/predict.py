@@ -5,7 +5,7 @@ from pathlib import Path
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.evaluation.overlay import save_overlay
-from mobile_kit.evaluation.predictor import Predictor, read_outputs
+from mobile_kit.evaluation.predictor import Figure, Predictor, read_outputs
 from mobile_kit.preprocessing.image_files import read_image
 
 __all__ = ["HEADS_WITH_CLASSES", "Prediction", "predict"]
@@ -16,15 +16,16 @@ HEADS_WITH_CLASSES = frozenset({"classification", "segmentation"})
 
 @dataclass(frozen=True)
 class Prediction:
-    """The best classes of a photo with their probabilities, or of a segmentation with their share of the pixels.
+    """What an artifact says of a photo: its best classes, or all values of a regression.
 
-    figure: what the numbers are, "probability" or "share".
+    figure: what the numbers of `classes` are: probabilities, which of a classifier whose labels are or aren't right
+    each by itself don't sum to 1, shares of a segmentation's pixels, or values.
     """
 
     artifact: str
     image: str
     runtime: str
-    figure: str
+    figure: Figure
     classes: tuple[tuple[str, float], ...]
     overlay: str | None = None
 

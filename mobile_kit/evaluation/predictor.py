@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -12,29 +13,35 @@ from mobile_kit.artifacts.golden import read_answers
 from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.errors import ArtifactError, UnsupportedError, unknown
 from mobile_kit.evaluation.checks import check_contract, check_interface
+from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import Array
 from mobile_kit.target_api.interface import Runtime
 
-__all__ = ["Predictor", "Reading", "class_map", "read_outputs"]
+__all__ = ["Figure", "Predictor", "Reading", "class_map", "read_outputs"]
+
+
+Figure = Literal["probability", "share", "value"]
 
 
 @dataclass(frozen=True)
 class Reading:
     """What outputs say of the classes.
 
-    scores: (K,), their probabilities, or their shares of the pixels of `classes`, (h, w), which a classifier hasn't.
+    scores: (K,), their probabilities, a regression's values, or their shares of the pixels of `classes`, (h, w), which
+    a classifier hasn't. figure: what the scores are.
     """
 
     scores: Array
     classes: NDArray[np.int64] | None
-
-    @property
-    def figure(self) -> str:
-        """What the scores are."""
-        return "probability" if self.classes is None else "share"
+    figure: Figure
 
     def best(self, top: int) -> list[int]:
-        """Return the classes with the highest scores, the highest first; of a map, those that are in it."""
+        """Return the classes with the highest scores, the highest first; of a map, those that are in it.
+
+        Values have no best: all of them are returned, in their order.
+        """
+        if self.figure == "value":
+            return list(range(len(self.scores)))
         order = np.argsort(-self.scores, kind="stable")[:top]
         return [int(index) for index in order if self.classes is None or self.scores[index] > 0]
 
@@ -99,17 +106,22 @@ def read_outputs(manifest: Manifest, outputs: Mapping[str, Array], image: str) -
             )
     model = manifest.record.model
     if model.head == "classification":
-        return Reading(_probabilities(outputs), None)
+        return _classifier_reading(manifest, outputs)
     classes = class_map(manifest, outputs)
-    return Reading(np.bincount(classes.ravel(), minlength=manifest.num_classes) / classes.size, classes)
+    return Reading(np.bincount(classes.ravel(), minlength=manifest.num_classes) / classes.size, classes, "share")
 
 
-def _probabilities(outputs: Mapping[str, Array]) -> Array:
+def _classifier_reading(manifest: Manifest, outputs: Mapping[str, Array]) -> Reading:
+    activation = manifest.record.model.activation
+    if activation is None:
+        raise ArtifactError(f"artifact {manifest.folder}: its config gives its outputs no classes. Use verify.")
     if "probabilities" in outputs:
-        return outputs["probabilities"][0]
-    logits = outputs["logits"][0].astype(np.float64)
-    weights = np.exp(logits - logits.max())
-    return np.asarray(weights / weights.sum())
+        return Reading(outputs["probabilities"][0], None, "probability")
+    logits = outputs["logits"][0]
+    if activation == "none":
+        return Reading(logits, None, "value")
+    scores = metrics.sigmoid(logits) if activation == "sigmoid" else metrics.softmax(logits)
+    return Reading(scores, None, "probability")
 
 
 def class_map(manifest: Manifest, outputs: Mapping[str, Array]) -> NDArray[np.int64]:

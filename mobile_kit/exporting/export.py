@@ -1,6 +1,6 @@
 """The pipeline: a checkpoint in, verified artifacts out."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mobile_kit.artifacts.golden import measure_golden, write_golden
@@ -77,12 +77,13 @@ def _answer(prepared: Prepared, progress: Progress) -> None:
 
 def _publish(job: ExportJob, place: Path, staging: Path) -> Exported:
     """Move a finished artifact to its place, or beside it where it failed its verification."""
-    report = read_report(job.folder)
+    manifest = read_manifest(job.folder)
+    report = read_report(manifest)
     assert report is not None, "a worker's last act"
     if report.status == "failed":
         place = failed_path(place)
     move_to_place(job.folder, place, staging)
-    return Exported(read_manifest(place), report.status, report.failure or "")
+    return Exported(replace(manifest, folder=place), report.status, report.failure or "")
 
 
 def _skipped() -> tuple[str, ...]:

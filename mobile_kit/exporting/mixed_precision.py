@@ -52,8 +52,9 @@ class MixedModel:
         identity = _identity(model, inputs, target, request, samples)
         self._calibrated = target.calibrate(model, request, samples, folder)
         judged = _counted(spec) or [out for out in spec.outputs if out.meaning == "mask"]
+        each = spec.activation == "sigmoid"
         kept = measurements / f"{identity[:16]}.json"
-        self._measured = PartMeasurements(self._calibrated, samples.judged(), judged, kept, identity, show)
+        self._measured = PartMeasurements(self._calibrated, samples.judged(), judged, each, kept, identity, show)
 
     def write_costs(self, path: Path) -> None:
         """Measure what each part costs, and write the table to a file."""
@@ -106,8 +107,7 @@ def _sqnr_db(out: OutputParity) -> float:
 
 
 def _agreement(out: OutputParity) -> float:
-    found = out.pixel_agreement if out.top1 is None else out.top1
-    return 1.0 if found is None else found
+    return 1.0 if out.agreement is None else out.agreement
 
 
 def _identity(model: CommonModel, inputs: str, target: Target, request: Request, samples: Samples) -> str:

@@ -5,7 +5,20 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-__all__ = ["cosine", "distance", "mean_iou", "moved", "pixel_agreement", "spread", "sqnr_db", "top_k_agreement"]
+__all__ = [
+    "comparable",
+    "cosine",
+    "decisions",
+    "distance",
+    "mean_iou",
+    "moved",
+    "pixel_agreement",
+    "sigmoid",
+    "softmax",
+    "spread",
+    "sqnr_db",
+    "top_k_agreement",
+]
 
 # Of the standard normal distribution, which 95 % of it lie between the negative and this.
 NORMAL_95 = 1.959964
@@ -24,6 +37,23 @@ def distance(values: Array, reference: Array) -> float:
     """Return the largest absolute difference in standard deviations (`spread`) of the reference."""
     difference = np.abs(values.astype(np.float64) - reference.astype(np.float64)).max()
     return float(difference / spread(reference))
+
+
+def comparable(values: Array, reference: Array, over_photos: bool) -> tuple[Array, Array]:
+    """Return two tensors as their distance is taken.
+
+    values, reference: (N, ...) of N photos. over_photos: in the reference's standard deviations from its mean over
+    photos, each value by itself; one that photos hardly move has a hundredth of the greatest deviation. One photo has
+    none: it stays as it is.
+    """
+    if not over_photos:
+        return values, reference
+    wide = reference.astype(np.float64)
+    deviation = wide.std(0)
+    if len(wide) == 1 or not deviation.any():
+        return values, reference
+    scale = np.maximum(deviation, deviation.max() / 100)
+    return (values.astype(np.float64) - wide.mean(0)) / scale, (wide - wide.mean(0)) / scale
 
 
 def moved(first: Array, second: Array) -> float:
@@ -50,6 +80,24 @@ def top_k_agreement(values: Array, reference: Array, k: int) -> float:
     k = min(k, reference.shape[-1])
     ours, theirs = (np.argsort(-x.reshape(-1, x.shape[-1]), axis=-1)[:, :k] for x in (values, reference))
     return float(np.mean([len(set(a) & set(b)) / k for a, b in zip(ours.tolist(), theirs.tolist(), strict=True)]))
+
+
+def decisions(logits: Array, axis: int, each: bool) -> Array:
+    """Return what is decided: the best class along an axis, or, where each class is decided by itself, all of them."""
+    return logits > 0 if each else logits.argmax(axis)
+
+
+def softmax(logits: Array) -> Array:
+    """Return the probabilities along the last axis, in float64."""
+    powers = np.exp(logits.astype(np.float64) - logits.max(axis=-1, keepdims=True))
+    return np.asarray(powers / powers.sum(axis=-1, keepdims=True))
+
+
+def sigmoid(logits: Array) -> Array:
+    """Return the probability of each number by itself, in float64."""
+    # Of the negative size alone, whose power never overflows.
+    power = np.exp(-np.abs(logits.astype(np.float64)))
+    return np.where(logits >= 0, 1, power) / (1 + power)
 
 
 def pixel_agreement(classes: Array, reference: Array) -> float:

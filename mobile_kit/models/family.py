@@ -7,14 +7,14 @@ A family is one file with a `FAMILY`, and one line in `BUILT_IN`. Others come in
 import importlib
 import json
 from collections.abc import Callable, Collection, Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from torch import nn
 
 from mobile_kit.errors import CheckpointError, UnsupportedError
-from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
+from mobile_kit.models.spec import Activation, CommonModel, ModelSpec, TensorSpec
 from mobile_kit.plugins import plugins
 
 __all__ = [
@@ -22,6 +22,7 @@ __all__ = [
     "Family",
     "Head",
     "Known",
+    "activation_of",
     "broken_families",
     "describe",
     "families",
@@ -184,10 +185,13 @@ def describe(
     """Return the spec of a Hugging Face model's common model.
 
     image_size: (height, width) in pixels. further: the inputs behind `pixel_values`. Only a model with an output of
-    meaning `logits` has classes, and labels.
+    meaning `logits` has classes, and labels; of a regression that output is of meaning `values`.
     """
     config, outputs = model.config, tuple(outputs)
     classifies = any(out.meaning == "logits" for out in outputs)
+    activation = activation_of(config) if classifies and head == "classification" else None
+    if activation == "none":
+        outputs = tuple(replace(out, meaning="values") if out.meaning == "logits" else out for out in outputs)
     pixels = TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")
     return ModelSpec(
         family=family,
@@ -199,7 +203,20 @@ def describe(
         inputs=(pixels, *further),
         outputs=outputs,
         labels=labels_of(config) if classifies else None,
+        activation=activation,
     )
+
+
+def activation_of(config: Any) -> Activation | None:
+    """Return what makes scores of the logits of a Hugging Face classifier; None where it has no classes.
+
+    Source: transformers.pipelines.image_classification, `postprocess`.
+    """
+    if not config.num_labels:
+        return None
+    if config.problem_type == "regression":
+        return "none"
+    return "sigmoid" if config.problem_type == "multi_label_classification" or config.num_labels == 1 else "softmax"
 
 
 def labels_of(config: Any) -> tuple[str, ...] | None:

@@ -22,6 +22,7 @@ __all__ = [
     "Mlp",
     "Ranking",
     "Residual",
+    "Sigmoid",
     "Softmax",
     "TokenNorm",
     "fold_affine",
@@ -139,6 +140,16 @@ class Softmax(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same, each row of a sum of 1."""
         return F.softmax(x, dim=-1)
+
+
+class Sigmoid(nn.Module):
+    """The sigmoid of each number, as an output of a file: no steps of 1/256, and no rough kernel."""
+
+    part: ClassVar[str] = "always float"
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same, 0 to 1."""
+        return torch.sigmoid(x)
 
 
 class Attend(nn.Module):

@@ -9,7 +9,7 @@ from torch import Tensor, nn
 
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.models.family import Head
-from mobile_kit.models.layers import Softmax
+from mobile_kit.models.layers import Sigmoid, Softmax
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec, group
 
 __all__ = ["check_outputs", "essential_outputs", "known_outputs", "select_outputs"]
@@ -27,7 +27,7 @@ class SelectedOutputs(CommonModel):
     def __init__(self, model: CommonModel, outputs: tuple[TensorSpec, ...]) -> None:
         super().__init__(replace(model.spec, outputs=outputs))
         self.model = model
-        self.softmax = Softmax(shown=True)
+        self.activation = Sigmoid() if model.spec.activation == "sigmoid" else Softmax(shown=True)
 
     @property
     def stem(self) -> nn.Conv2d:
@@ -48,7 +48,8 @@ class SelectedOutputs(CommonModel):
 
     def _derive(self, spec: TensorSpec, logits: Tensor) -> Tensor:
         if spec.name == "probabilities":
-            return self.softmax(logits)
+            scores: Tensor = self.activation(logits)
+            return scores
         scores = F.interpolate(logits, size=self.spec.image_size, mode="bilinear", align_corners=False)
         if spec.name == "mask":
             return torch.argmax(scores, dim=1).to(torch.int32)
@@ -59,8 +60,8 @@ def essential_outputs(head: Head, outputs: Sequence[TensorSpec]) -> list[TensorS
     """Return those of a file's outputs that the head is there for."""
     # An attention over a single token is 1 for any photo, and probabilities may well be the same for two photos of one
     # class: they speak only where nothing else does.
-    speaking = [out for out in outputs if out.meaning == "logits" or group(out.name) in head.outputs]
-    found = [out for out in speaking if out.meaning in {"features", "logits"}]
+    speaking = [out for out in outputs if out.meaning in {"logits", "values"} or group(out.name) in head.outputs]
+    found = [out for out in speaking if out.meaning in {"features", "logits", "values"}]
     return found or [out for out in outputs if out.meaning in {"features", "loss", "probabilities"}]
 
 
@@ -89,9 +90,10 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
     """Return the model with the outputs of its file, in their order.
 
     requested: names from `known_outputs`. Optional ones (`hidden_states`) are added to the others; where none of the
-    others is named, a classifier gives probabilities and logits, any other head what Hugging Face gives. The last of a
-    base head's hidden states goes by the name of last_hidden_state.
-    Raises: UnsupportedError for an unknown name, and for an output that the checkpoint's config leaves out.
+    others is named, a classifier gives probabilities and logits, any other head, and a regression, what Hugging Face
+    gives. The last of a base head's hidden states goes by the name of last_hidden_state.
+    Raises: UnsupportedError for an unknown name, for an output that the checkpoint's config leaves out, and for
+        probabilities of what has none.
     """
     check_outputs(head, requested)
     given = {group(spec.name) for spec in model.spec.outputs}
@@ -100,6 +102,11 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
             raise UnsupportedError(
                 f"output {name!r}: the checkpoint's config leaves it out. Known: {', '.join(sorted(given))}."
             )
+    if "probabilities" in requested and model.spec.activation in {None, "none"}:
+        raise UnsupportedError(
+            "output 'probabilities': the checkpoint's config makes it a regression or gives it no classes, so that its "
+            "logits are no scores. Ask for logits."
+        )
     main = tuple(name for name in known_outputs(head) if name in requested and name not in head.optional)
     if main and STATES in requested and LAST in head.outputs and LAST not in main:
         main = (LAST, *main)
@@ -113,10 +120,9 @@ def select_outputs(model: CommonModel, head: Head, requested: tuple[str, ...]) -
 
 
 def _default(spec: ModelSpec, head: Head) -> tuple[str, ...]:
-    # The softmax over one class is 1 for every image.
-    several = spec.num_labels is not None and spec.num_labels > 1
+    scored = spec.activation in {"sigmoid", "softmax"}
     given = tuple(name for name in head.outputs if any(group(out.name) == name for out in spec.outputs))
-    return ("probabilities", *given) if head.name == "classification" and several else given
+    return ("probabilities", *given) if scored else given
 
 
 def _derived(name: str, spec: ModelSpec) -> TensorSpec:

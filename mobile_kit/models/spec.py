@@ -1,12 +1,13 @@
 """What a model takes and gives: the types that every stage of the pipeline shares."""
 
+import math
 from dataclasses import dataclass, field
 from typing import Any, Literal
 
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-__all__ = ["DISCRETE", "Array", "CommonModel", "Entry", "Meaning", "ModelSpec", "TensorSpec", "group"]
+__all__ = ["DISCRETE", "Activation", "Array", "CommonModel", "Entry", "Meaning", "ModelSpec", "TensorSpec", "group"]
 
 Meaning = Literal[
     "features",
@@ -20,10 +21,14 @@ Meaning = Literal[
     "patch_mask",
     "pixel_values",
     "probabilities",
+    "values",
 ]
 """`index`: whole numbers that are right or wrong, such as an order. `kept`: an output, 1 where a patch was kept,
 0 where it was masked. `noise`: an input of distinct numbers in [0, 1), of which only the order counts. `patch_mask`: an
-input, 1 where a patch is masked, 0 elsewhere."""
+input, 1 where a patch is masked, 0 elsewhere. `values`: the numbers that a regression predicts."""
+Activation = Literal["none", "sigmoid", "softmax"]
+"""What makes scores of a classifier's logits: `softmax` where one class is right, `sigmoid` where each is or isn't by
+itself, `none` where they are a regression's values."""
 # What has no distance: classes, indices and choices agree or don't.
 DISCRETE = frozenset({"index", "kept", "mask"})
 
@@ -44,6 +49,12 @@ class TensorSpec:
     color: str | None = None
     range: tuple[float, float] | None = None
 
+    @property
+    def spread_over_photos(self) -> bool:
+        """Whether only other photos show how far its values spread: each has a unit of its own, or there is one."""
+        single = self.meaning in {"logits", "probabilities"} and math.prod(self.shape) == 1
+        return self.meaning == "values" or single
+
 
 def group(name: str) -> str:
     """Return what an output is called together with its like: `hidden_states` for hidden_states_3."""
@@ -53,7 +64,10 @@ def group(name: str) -> str:
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What a common model is: its family and head, its size, and its inputs and outputs in order."""
+    """What a common model is: its family and head, its size, and its inputs and outputs in order.
+
+    activation: of a classifier that has classes, None of any other head.
+    """
 
     family: str
     head: str
@@ -64,6 +78,7 @@ class ModelSpec:
     inputs: tuple[TensorSpec, ...]
     outputs: tuple[TensorSpec, ...]
     labels: tuple[str, ...] | None = field(default=None, repr=False)
+    activation: Activation | None = None
 
 
 class CommonModel(nn.Module):

@@ -46,8 +46,8 @@ class CalibratedParts(Protocol):
 class Fidelity:
     """What is left of the float outputs: the least decibels of signal over noise, and the part of decisions that stay.
 
-    A decision is an image's best class, or a pixel's. sqnr_db: infinite where nothing is lost, or where all outputs are
-    class maps. agreement: None where the head decides nothing.
+    A decision is an image's best class, each of its labels, or a pixel's class. sqnr_db: infinite where nothing is
+    lost, or where all outputs are class maps. agreement: None where the head decides nothing.
     """
 
     sqnr_db: float
@@ -76,7 +76,8 @@ class Fidelity:
 class PartMeasurements:
     """What sets of parts in int8 keep, each measured once and kept in a file, so that a stopped search goes on.
 
-    outputs: what is judged. identity: of everything that the figures depend on. show: told what is measured next.
+    outputs: what is judged. each: whether each label is decided by itself. identity: of everything that the figures
+    depend on. show: told what is measured next.
     """
 
     def __init__(
@@ -84,13 +85,14 @@ class PartMeasurements:
         calibrated: CalibratedParts,
         samples: Sequence[Mapping[str, Array]],
         outputs: Sequence[TensorSpec],
+        each: bool,
         path: Path,
         identity: str,
         show: Callable[[str], None],
     ) -> None:
         self.parts, self.static = calibrated.parts, calibrated.static
         self._calibrated, self._samples, self._outputs, self._show = calibrated, samples, outputs, show
-        self._path, self._identity = path, identity
+        self._each, self._path, self._identity = each, path, identity
         self._found = self._stored()
         self._reference: Mapping[str, Array] | None = None
 
@@ -114,7 +116,7 @@ class PartMeasurements:
             self._show(f"int8: {key}")
             if self._reference is None:
                 self._reference = self._run(())
-            self._found[key] = _kept(self._outputs, self._run(int8), self._reference)
+            self._found[key] = _kept(self._outputs, self._each, self._run(int8), self._reference)
             self._store()
         return self._found[key]
 
@@ -182,20 +184,25 @@ def read_costs(path: Path) -> tuple[list[PartCost], Fidelity]:
     return costs, _kept_of(record[EVERYTHING])
 
 
-def _kept(outputs: Sequence[TensorSpec], got: Mapping[str, Array], want: Mapping[str, Array]) -> Fidelity:
-    found = [metrics.sqnr_db(got[spec.name], want[spec.name]) for spec in outputs if spec.meaning not in DISCRETE]
+def _kept(outputs: Sequence[TensorSpec], each: bool, got: Mapping[str, Array], want: Mapping[str, Array]) -> Fidelity:
+    counted = [spec for spec in outputs if spec.meaning not in DISCRETE]
+    found = [metrics.sqnr_db(*_pair(spec, got, want)) for spec in counted]
     # Where an output isn't a number, nothing of it is left.
-    decibels = min((NOTHING_DB if math.isnan(each) else each for each in found), default=math.inf)
+    decibels = min((NOTHING_DB if math.isnan(one) else one for one in found), default=math.inf)
     decided = [spec for spec in outputs if spec.meaning in {"logits", "mask"}]
-    agreements = [_agreement(spec, got[spec.name], want[spec.name]) for spec in decided]
+    agreements = [_agreement(spec, each, got[spec.name], want[spec.name]) for spec in decided]
     return Fidelity(decibels, min(agreements) if agreements else None)
 
 
-def _agreement(spec: TensorSpec, got: Array, want: Array) -> float:
+def _pair(spec: TensorSpec, got: Mapping[str, Array], want: Mapping[str, Array]) -> tuple[Array, Array]:
+    return metrics.comparable(got[spec.name], want[spec.name], spec.spread_over_photos)
+
+
+def _agreement(spec: TensorSpec, each: bool, got: Array, want: Array) -> float:
     if spec.meaning == "mask":
         return metrics.pixel_agreement(got, want)
     axis = 3 if spec.layout == "NHWK" else 1
-    return metrics.pixel_agreement(got.argmax(axis), want.argmax(axis))
+    return metrics.pixel_agreement(*(metrics.decisions(logits, axis, each) for logits in (got, want)))
 
 
 def _natural(name: str) -> list[tuple[int, str]]:

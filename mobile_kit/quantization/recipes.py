@@ -69,8 +69,8 @@ LEAST_SQNR_DB = {
 class QualityTarget:
     """What a quantized file must keep of the checkpoint's outputs, None for what isn't asked.
 
-    sqnr_db: decibels of signal over noise. agreement: the part of the decisions that stay: an image's best class, or a
-    pixel's.
+    sqnr_db: decibels of signal over noise. agreement: the part of the decisions that stay: an image's best class, each
+    of its labels, or a pixel's class.
     """
 
     sqnr_db: float | None = None

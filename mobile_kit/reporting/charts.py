@@ -10,6 +10,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 from markupsafe import Markup
 
+from mobile_kit.artifacts.scores import points_text
 from mobile_kit.measurements.latency import Latency
 from mobile_kit.reporting.summary import ArtifactResult, Row, grouped, why_not_comparable
 from mobile_kit.reporting.svg import HEIGHT, WIDTH, Scale, Shape, covering, strip, tag
@@ -287,7 +288,9 @@ def _touch(one: Box, other: Box) -> bool:
 def _told(bubble: Bubble) -> str:
     row, noise = bubble.row, bubble.row.sqnr_db or 0.0
     lost = "no noise" if noise == math.inf else f"{noise:.1f} dB"
-    points = "" if row.difference is None else f", {100 * row.difference:+.2f} points"
+    points = ""
+    if row.metric is not None and row.difference is not None:
+        points = f", {points_text(row.metric, row.difference, ' points')}"
     return f"{row.target} {row.recipe}: {bubble.took}, {lost}, {row.bytes / 1e6:.2f} MB{points}{bubble.doubt}"
 
 

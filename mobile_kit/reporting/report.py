@@ -4,6 +4,7 @@ import html
 from dataclasses import dataclass
 from pathlib import Path
 
+from mobile_kit.artifacts.scores import figure_text, points_text
 from mobile_kit.errors import ArtifactError, plain
 from mobile_kit.records import dumped
 from mobile_kit.reporting.html_page import page
@@ -78,9 +79,9 @@ def _marked(text: str) -> str:
 def cells(row: Row, each: ArtifactResult | None) -> tuple[str, ...]:
     """Return what a table shows of an artifact and one of its results; it is all on one line."""
     points, median, ratio = "", None, None
-    if row.difference is not None and row.interval is not None:
-        low, high = row.interval
-        points = f"{100 * row.difference:+.2f} ({100 * low:+.2f} to {100 * high:+.2f})"
+    if row.metric is not None and row.difference is not None and row.interval is not None:
+        difference, low, high = (points_text(row.metric, each) for each in (row.difference, *row.interval))
+        points = f"{difference} ({low} to {high})"
     if each is not None:
         median = each.result.latency.p50
         ratio = _ratio(each)
@@ -94,12 +95,19 @@ def cells(row: Row, each: ArtifactResult | None) -> tuple[str, ...]:
         _number(None if median is None else median / 1e3, ".2f"),
         _number(ratio, ".3f"),
         _number(row.sqnr_db, ".1f"),
-        _number(row.value, ".2%"),
+        _accuracy(row),
         _number(row.images, "d"),
         points,
         _note(row, each),
     )
     return tuple(map(plain, shown))
+
+
+def _accuracy(row: Row) -> str:
+    """Return the first score, with its name where it isn't the part of the images, or pixels, that are right."""
+    if row.metric is None or row.value is None:
+        return ""
+    return figure_text(row.metric, row.value) + ("" if row.metric in {"top1", "mean_iou"} else f" {row.metric}")
 
 
 def _ratio(each: ArtifactResult) -> float | None:

@@ -151,7 +151,7 @@ def _is_artifact_s(path: Path) -> bool:
 
 
 def _row(manifest: Manifest, resolved: Path, root: Path, timed: bool) -> Row:
-    verified = read_report(manifest.folder)
+    verified = read_report(manifest)
     score = next(iter(read_scores(manifest.folder)), None)
     target, backend = manifest.record.target, manifest.record.backend
     return Row(

@@ -176,8 +176,8 @@ def _as_pixel_buffer(spec: TensorSpec) -> TensorSpec:
 
 
 def _classes(spec: ModelSpec) -> tuple[str, ...]:
-    """Return the labels of a classifier, none where the file gives no probabilities."""
-    if not any(out.meaning == "probabilities" for out in spec.outputs):
+    """Return the labels of a classifier; none where the file gives no probabilities, or where no class is the one."""
+    if spec.activation != "softmax" or not any(out.meaning == "probabilities" for out in spec.outputs):
         return ()
     return spec.labels or ()
 

@@ -5,7 +5,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.export import ExportedProgram
 
-from mobile_kit.models.layers import Ranking, Softmax, replace
+from mobile_kit.models.layers import Ranking, Sigmoid, Softmax, replace
 from mobile_kit.models.spec import CommonModel
 
 __all__ = ["HalfModel", "decompose", "gelu", "silu"]
@@ -25,6 +25,14 @@ class FloatSoftmax(nn.Module):
     def forward(self, x: Tensor) -> Tensor:
         """Any shape to the same."""
         return F.softmax(x.float(), dim=-1).to(x.dtype)
+
+
+class FloatSigmoid(nn.Module):
+    """Sigmoid in float32, as `FloatSoftmax`."""
+
+    def forward(self, x: Tensor) -> Tensor:
+        """Any shape to the same."""
+        return torch.sigmoid(x.float()).to(x.dtype)
 
 
 class HalfRanking(nn.Module):
@@ -47,6 +55,7 @@ class HalfModel(nn.Module):
     def __init__(self, model: CommonModel) -> None:
         super().__init__()
         replace(model, Softmax, lambda softmax: FloatSoftmax() if softmax.shown else softmax)
+        replace(model, Sigmoid, lambda sigmoid: FloatSigmoid())
         self.noise = [x.meaning == "noise" for x in model.spec.inputs]
         self.model = model.half()
         replace(self.model, Ranking, HalfRanking)

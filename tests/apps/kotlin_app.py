@@ -19,8 +19,8 @@ README = ROOT / "sample_apps/android/mobilekit-runtime/README.md"
 HERE = Path(__file__).parent
 # What a manifest has that the app reads; the rest is told by each test.
 MANIFEST: dict[str, Any] = {
-    "schema_version": 1,
-    "model": {"family": "mobilevitv2", "head": "classification", "source": "drawn"},
+    "schema_version": 2,
+    "model": {"family": "mobilevitv2", "head": "classification", "source": "drawn", "activation": "softmax"},
     "target": "tflite",
     "backend": None,
     "model_file": "model.tflite",
@@ -62,7 +62,7 @@ def sources(folder: Path) -> list[Path]:
     return [*code, usage]
 
 
-def write_artifact(folder: Path, **changes: Mapping[str, Any] | Sequence[Any] | str) -> None:
+def write_artifact(folder: Path, **changes: Mapping[str, Any] | Sequence[Any] | str | int) -> None:
     """Write a manifest of its own into a folder: objects are merged into those above, other values take their place."""
     data = copy.deepcopy(MANIFEST)
     for key, value in changes.items():

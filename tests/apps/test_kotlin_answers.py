@@ -44,15 +44,25 @@ def _write_case(folder: Path, case: dict[str, Any], vectors: Path) -> None:
     shape = case.get("shape") or [1, case["classes"]]
     dtype = np.int32 if name == "mask" else np.float32
     values = np.fromfile(vectors / case["values"], dtype).reshape(shape)
-    record = tensor(name, values, folder, "probabilities" if name == "probabilities" else "logits")
+    activation = case.get("activation")
+    record = tensor(name, values, folder, "values" if activation == "none" else name)
     head = "classification" if "best" in case else "segmentation"
     crop = [case.get("height", 32), case.get("width", 32)]
-    write_artifact(folder, model={"head": head}, outputs=[record], preprocess={"crop": crop})
+    write_artifact(folder, model={"head": head, "activation": activation}, outputs=[record], preprocess={"crop": crop})
+
+
+def test_a_classifier_of_the_first_version_has_a_softmax(kotlin: App, tmp_path: Path) -> None:
+    (tmp_path / "0").mkdir()
+    record = tensor("logits", np.array([[0.0, np.log(3)]], np.float32), tmp_path / "0", "logits")
+    write_artifact(tmp_path / "0", schema_version=1, outputs=[record])
+    (tmp_path / "cases.json").write_text("[{}]")
+    (answer,) = kotlin.ask("answers", tmp_path)["answers"]
+    assert [found[:2] for found in answer] == [[1, pytest.approx(0.75)], [0, pytest.approx(0.25)]]
 
 
 def _legend(classes: NDArray[np.uint8]) -> list[list[float]]:
     """Return the classes that the kit's legend names, with their shares of the pixels."""
-    reading = Reading(np.bincount(classes.ravel()) / classes.size, classes.astype(np.int64))
+    reading = Reading(np.bincount(classes.ravel()) / classes.size, classes.astype(np.int64), "share")
     manifest = SimpleNamespace(label=int)
     named = legend(manifest, reading)  # type: ignore[arg-type] # of which it takes the label alone
     return [[label, share] for label, share, _ in named]  # type: ignore[list-item]
@@ -131,7 +141,8 @@ def _write_index(root: Path, folder: str, least: dict[str, float], **changes: An
         ({"schema_version": 2}, {}, "models.json: schema version 2 is unknown. Known: 1. Update the app."),
         ({"models": []}, {}, "models.json: names no model. Bundle the app again."),
         ({"models": [{}]}, {}, "models.json: isn't as the kit writes it"),
-        ({}, {"schema_version": "1"}, "a/manifest.json: schema version 1 is unknown. Known: 1. Update the app."),
+        ({}, {"schema_version": "1"}, "a/manifest.json: schema version 1 is unknown. Known: 1, 2. Update the app."),
+        ({}, {"model": {"activation": "tanh"}}, "a/manifest.json: isn't as the kit writes it (activation tanh is not"),
         ({}, {"inputs": [{}]}, "a/manifest.json: isn't as the kit writes it"),
         ({}, {"preprocess": {"rounding": "nearest"}}, "a/manifest.json: isn't as the kit writes it (rounding nearest"),
     ],

@@ -162,6 +162,7 @@ def test_answers_are_read_as_the_kit_reads_them(swift: App, family_artifacts: di
         record |= {"dtype": "int32" if case["kind"] == "mask" else "float32", "layout": None}
         record |= {"meaning": "logits", "golden": "values.bin"}
         head = {"head": "segmentation" if map_size else "classification", "num_labels": 21 if map_size else shape[1]}
+        head["activation"] = case.get("activation")
         write_artifact(
             place, family_artifacts["cvt"], model=head, outputs=[record], preprocess={"resize": None, "crop": map_size}
         )

@@ -4,12 +4,14 @@
     geometry: [{"source": FILE, "width", "height", "channels", "resize", "crop", "resample", "result": FILE,
                "result_height", "result_width"}]; both files are rows of interleaved bytes. `resize`, `crop` and
                `resample` are as in a manifest's `preprocess`.
-    answers:  [{"kind": "probabilities" | "logits", "values": FILE, "classes": N, "best": [[class, score], ..]}] and
+    answers:  [{"kind": "probabilities" | "logits", "activation": "softmax" | "sigmoid" | "none", "values": FILE,
+               "classes": N, "best": [[class, score], ..]}] and
               [{"kind": "mask" | "segmenter" | "score_planes", "values": FILE, "shape": [..], "height", "width",
                "result": FILE}]; results are a byte a pixel, its class. Values are float32, of a mask int32.
 """
 
 import json
+from collections.abc import Callable
 from dataclasses import asdict
 from pathlib import Path
 from types import SimpleNamespace
@@ -18,6 +20,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image
+from transformers.pipelines.image_classification import sigmoid, softmax
 
 from mobile_kit.evaluation.predictor import class_map
 from mobile_kit.preprocessing.preprocess import Preprocess
@@ -28,6 +31,19 @@ RESAMPLES = ("bilinear", "bicubic")
 # Of a network's input, and of photos.
 LEAST_PX, MOST_PX, LARGEST_PX = 32, 288, 900
 BEST = 5
+# What transformers makes of a classifier's logits, and where an app meets which.
+SCORES: dict[str, Callable[[NDArray[np.float64]], NDArray[np.float64]]] = {
+    "softmax": softmax,
+    "sigmoid": sigmoid,
+    "none": lambda logits: logits,
+}
+CLASSIFIERS = (
+    ("probabilities", "softmax"),
+    ("probabilities", "sigmoid"),
+    ("logits", "softmax"),
+    ("logits", "sigmoid"),
+    ("logits", "none"),
+)
 
 
 def write_geometry(folder: Path, count: int = 200) -> list[dict[str, Any]]:
@@ -75,7 +91,8 @@ def _work(draw: np.random.Generator) -> Preprocess:
 def write_answers(folder: Path) -> list[dict[str, Any]]:
     """Write outputs as files give them, and what is in them."""
     draw = np.random.default_rng(1)
-    cases = [_classes(folder, draw, kind, number) for kind in ("probabilities", "logits") for number in (3, 10, 1000)]
+    cases = [_classes(folder, draw, *case, number) for case in CLASSIFIERS for number in (3, 10, 1000)]
+    cases += [_classes(folder, draw, "logits", activation, 1) for activation in ("sigmoid", "none")]
     cases += [
         _map(folder, "mask", draw.integers(0, 21, (1, 48, 64)).astype(np.int32), (48, 64)),
         _map(folder, "segmenter", draw.normal(size=(1, 48, 64, 5)).astype(np.float32), (48, 64)),
@@ -86,15 +103,16 @@ def write_answers(folder: Path) -> list[dict[str, Any]]:
     return cases
 
 
-def _classes(folder: Path, draw: np.random.Generator, kind: str, classes: int) -> dict[str, Any]:
+def _classes(folder: Path, draw: np.random.Generator, kind: str, activation: str, classes: int) -> dict[str, Any]:
     logits = draw.normal(0, 2, classes).astype(np.float32)
-    weights = np.exp(logits.astype(np.float64) - logits.max())
-    scores = weights / weights.sum()
+    scores = SCORES[activation](logits.astype(np.float64))
     values = scores.astype(np.float32) if kind == "probabilities" else logits
-    name = f"{kind}-{classes}.bin"
+    name = f"{kind}-{activation}-{classes}.bin"
     (folder / name).write_bytes(values.tobytes())
-    best = [[int(place), float(scores[place])] for place in np.argsort(-scores, kind="stable")[:BEST]]
-    return {"kind": kind, "values": name, "classes": classes, "best": best}
+    # A regression's values have no best.
+    order = range(classes) if activation == "none" else np.argsort(-scores, kind="stable")[:BEST]
+    best = [[int(place), float(scores[place])] for place in order]
+    return {"kind": kind, "activation": activation, "values": name, "classes": classes, "best": best}
 
 
 def _map(folder: Path, kind: str, values: NDArray[Any], size: tuple[int, int]) -> dict[str, Any]:

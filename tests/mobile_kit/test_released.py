@@ -33,7 +33,7 @@ def test_an_artifact_is_read_whole(released: Path) -> None:
     assert (manifest.record.target, manifest.record.recipe.name) == ("tflite", "fp16")
     answers = read_answers(manifest)
     assert len(answers.samples(manifest, read_golden(manifest))) == 63
-    report = read_report(manifest.folder)
+    report = read_report(manifest)
     assert report is not None
     assert report.status == "passed"
     assert [score.metric for score in read_scores(manifest.folder)] == ["top1", "top5"]

@@ -1,6 +1,19 @@
 import MobileKitRuntime
 import SwiftUI
 
+/// A regression's values.
+struct ValuesView: View {
+    let values: [Ranked]
+
+    var body: some View {
+        Section("Values") {
+            ForEach(values, id: \.index) { each in
+                LabeledContent(each.label, value: each.score.formatted(.number.precision(.significantDigits(4))))
+            }
+        }
+    }
+}
+
 /// The best classes, each with a bar as long as its probability.
 struct ClassifyView: View {
     let classes: [Ranked]

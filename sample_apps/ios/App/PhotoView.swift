@@ -115,6 +115,7 @@ private struct AnswerView: View {
     var body: some View {
         switch answer.prediction {
         case .classes(let classes): ClassifyView(classes: classes)
+        case .values(let values): ValuesView(values: values)
         case .segmentation(let map, let shares): SegmentView(seen: answer.seen, map: map, shares: shares)
         case .features(let features): FeaturesView(features: features)
         }

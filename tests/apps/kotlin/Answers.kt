@@ -40,6 +40,7 @@ fun answers(folder: File): JSONObject {
         val outputs = manifest.outputs.associate { it.name to it.floats(manifest.read(it.golden)) }
         val reader = PostProcessor(manifest)
         when {
+            reader.predictsValues -> JSONArray(reader.values(outputs).map { JSONArray(listOf(it.index, it.score, it.label)) })
             reader.classifies -> JSONArray(reader.best(outputs).map { JSONArray(listOf(it.index, it.score, it.label)) })
             reader.segments -> map(reader.classMap(outputs), reader, File(folder, "$number/classes.bin"))
             else -> JSONArray(reader.features(outputs).map { JSONArray(listOf(it.name, JSONArray(it.shape), it.norm)) })

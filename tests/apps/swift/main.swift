@@ -128,6 +128,8 @@ func predicted(_ folder: URL) throws -> Any {
     switch try PostProcessor(artifact).prediction(outputs) {
     case .classes(let best):
         return ["classes": listed(best)]
+    case .values(let values):
+        return ["classes": listed(values)]
     case .segmentation(let map, let shares):
         try write(map.classes.map { UInt8($0) }, "classes.bin", in: folder)
         try write(try PostProcessor.overlay(map).packed(channels: 3), "overlay.bin", in: folder)

@@ -43,7 +43,7 @@ FAILED = Check("finite", "failed", "some values")
 
 def entry(artifact: Path, first: Mapping[str, Any] = {}, **changes: Any) -> dict[str, Any]:
     """The index's entry after changes of what verification found, and of its first output."""
-    report = read_report(artifact)
+    report = read_report(read_manifest(artifact))
     assert report is not None
     outputs = (replace(report.outputs[0], **first), *report.outputs[1:])
     write_report(replace(report, **{"outputs": outputs, **changes}), artifact)

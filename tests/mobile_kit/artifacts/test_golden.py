@@ -28,7 +28,7 @@ from mobile_kit.target_api.interface import Lowered
 from tests.small_checkpoints import save, small_model
 
 IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0, 255))
-MODEL = ModelRecord("mobilevitv2", "classification", "model", None, None, (64, 64), 12345, 5, False)
+MODEL = ModelRecord("mobilevitv2", "classification", "model", None, None, (64, 64), 12345, 5, "softmax", False)
 
 
 def written(

@@ -23,7 +23,7 @@ IMAGE = TensorSpec("image", (1, 64, 64, 3), "uint8", "NHWC", "image", "RGB", (0,
 LOGITS = TensorSpec("logits", (1, 5), "float32", "NK", "logits")
 LABELS = ("apple", "birch, silver", "cédre", "daisy", "elder")
 PREPROCESS = Preprocess.from_processor({**PROCESSOR, "do_normalize": True, "image_mean": 0.5, "image_std": 0.25}, 3)
-MODEL = ModelRecord("mobilevitv2", "classification", "someone/model", None, None, (64, 64), 12345, 5, False)
+MODEL = ModelRecord("mobilevitv2", "classification", "someone/model", None, None, (64, 64), 12345, 5, "softmax", False)
 LOWERED = Lowered(
     recipe=recipe("fp32"),
     inputs=(IMAGE,),
@@ -190,10 +190,10 @@ def test_every_object_refuses_a_key_that_it_does_not_know(artifact: Path) -> Non
         assert message.endswith("Export the model again.")
 
 
-@pytest.mark.parametrize("version", [0, 2, "1", None, 1.5])
+@pytest.mark.parametrize("version", [0, 3, "1", None, 1.0, 1.5, True])
 def test_an_unknown_schema_version_is_refused(version: object, artifact: Path) -> None:
     change(artifact, lambda data: data.update(schema_version=version, future="key"))
-    assert refusal(artifact).endswith(f"schema version {version!r} is unknown. Known: 1. Update the kit.")
+    assert refusal(artifact).endswith(f"schema version {version!r} is unknown. Known: 1, 2. Update the kit.")
 
 
 @pytest.mark.parametrize("content", [b"", b"{", b"[]", b"null", b"\xff\xfe", b'{"schema_version": 1,}'])

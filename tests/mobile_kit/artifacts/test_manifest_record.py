@@ -16,10 +16,15 @@ from tests.small_checkpoints import PROCESSOR
 PATH = r"^(?!/)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f\x7f]+$(?!\n)"
 
 
-def test_the_schema_is_that_of_version_1() -> None:
+def test_the_schema_is_that_of_version_1_and_what_came_since() -> None:
     written = json.loads((Path(__file__).parent / "data" / "manifest.schema.json").read_text())
-    # Since then, a path is of one line.
+    # A path is of one line.
     written["$defs"]["path"]["pattern"] = PATH
+    written["properties"]["schema_version"]["const"] = 2
+    model = written["properties"]["model"]
+    model["properties"]["activation"] = {"enum": [None, "none", "sigmoid", "softmax"]}
+    model["required"].append("activation")
+    written["properties"]["outputs"]["items"]["properties"]["meaning"]["enum"].append("values")
     Draft202012Validator.check_schema(schema())
     assert allowed(schema()) == allowed(written)
 

@@ -1,14 +1,17 @@
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 import torch
 import transformers
+from PIL import Image
 from torch import nn
 
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, OracleError
+from mobile_kit.models.family import labels_of
 from mobile_kit.models.outputs import known_outputs, select_outputs
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
@@ -34,6 +37,34 @@ def test_pixel_values_are_the_processors(small_checkpoints: dict[str, Checkpoint
     assert values.shape == (1, 3, 64, 64)
     assert values.dtype == np.float32
     assert np.array_equal(values, checkpoint.processor(PHOTO, return_tensors="np").pixel_values)
+
+
+# What a config says of a classifier's outputs.
+PROBLEMS: dict[str, dict[str, Any]] = {
+    "one class is right": {},
+    "one class is right, as it says": {"problem_type": "single_label_classification"},
+    "each label by itself": {"problem_type": "multi_label_classification"},
+    "one label": {"id2label": {0: "ripe"}},
+    "values": {"problem_type": "regression"},
+    "one value": {"id2label": {0: "weight"}, "problem_type": "regression"},
+}
+
+
+@pytest.mark.parametrize("problem", PROBLEMS)
+def test_scores_are_those_of_transformers_own_pipeline(problem: str, small_checkpoints: dict[str, Checkpoint]) -> None:
+    changes = PROBLEMS[problem]
+    checkpoint = replace(small_checkpoints["classification"], model=small_model("classification", **changes))
+    built = checkpoint.family.build(checkpoint.model, "classification", checkpoint.image_size, ())
+    outputs = select_outputs(built, checkpoint.head, ()).spec.outputs
+    assert [out.name for out in outputs][:-1] == ([] if "value" in problem else ["probabilities"])
+    answers = Oracle(checkpoint, outputs).run(oracle_of(small_checkpoints["base"]).pixel_values(PHOTO))
+    classify = transformers.pipeline(
+        "image-classification", model=checkpoint.model, image_processor=checkpoint.processor
+    )
+    theirs = {each["label"]: each["score"] for each in classify(Image.fromarray(PHOTO), top_k=5)}
+    labels = labels_of(checkpoint.model.config)
+    assert labels is not None
+    assert dict(zip(labels, answers[outputs[0].name][0], strict=True)) == pytest.approx(theirs, rel=1e-5)
 
 
 @pytest.mark.parametrize("head", ["base", "classification", "segmentation"])

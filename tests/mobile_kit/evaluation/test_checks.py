@@ -97,8 +97,8 @@ def test_a_manifest_that_breaks_its_contract_fails(
     assert_refused(command("predict", folder, photo), expected)
 
 
-def _version_2(folder: Path) -> None:
-    change_manifest(folder, lambda data: data.update(schema_version=2))
+def _version_3(folder: Path) -> None:
+    change_manifest(folder, lambda data: data.update(schema_version=3))
 
 
 def _no_json(folder: Path) -> None:
@@ -132,7 +132,7 @@ def _torn_yardsticks(folder: Path) -> None:
 
 
 DAMAGES: dict[str, tuple[Callable[[Path], None], tuple[str, ...]]] = {
-    "unknown schema version": (_version_2, ("schema version 2 is unknown", "Known: 1", "Update the kit")),
+    "unknown schema version": (_version_3, ("schema version 3 is unknown", "Known: 1, 2", "Update the kit")),
     "manifest that is no JSON": (_no_json, ("manifest.json can't be read",)),
     "manifest that lacks a key": (_no_key, ("manifest.json at top level: Object missing required field `graph`",)),
     "missing golden file": (_no_golden, ("golden/outputs/logits.bin is missing",)),

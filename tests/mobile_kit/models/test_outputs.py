@@ -1,4 +1,5 @@
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import pytest
@@ -7,7 +8,8 @@ import torch
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.models.outputs import known_outputs, select_outputs
+from mobile_kit.models.layers import Sigmoid
+from mobile_kit.models.outputs import SelectedOutputs, known_outputs, select_outputs
 from mobile_kit.models.spec import CommonModel
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests.small_checkpoints import small_model
@@ -80,11 +82,29 @@ def test_probabilities_sum_to_one(small_checkpoints: dict[str, Checkpoint]) -> N
     assert torch.equal(probabilities.argmax(), logits.argmax())
 
 
-def test_one_label_has_no_probabilities_unless_asked_for(small_checkpoints: dict[str, Checkpoint]) -> None:
+@pytest.mark.parametrize(
+    ("changes", "default", "meaning"),
+    [
+        ({"num_labels": 1}, ["probabilities", "logits"], "logits"),
+        ({"problem_type": "multi_label_classification"}, ["probabilities", "logits"], "logits"),
+        ({"problem_type": "regression"}, ["logits"], "values"),
+        ({"num_labels": 0}, ["logits"], "logits"),
+    ],
+)
+def test_only_what_has_scores_has_probabilities(
+    changes: dict[str, Any], default: list[str], meaning: str, small_checkpoints: dict[str, Checkpoint]
+) -> None:
     checkpoint = small_checkpoints["classification"]
-    model = checkpoint.family.build(small_model("classification", num_labels=1), "classification", (64, 64), ())
-    assert names(select_outputs(model, checkpoint.head, ())) == ["logits"]
-    assert names(select_outputs(model, checkpoint.head, ("probabilities",))) == ["probabilities"]
+    model = checkpoint.family.build(small_model("classification", **changes), "classification", (64, 64), ())
+    selected = select_outputs(model, checkpoint.head, ())
+    assert names(selected) == default
+    assert selected.spec.outputs[-1].meaning == meaning
+    if default == ["logits"]:
+        with pytest.raises(UnsupportedError, match="'probabilities': the checkpoint's config makes it a regression"):
+            select_outputs(model, checkpoint.head, ("probabilities",))
+    else:
+        assert isinstance(selected, SelectedOutputs)
+        assert isinstance(selected.activation, Sigmoid)
 
 
 @pytest.mark.parametrize(

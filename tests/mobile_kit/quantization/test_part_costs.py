@@ -57,7 +57,7 @@ class Noisy:
 
 
 def measurements(model: Noisy, path: Path, identity: str = "one") -> PartMeasurements:
-    return PartMeasurements(model, [{}] * 32, LOGITS, path, identity, lambda text: None)
+    return PartMeasurements(model, [{}] * 32, LOGITS, False, path, identity, lambda text: None)
 
 
 @pytest.fixture
@@ -131,7 +131,9 @@ def test_class_maps_are_judged_by_their_pixels(path: Path) -> None:
                 yield {"mask": (results["logits"] > 0).astype(np.int32)}
 
     outputs = (TensorSpec("mask", (1, 64), "int32", meaning="mask"),)
-    measured = PartMeasurements(Masks({**QUIET, ADDS_1: 5.0}), [{}] * 32, outputs, path, "one", lambda text: None)
+    measured = PartMeasurements(
+        Masks({**QUIET, ADDS_1: 5.0}), [{}] * 32, outputs, False, path, "one", lambda text: None
+    )
     assert measured.without(()).sqnr_db == np.inf
     assert 0.5 < (measured.without(()).agreement or 0) < 0.95
     found = find_mixed(measured, WORK, QualityTarget(None, 0.98))

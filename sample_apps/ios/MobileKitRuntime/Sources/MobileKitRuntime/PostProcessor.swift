@@ -4,13 +4,15 @@ import Foundation
 public enum Prediction: Equatable, Sendable {
     /// The best classes, of a classifier.
     case classes([Ranked])
+    /// All values of a regression, in their order.
+    case values([Ranked])
     /// The class of each pixel, and the classes by their share of them, but for those of a few pixels.
     case segmentation(ClassMap, [Ranked])
     /// What the outputs of any other head look like.
     case features([Feature])
 }
 
-/// A class with its probability, or its share of the pixels.
+/// A class with its probability or its share of the pixels, or a regression's value with its name.
 public struct Ranked: Equatable, Sendable {
     public let index: Int
     public let label: String
@@ -42,6 +44,7 @@ public struct PostProcessor: Sendable {
     public func prediction(_ outputs: [String: TensorData], top: Int = 5) throws -> Prediction {
         switch artifact.manifest.model.head {
         case "classification":
+            if artifact.manifest.model.activation == .identity { return .values(try values(outputs)) }
             return .classes(ranked(try probabilities(outputs), top: top))
         case "segmentation":
             let map = try classMap(outputs)
@@ -58,15 +61,22 @@ public struct PostProcessor: Sendable {
         }
     }
 
-    /// The probability of each class, of a classifier; of its logits where it gives no probabilities.
+    /// The probability of each class, of a classifier; of its logits where it gives no probabilities. Where each class
+    /// is or isn't right by itself, they don't sum to 1.
     public func probabilities(_ outputs: [String: TensorData]) throws -> [Double] {
         if let values = outputs["probabilities"] { return try finite(values) }
         guard let logits = outputs["logits"] else { throw unreadable("gives neither probabilities nor logits") }
         let values = try finite(logits)
+        if artifact.manifest.model.activation == .sigmoid { return values.map { 1 / (1 + exp(-$0)) } }
         let most = values.max() ?? 0
         let weights = values.map { exp($0 - most) }
         let sum = weights.reduce(0, +)
         return weights.map { $0 / sum }
+    }
+
+    private func values(_ outputs: [String: TensorData]) throws -> [Ranked] {
+        guard let logits = outputs["logits"] else { throw unreadable("gives no values") }
+        return try finite(logits).enumerated().map { Ranked(index: $0, label: artifact.label($0), score: $1) }
     }
 
     /// The class of each pixel, of a segmentation, in the file's own resolution.

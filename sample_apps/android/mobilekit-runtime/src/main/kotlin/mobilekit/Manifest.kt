@@ -88,6 +88,18 @@ class Preprocess internal constructor(record: JSONObject) {
     }
 }
 
+/** What makes scores of a classifier's logits: where one class is right, where each is or isn't by itself, or where
+ * they are a regression's values.
+ */
+enum class Activation {
+    SOFTMAX, SIGMOID, NONE;
+
+    internal companion object {
+        fun named(name: String): Activation =
+            entries.find { it.name.lowercase() == name } ?: throw JSONException("activation $name is not known here")
+    }
+}
+
 /** An artifact: its manifest.json, and its files, which lie in [folder] of [files]. */
 class Manifest private constructor(val files: Files, val folder: String, private val data: JSONObject) {
     val target: String = data.getString("target")
@@ -96,6 +108,11 @@ class Manifest private constructor(val files: Files, val folder: String, private
     val family: String = data.getJSONObject("model").getString("family")
     val head: String = data.getJSONObject("model").getString("head")
     val source: String = data.getJSONObject("model").getString("source")
+
+    /** Null of other heads than classifiers. Version 1 of a manifest knew no other than softmax. */
+    val activation: Activation? =
+        if (data.getInt("schema_version") == 1) Activation.SOFTMAX.takeIf { head == "classification" }
+        else data.getJSONObject("model").textOrNull("activation")?.let(Activation::named)
 
     // As many as a byte tells apart, where a checkpoint doesn't say.
     val numLabels: Int = data.getJSONObject("model").optInt("num_labels", 256)
@@ -147,7 +164,7 @@ class Manifest private constructor(val files: Files, val folder: String, private
         /** Reads the artifact in a folder. Throws: MobileKitException where it is missing, broken or unknown. */
         fun read(files: Files, folder: String): Manifest {
             val path = "$folder/manifest.json"
-            return parsed(path, files.read(path)) { Manifest(files, folder, it) }
+            return parsed(path, files.read(path), 1, 2) { Manifest(files, folder, it) }
         }
     }
 }
@@ -157,7 +174,7 @@ class BundledModel(val folder: String, val title: String, val leastSqnrDb: Map<S
     companion object {
         /** Reads models.json. Throws: MobileKitException where it is missing, broken, unknown or empty. */
         fun all(files: Files): List<BundledModel> {
-            val models = parsed("models.json", files.read("models.json")) { index ->
+            val models = parsed("models.json", files.read("models.json"), 1) { index ->
                 index.getJSONArray("models").objects().map { model ->
                     val least = model.getJSONObject("least_sqnr_db")
                     val bounds = least.keys().asSequence().associateWith { least.getDouble(it) }
@@ -169,14 +186,12 @@ class BundledModel(val folder: String, val title: String, val leastSqnrDb: Map<S
     }
 }
 
-private const val SCHEMA_VERSION = 1
-
-private fun <T> parsed(path: String, bytes: ByteArray, read: (JSONObject) -> T): T =
+private fun <T> parsed(path: String, bytes: ByteArray, vararg versions: Int, read: (JSONObject) -> T): T =
     try {
         val data = JSONObject(String(bytes, Charsets.UTF_8))
         val version = data.opt("schema_version")
-        if (version != SCHEMA_VERSION) {
-            val known = "Known: $SCHEMA_VERSION. Update the app."
+        if (versions.none { it == version }) {
+            val known = "Known: ${versions.joinToString()}. Update the app."
             throw MobileKitException("$path: schema version $version is unknown. $known")
         }
         read(data)

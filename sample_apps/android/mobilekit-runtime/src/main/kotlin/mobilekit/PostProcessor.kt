@@ -5,7 +5,7 @@ import kotlin.math.floor
 import kotlin.math.roundToInt
 import kotlin.math.sqrt
 
-/** A class with its probability, or its share of the pixels. */
+/** A class with its probability, its share of the pixels, or, of a regression, a value with its name. */
 class Answer(val index: Int, val label: String, val score: Double)
 
 /** The class of each pixel, row by row. */
@@ -27,12 +27,25 @@ class PostProcessor(private val manifest: Manifest) {
     val classifies: Boolean get() = manifest.head == "classification"
     val segments: Boolean get() = manifest.head == "segmentation"
 
-    /** The best classes of a classification, best first. */
+    /** Whether its numbers are no scores of classes, but values. */
+    val predictsValues: Boolean get() = manifest.activation == Activation.NONE
+
+    /** The best classes of a classification, best first. Where each is or isn't right by itself, they don't sum to 1. */
     fun best(outputs: Map<String, FloatArray>, count: Int = BEST): List<Answer> {
         val given = meant(outputs, "probabilities")
-        val scores = if (given != null) DoubleArray(given.second.size) { given.second[it].toDouble() }
-        else softmax((meant(outputs, "logits") ?: throw strange()).second)
-        return ranked(scores, count)
+        if (given != null) return ranked(DoubleArray(given.size) { given[it].toDouble() }, count)
+        val logits = meant(outputs, "logits") ?: throw strange()
+        return when (manifest.activation) {
+            Activation.SOFTMAX -> ranked(softmax(logits), count)
+            Activation.SIGMOID -> ranked(DoubleArray(logits.size) { 1 / (1 + exp(-logits[it].toDouble())) }, count)
+            else -> throw strange()
+        }
+    }
+
+    /** All values of a regression, in their order. */
+    fun values(outputs: Map<String, FloatArray>): List<Answer> {
+        val values = meant(outputs, "values") ?: throw strange()
+        return values.mapIndexed { index, value -> Answer(index, manifest.label(index), value.toDouble()) }
     }
 
     /** The class of each pixel of a segmentation, in the size of the file's own map. */
@@ -98,9 +111,9 @@ class PostProcessor(private val manifest: Manifest) {
         return DoubleArray(weights.size) { weights[it] / sum }
     }
 
-    private fun meant(outputs: Map<String, FloatArray>, meaning: String): Pair<TensorRecord, FloatArray>? {
+    private fun meant(outputs: Map<String, FloatArray>, meaning: String): FloatArray? {
         checked(outputs)
-        return manifest.outputs.find { it.meaning == meaning }?.let { it to outputs.getValue(it.name) }
+        return manifest.outputs.find { it.meaning == meaning }?.let { outputs.getValue(it.name) }
     }
 
     private fun checked(outputs: Map<String, FloatArray>) {

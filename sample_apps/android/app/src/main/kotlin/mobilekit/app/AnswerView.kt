@@ -41,6 +41,7 @@ fun AnswerView(answered: Answered) {
     )
     when (reading) {
         is Reading.Classes -> reading.best.forEach { Bar(it) }
+        is Reading.Values -> reading.values.forEach { Text(stringResource(R.string.value, it.label, it.score)) }
         is Reading.Segments -> reading.shares.forEach { Legend(it) }
         is Reading.Features -> reading.features.forEach { FeatureLine(it) }
     }

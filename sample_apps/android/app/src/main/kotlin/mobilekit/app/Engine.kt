@@ -14,6 +14,8 @@ import mobilekit.Preprocessor
 sealed interface Reading {
     class Classes(val best: List<Answer>) : Reading
 
+    class Values(val values: List<Answer>) : Reading
+
     class Segments(val map: ClassMap, val shares: List<Answer>) : Reading
 
     class Features(val features: List<Feature>) : Reading
@@ -92,7 +94,9 @@ class Engine(private val threads: Int) {
     private fun reading(model: Model, outputs: Map<String, FloatArray>): Reading {
         val reader = PostProcessor(model.manifest)
         return when (model.kind) {
-            Kind.CLASSES -> Reading.Classes(reader.best(outputs))
+            Kind.CLASSES ->
+                if (reader.predictsValues) Reading.Values(reader.values(outputs))
+                else Reading.Classes(reader.best(outputs))
             Kind.MAP -> reader.classMap(outputs).let { Reading.Segments(it, reader.shares(it)) }
             Kind.FEATURES -> Reading.Features(reader.features(outputs))
         }
