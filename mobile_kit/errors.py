@@ -15,6 +15,7 @@ Every message is one line: what was asked, why not, and the way out.
 """
 
 import re
+import reprlib
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -34,10 +35,16 @@ __all__ = [
     "named_line",
     "one_line",
     "plain",
+    "shown",
     "tool_reason",
     "unknown",
     "unwritable",
 ]
+
+
+# Of lists and mappings a few items, of texts and numbers some characters.
+SHORT = reprlib.Repr()
+SHORT.maxstring = SHORT.maxother = 100
 
 
 class MobileKitError(Exception):
@@ -83,6 +90,11 @@ class OracleError(MobileKitError):
 def plain(text: str) -> str:
     """Return a text for one line of a terminal: a device's words, or a file's, may hold anything."""
     return "".join(char if char.isprintable() else " " for char in text)
+
+
+def shown(value: object) -> str:
+    """Return a value of a file as an error shows it, cut: it may be as long as the file."""
+    return SHORT.repr(value)
 
 
 def unknown(kind: str, name: str, known: Iterable[str]) -> UnsupportedError:

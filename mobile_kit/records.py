@@ -16,6 +16,7 @@ from typing import Annotated, Any, TypeVar
 import msgspec
 
 from mobile_kit.errors import one_line
+from mobile_kit.reading import MOST_JSON_BYTES, ReadError, parse_json, read_bytes
 
 __all__ = [
     "Amount",
@@ -37,6 +38,8 @@ T = TypeVar("T")
 Count = Annotated[int, msgspec.Meta(ge=1)]
 Amount = Annotated[int, msgspec.Meta(ge=0)]
 Sha256 = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$", max_length=64)]
+# Characters of what a file holds that an error shows.
+MOST_SHOWN = 200
 DIALECT = "https://json-schema.org/draft/2020-12/schema"
 
 
@@ -45,7 +48,9 @@ class RecordError(ValueError):
 
 
 def _error(place: str, reason: str) -> RecordError:
-    return RecordError(f"at {place or 'top level'}: {reason}")
+    # A pattern tells its writer more than a reader; a value may be as long as its file.
+    reason = reason.partition(" matching regex")[0]
+    return RecordError(f"at {place or 'top level'}: {reason[:MOST_SHOWN]}")
 
 
 def said() -> Any:
@@ -59,8 +64,8 @@ def parse(text: str | bytes) -> Any:
     Raises: RecordError for what is no JSON, as NaN and infinity are none, and for a key that is there twice.
     """
     try:
-        values = msgspec.json.decode(text)
-        json.loads(text, object_pairs_hook=_unique)  # which msgspec doesn't see
+        values = parse_json(text, _unique)
+        msgspec.json.decode(text)  # refuses NaN and what else isn't the standard's
     except (ValueError, RecursionError) as exc:
         raise RecordError(f"can't be read ({one_line(exc)})") from exc
     return values
@@ -72,12 +77,10 @@ def read_file(kind: type[T], path: Path, newer: Callable[[Any], Any] = lambda va
     newer: makes the JSON values of an older version those of the record's.
     Raises: RecordError naming the place, or why it can't be read.
     """
-    if path.exists() and not path.is_file():
-        raise RecordError("can't be read (it is no file)")  # reading a pipe would wait for ever
     try:
-        text = path.read_bytes()
-    except OSError as exc:
-        raise RecordError(f"can't be read ({one_line(exc)})") from exc
+        text = read_bytes(path, MOST_JSON_BYTES)
+    except ReadError as exc:
+        raise RecordError(str(exc)) from exc
     return read_record(kind, newer(parse(text)))
 
 
@@ -164,12 +167,13 @@ def _check_derived(value: Any, own: Any, described: "Field[Any]", place: str) ->
         raise _error(place, f"is {value!r}, and {wanted!r} follows from the rest")
 
 
-def _unique(pairs: list[tuple[str, Any]]) -> None:
-    seen = set()
-    for key, _ in pairs:
-        if key in seen:
-            raise ValueError(f"it has the key {key!r} twice")
-        seen.add(key)
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    found: dict[str, Any] = {}
+    for key, value in pairs:
+        if key in found:
+            raise ReadError(f"has the key {key[:MOST_SHOWN]!r} twice")
+        found[key] = value
+    return found
 
 
 def _below(place: str, key: str) -> str:

@@ -24,6 +24,7 @@ LAYERS = (
     "preprocessing",
     "models measurements progress",
     "plugins records whole_file",
+    "reading",
     "errors",
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
