@@ -2,7 +2,6 @@
 
 import json
 import logging
-import os
 import tempfile
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -12,10 +11,11 @@ from typing import Any
 import torch
 from torch import nn
 
+from mobile_kit.checkpoints.adapters import check_mergeable, merged
 from mobile_kit.checkpoints.files import PROCESSOR, CheckpointFiles, find_files, find_weights
 from mobile_kit.checkpoints.random_weights import randomize
 from mobile_kit.checkpoints.weights import load_weights
-from mobile_kit.errors import CheckpointError, UnsupportedError, one_line
+from mobile_kit.errors import CheckpointError, UnsupportedError, one_line, shown
 from mobile_kit.models.family import Family, Head, broken_families, families, find_family
 from mobile_kit.preprocessing.preprocess import Preprocess
 
@@ -26,6 +26,24 @@ CHATTY = ("torchao", "torch.utils._pytree")
 # What label maps have where a pixel is of no class, as `do_reduce_labels` leaves it.
 IGNORED = 255
 CANT_COMPUTE = "model {source!r}: Hugging Face can't compute with its config ({reason}). Mend config.json."
+
+
+# Dtype belongs to the checkpoint's storage, and the oracle is float32 whatever it was; the form of the outputs, and the
+# kernels of attention, to a call. Custom code is never run.
+NOT_OURS = frozenset(
+    {
+        "_attn_implementation",
+        "_attn_implementation_internal",
+        "attn_implementation",
+        "auto_map",
+        "dtype",
+        "model_type",
+        "output_hidden_states",
+        "return_dict",
+        "torch_dtype",
+        "transformers_version",
+    }
+)
 
 
 @dataclass(frozen=True)
@@ -40,9 +58,9 @@ class LabelMaps:
 class Checkpoint:
     """A loaded checkpoint.
 
-    source: a Hub id, a known name, or the name of a local folder, whose path is nobody else's business.
-    model: the Hugging Face module, float32, eager, in evaluation mode. processor: its Pillow image processor.
-    image_size: (height, width) in pixels that the export is for.
+    source: a Hub id, a known name, or the name of a local folder, whose path is nobody else's business. notes: what
+    its user should know. model: the Hugging Face module, float32, eager, in evaluation mode. processor: its Pillow
+    image processor. image_size: (height, width) in pixels that the export is for.
     """
 
     source: str
@@ -54,6 +72,7 @@ class Checkpoint:
     processor: Any = field(repr=False)
     preprocess: Preprocess
     random_weights: bool
+    notes: tuple[str, ...] = ()
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -77,44 +96,66 @@ def load(
     image_size: tuple[int, int] | None = None,
     random_weights: bool = False,
     allow_pickle: bool = False,
+    weights_prefix: str = "",
+    any_channels: bool = False,
     check: Callable[[Head, int], None] | None = None,
 ) -> Checkpoint:
     """Load a checkpoint as the oracle.
 
     source: a Hub id, a folder as `save_pretrained` writes it, or, with random weights, a known name.
     head: overrides the one of the config's `architectures`. image_size: (height, width), None for the processor's own.
+    weights_prefix: what the names of its tensors begin with, as those of a wrapped model. any_channels: take networks
+    whose input no photo has, such as of 4 channels.
     check: called with the head and the number of parameters before weights are fetched, read or drawn.
     Raises: CheckpointError, UnsupportedError; what check does.
     """
     _quieten()
     files = find_files(source, revision, random_weights)
-    family, chosen, config, processor, preprocess = _described(source, files, head, image_size)
+    family, chosen, config, processor, preprocess = _described(source, files, head, image_size, any_channels)
     parameters = _count_parameters(source, chosen, config)
     if check is not None:
         check(chosen, parameters)
     if random_weights:
         model = _with_random_weights(source, family, chosen, config, preprocess)
     else:
-        weights = find_weights(source, files, allow_pickle)
-        loaded = load_weights(source, weights, family, chosen, _architecture(chosen), config)
-        model = family.at_size(loaded.float(), chosen.name, preprocess.image_size)
-    name = Path(source).resolve().name if os.path.isdir(source) else source
+        loaded = _with_weights(source, files, family, chosen, config, allow_pickle, weights_prefix)
+        model = family.at_size(loaded, chosen.name, preprocess.image_size)
+    told = (files.name, files.revision, files.license)
     frozen = model.eval().requires_grad_(False)
-    return Checkpoint(
-        name, files.revision, files.license, family, chosen, frozen, processor, preprocess, random_weights
-    )
+    return Checkpoint(*told, family, chosen, frozen, processor, preprocess, random_weights, files.notes)
+
+
+def _with_weights(
+    source: str,
+    files: CheckpointFiles,
+    family: Family,
+    head: Head,
+    config: Any,
+    allow_pickle: bool,
+    prefix: str,
+) -> nn.Module:
+    """Return Hugging Face's model with a checkpoint's weights, and its adapter's where it has one, float32."""
+    assert files.folder is not None
+    check_mergeable(source, files.folder)
+    path = find_weights(source, files, allow_pickle)
+    loaded = load_weights(source, path, family, head, _architecture(head), config, prefix)
+    return merged(source, loaded.float(), files.folder).float()
 
 
 def _described(
-    source: str, files: CheckpointFiles, head: str | None, image_size: tuple[int, int] | None
+    source: str,
+    files: CheckpointFiles,
+    head: str | None,
+    image_size: tuple[int, int] | None,
+    any_channels: bool,
 ) -> tuple[Family, Head, Any, Any, Preprocess]:
     """Return what the configs alone say: family, head, Hugging Face's config and processor, and the preprocessing."""
     family = _family(source, files.config)
     chosen = _head(source, family, files.config, head)
     config = _hf_config(source, family, files.config)
     family.check(config, chosen.name)
-    processor = _hf_processor(source, files.processor, image_size)
-    preprocess = _preprocess(source, processor, config.num_channels, image_size)
+    processor = _hf_processor(source, family.model_type, files.processor, image_size)
+    preprocess = _preprocess(source, processor, config.num_channels, image_size, any_channels)
     if family.fixed_size and image_size is None:
         _check_size(source, config, preprocess.image_size)
     return family, chosen, config, processor, preprocess
@@ -137,7 +178,7 @@ def _family(source: str, config: dict[str, Any]) -> Family:
         return found
     unusable = "".join(f" Not to be used: {broken.reason}" for broken in broken_families())
     raise CheckpointError(
-        f"model {source!r}: its config is of model type {model_type!r}, which is no family of the kit. "
+        f"model {source!r}: its config is of model type {shown(model_type)}, which is no family of the kit. "
         f"Known: {', '.join(families())}.{unusable}"
     )
 
@@ -154,7 +195,7 @@ def _head(source: str, family: Family, config: dict[str, Any], asked: str | None
         if head.architecture.lower() in (name.lower() for name in named):
             return head
     raise CheckpointError(
-        f"model {source!r}: its config names the architectures {named}, none of the kit's. "
+        f"model {source!r}: its config names the architectures {shown(named)}, none of the kit's. "
         f"Add --head {'|'.join(family.heads)}."
     )
 
@@ -162,46 +203,58 @@ def _head(source: str, family: Family, config: dict[str, Any], asked: str | None
 def _hf_config(source: str, family: Family, config: dict[str, Any]) -> Any:
     from transformers import AutoConfig
 
-    settings = {key: value for key, value in config.items() if key not in {"model_type", "auto_map"}}
-    # Dtype belongs to the checkpoint's storage, and the oracle is float32 whatever it was; the form of the outputs
-    # belongs to a call.
-    for key in ("dtype", "torch_dtype", "transformers_version", "return_dict", "output_hidden_states"):
-        settings.pop(key, None)
+    if config.get("quantization_config"):
+        raise UnsupportedError(
+            f"model {source!r}: its weights are quantized (quantization_config). Give it in float: "
+            "model.dequantize().save_pretrained()."
+        )
+    settings = {key: value for key, value in config.items() if key not in NOT_OURS}
+    settings |= {key: _named_labels(settings[key]) for key in ("id2label",) if isinstance(settings.get(key), dict)}
     try:
         return AutoConfig.for_model(family.model_type, **settings, attn_implementation="eager")
     except Exception as exc:  # each config class raises its own kinds
         raise CheckpointError(f"model {source!r}: {one_line(exc)}. Mend config.json.") from exc
 
 
-def _hf_processor(source: str, config: dict[str, Any], image_size: tuple[int, int] | None) -> Any:
+def _named_labels(labels: dict[str, Any]) -> dict[str, Any]:
+    """Return labels as text: numbers, as data sets have them, are names too."""
+    return {key: str(name) if type(name) is int else name for key, name in labels.items()}
+
+
+def _hf_processor(source: str, model_type: str, config: dict[str, Any], image_size: tuple[int, int] | None) -> Any:
     # Custom code is never run, and transformers would ask on the terminal whether it may.
-    processor = _made_processor(source, {key: value for key, value in config.items() if key != "auto_map"})
+    settings = {key: value for key, value in config.items() if key != "auto_map"}
+    processor = _made_processor(source, model_type, settings)
     if image_size is None or image_size[0] == image_size[1] or getattr(processor, "crop_pct", None) is None:
         return processor
     # ConvNext's processor makes squares only. ViT's resizes to any size, as ConvNext's does from 384 px on.
     settings = {key: value for key, value in processor.to_dict().items() if key not in {"crop_pct", "size"}}
-    return _made_processor(source, {**settings, "image_processor_type": "ViTImageProcessor"})
+    return _made_processor(source, model_type, {**settings, "image_processor_type": "ViTImageProcessor"})
 
 
-def _made_processor(source: str, settings: dict[str, Any]) -> Any:
+def _made_processor(source: str, model_type: str, settings: dict[str, Any]) -> Any:
     from transformers import AutoImageProcessor
 
     with tempfile.TemporaryDirectory() as folder:
         Path(folder, PROCESSOR).write_text(json.dumps(settings), encoding="utf-8")
+        # By which transformers finds the class where the processor doesn't name its own.
+        Path(folder, "config.json").write_text(json.dumps({"model_type": model_type}), encoding="utf-8")
         try:
             return AutoImageProcessor.from_pretrained(folder, backend="pil")
         except Exception as exc:  # each processor class raises its own kinds
             raise CheckpointError(f"model {source!r}: {one_line(exc)}. Mend {PROCESSOR}.") from exc
 
 
-def _preprocess(source: str, processor: Any, channels: int, image_size: tuple[int, int] | None) -> Preprocess:
-    if channels not in {1, 3}:
+def _preprocess(
+    source: str, processor: Any, channels: int, image_size: tuple[int, int] | None, any_channels: bool
+) -> Preprocess:
+    if channels not in ({1, 3, 4} if any_channels else {1, 3}):
+        way = " Add --input pixel_values." if channels == 4 else " Give a checkpoint with num_channels 3 or 1."
         raise UnsupportedError(
-            f"model {source!r}: takes images of {channels} channels, and a photo has 3, or 1 in gray. "
-            "Give a checkpoint with num_channels 3 or 1."
+            f"model {source!r}: takes images of {channels} channels, and a photo has 3, or 1 in gray.{way}"
         )
-    if channels == 1:
-        processor.do_convert_rgb = False  # of a gray image Bit's would make three channels
+    if channels != 3:
+        processor.do_convert_rgb = False  # Bit's would make three channels of them
     if image_size is not None and not processor.do_center_crop:  # then the size is the resize's
         processor.do_resize = True
         height, width = image_size

@@ -18,7 +18,7 @@ from mobile_kit.checkpoints.load import CANT_COMPUTE, Checkpoint
 from mobile_kit.errors import CheckpointError, OracleError, UnsupportedError, one_line
 from mobile_kit.measurements.metrics import comparable, distance, moved, pixel_agreement, sqnr_db
 from mobile_kit.models.family import activation_of
-from mobile_kit.models.spec import DISCRETE, TensorSpec, group
+from mobile_kit.models.spec import DISCRETE, Activation, Meaning, TensorSpec, group
 from mobile_kit.preprocessing.synthetic_images import scene
 
 __all__ = ["LEAST_DIFFERENCE", "Oracle", "ReferenceNoise", "least_difference"]
@@ -48,20 +48,33 @@ class ReferenceNoise:
 class Oracle:
     """Computes the outputs of a file by name, from an image, with Hugging Face's model and processor.
 
-    further: the values of the model's other inputs, by name, the same for every image.
+    further: the values of the model's other inputs, by name, the same for every image. activation: what makes scores
+    of a classifier's logits; None for what the checkpoint's config says.
     """
 
     def __init__(
-        self, checkpoint: Checkpoint, outputs: tuple[TensorSpec, ...], further: Mapping[str, NDArray[Any]] | None = None
+        self,
+        checkpoint: Checkpoint,
+        outputs: tuple[TensorSpec, ...],
+        further: Mapping[str, NDArray[Any]] | None = None,
+        activation: Activation | None = None,
     ) -> None:
         self.checkpoint = checkpoint
         self.outputs = outputs
         self.further = further or {}
+        self._activation = activation
+
+    @property
+    def activation(self) -> Activation | None:
+        """What makes scores of a classifier's logits."""
+        return self._activation or activation_of(self.checkpoint.model.config)
 
     def pixel_values(self, image: NDArray[np.uint8]) -> NDArray[np.float32]:
         """(H, W, C) uint8 of any size to the processor's (1, C, h, w) float32."""
-        picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
-        values = self.checkpoint.processor(images=picture, return_tensors="np")["pixel_values"]
+        picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
+        # Which transformers can't tell of 4 channels.
+        layout = {"input_data_format": "channels_last"} if image.shape[2] == 4 else {}
+        values = self.checkpoint.processor(images=picture, return_tensors="np", **layout)["pixel_values"]
         return np.ascontiguousarray(values, dtype=np.float32)
 
     def run(self, pixel_values: NDArray[np.float32], dtype: torch.dtype = torch.float32) -> dict[str, NDArray[Any]]:
@@ -136,7 +149,7 @@ class Oracle:
 
         Raises: CheckpointError where Hugging Face can't compute them at all.
         """
-        other = scene(7, *image.shape[:2])[:, :, : image.shape[2]]
+        other = scene(7, *image.shape)
         model = self.checkpoint.model
         try:
             answers = [self._raw(model, self.pixel_values(photo), torch.float32, ()) for photo in (image, other)]
@@ -150,7 +163,10 @@ class Oracle:
 
     def _check_difference(self, name: str, first: NDArray[Any], second: NDArray[Any]) -> None:
         part = moved(first, second)
-        spec = next((out for out in self.outputs if out.name == name), TensorSpec(name, first.shape))
+        meaning: Meaning = "features"
+        if self.checkpoint.head.name == "classification":
+            meaning = "values" if self.activation == "none" else "logits"
+        spec = TensorSpec(name, first.shape, meaning=meaning)
         if not part >= least_difference(spec):  # nor where it isn't a number
             raise OracleError(
                 f"model {self.checkpoint.source!r}: its {name} are the same for different images (they differ by "
@@ -180,8 +196,7 @@ class Oracle:
 
     def _scores(self, logits: torch.Tensor) -> torch.Tensor:
         """Return what transformers' own pipeline makes of a classifier's logits."""
-        activation = activation_of(self.checkpoint.model.config)
-        return logits.sigmoid() if activation == "sigmoid" else F.softmax(logits, dim=-1)
+        return logits.sigmoid() if self.activation == "sigmoid" else F.softmax(logits, dim=-1)
 
     def _segmentation(self, spec: TensorSpec, raw: Any) -> NDArray[Any]:
         size = self.checkpoint.image_size

@@ -40,7 +40,7 @@ def _set_batch_norms(model: nn.Module, preprocess: Preprocess, seed: int) -> Non
     if not batch_norms:
         return
     height, width = preprocess.image_size
-    images = [scene(1000 + seed * IMAGES + i, height, width)[:, :, : preprocess.channels] for i in range(IMAGES)]
+    images = [scene(1000 + seed * IMAGES + i, height, width, preprocess.channels) for i in range(IMAGES)]
     model.eval()
     for module in batch_norms:
         module.reset_running_stats()

@@ -1,102 +1,65 @@
 """A checkpoint's tensors into Hugging Face's module. What doesn't fit is refused: gaps would get random numbers."""
 
-import warnings
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterable
 from pathlib import Path
-from pickle import UnpicklingError
 from typing import Any
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 
 from mobile_kit.checkpoints.tensorflow_weights import TENSORFLOW, read_tensorflow
+from mobile_kit.checkpoints.tensors import PICKLES, SAFETENSORS, read_tensors
 from mobile_kit.errors import CheckpointError, one_line
 from mobile_kit.models.family import Family, Head
 
-__all__ = ["PICKLE", "WEIGHTS", "load_weights", "weights_in"]
-
-WEIGHTS = ("model.safetensors", "model.safetensors.index.json")
-PICKLE = "pytorch_model.bin"
+__all__ = ["load_weights", "weights_in"]
 
 
 def weights_in(folder: Path, allow_pickle: bool) -> Path | None:
     """Return the file to read: safetensors or their index, else a pickle where it may be read, else TensorFlow's."""
-    names = (*WEIGHTS, *([PICKLE] if allow_pickle else []), TENSORFLOW)
+    names = (*SAFETENSORS, *(PICKLES if allow_pickle else ()), TENSORFLOW)
     return next((folder / name for name in names if (folder / name).is_file()), None)
 
 
-def load_weights(source: str, path: Path, family: Family, head: Head, architecture: Any, config: Any) -> nn.Module:
+def load_weights(
+    source: str, path: Path, family: Family, head: Head, architecture: Any, config: Any, prefix: str = ""
+) -> nn.Module:
     """Return an architecture (a transformers class) with the tensors of a file or of those of an index, float32.
 
-    source: what the checkpoint is called in messages. Raises: CheckpointError.
+    source: what the checkpoint is called in messages. prefix: what the tensors' names begin with, as those of a
+    wrapped model do. Raises: CheckpointError.
     """
-    read: dict[str, Any] = {"pretrained_model_name_or_path": path.parent}
-    if path.name in WEIGHTS:
-        names = _check_safetensors(source, path.parent)
-    elif path.name == PICKLE:
-        names = _names_in_pickle(source, path)
-    else:
+    if path.name == TENSORFLOW:
         tensors = read_tensorflow(source, path, family, architecture, config)
-        read, names = {"pretrained_model_name_or_path": None, "state_dict": tensors}, set(tensors)
-    options = family.options(head.name, names)
+    else:
+        tensors = _without(prefix, source, read_tensors(source, path))
     try:
-        with _quiet():
-            model, info = architecture.from_pretrained(
-                **read,
-                config=config,
-                dtype=torch.float32,
-                use_safetensors=path.name in WEIGHTS,
-                weights_only=True,
-                local_files_only=True,
-                ignore_mismatched_sizes=True,
-                output_loading_info=True,
-                **options,
-            )
-    except Exception as exc:  # readers of weights raise many kinds
-        raise _unreadable(source, exc) from exc
-    _check_fit(source, family, head, model, info)
+        # By tensors and not by folder: there, transformers would look for adapters and other files by itself.
+        model, info = architecture.from_pretrained(
+            None,
+            config=config,
+            state_dict=tensors,
+            dtype=torch.float32,
+            ignore_mismatched_sizes=True,
+            output_loading_info=True,
+            **family.options(head.name, tensors.keys()),
+        )
+    except Exception as exc:  # loading raises many kinds
+        raise CheckpointError(f"model {source!r}: its weights can't be read ({one_line(exc)}). Save it again.") from exc
+    _check_fit(source, family, head, model, info, tensors)
     return model
 
 
-@contextmanager
-def _quiet() -> Iterator[None]:
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # torch's, of the pickle's format
-        yield
+def _without(prefix: str, source: str, tensors: dict[str, Tensor]) -> dict[str, Tensor]:
+    if not all(name.startswith(prefix) for name in tensors):
+        other = next(name for name in tensors if not name.startswith(prefix))
+        raise CheckpointError(
+            f"model {source!r}: its tensor {other} doesn't begin with --weights-prefix {prefix}. Leave that out."
+        )
+    return {name.removeprefix(prefix): tensor for name, tensor in tensors.items()}
 
 
-def _unreadable(source: str, exc: Exception) -> CheckpointError:
-    reason = "holds more than tensors" if isinstance(exc, UnpicklingError) else one_line(exc)
-    return CheckpointError(f"model {source!r}: its weights can't be read ({reason}). Save it again.")
-
-
-def _names_in_pickle(source: str, path: Path) -> set[str]:
-    """Return the names of all tensors, without their values. Raises: CheckpointError."""
-    try:
-        with _quiet():
-            return set(torch.load(path, map_location="meta", weights_only=True))
-    except Exception as exc:  # so do readers of pickles
-        raise _unreadable(source, exc) from exc
-
-
-def _check_safetensors(source: str, folder: Path) -> set[str]:
-    """Return the names of all tensors. Raises: CheckpointError where a file is damaged."""
-    from safetensors import SafetensorError, safe_open
-
-    names: set[str] = set()
-    for path in sorted(folder.glob("model*.safetensors")):
-        try:
-            with safe_open(path, framework="pt") as tensors:
-                names.update(tensors.keys())
-        except (SafetensorError, OSError) as exc:
-            raise CheckpointError(
-                f"model {source!r}: {path.name} is truncated or damaged ({one_line(exc)}). Fetch it again."
-            ) from exc
-    return names
-
-
-def _check_fit(source: str, family: Family, head: Head, model: nn.Module, info: Any) -> None:
+def _check_fit(source: str, family: Family, head: Head, model: nn.Module, info: Any, names: Iterable[str]) -> None:
     """Refuse weights that the config doesn't describe: Hugging Face would fill the gaps with random numbers."""
     for key, found, wanted in info["mismatched_keys"]:
         raise CheckpointError(
@@ -104,6 +67,11 @@ def _check_fit(source: str, family: Family, head: Head, model: nn.Module, info: 
             "Give the config that belongs to the weights."
         )
     missing = sorted(key for key in info["missing_keys"] if not key.endswith("num_batches_tracked"))
+    if missing and (wrapped := _wrapped_in(names, model)):
+        raise CheckpointError(
+            f"model {source!r}: its tensors' names begin with {wrapped!r}, as those of a wrapped model do. "
+            f"Add --weights-prefix {wrapped}"
+        )
     if missing:
         raise CheckpointError(
             f"model {source!r}: its weights lack {missing[0]}{_more(missing)}, which the {head.name} head needs. "
@@ -121,6 +89,17 @@ def _check_fit(source: str, family: Family, head: Head, model: nn.Module, info: 
     for name, tensor in model.state_dict().items():
         if tensor.is_floating_point() and not bool(torch.isfinite(tensor).all()):
             raise CheckpointError(f"model {source!r}: tensor {name} holds values that aren't finite. Fetch it again.")
+
+
+def _wrapped_in(names: Iterable[str], model: nn.Module) -> str:
+    """Return what all names begin with before those of the model, empty where that is nothing."""
+    known = {name.partition(".")[0] for name in model.state_dict()} | {getattr(model, "base_model_prefix", "")}
+    found = ""
+    for parts in zip(*(name.split(".") for name in names), strict=False):
+        if len(set(parts)) > 1 or parts[0] in known:
+            break
+        found += f"{parts[0]}."
+    return found
 
 
 def _of_other_head(key: str, model: nn.Module, prefix: str) -> bool:

@@ -5,7 +5,7 @@ import math
 import re
 from typing import Any
 
-__all__ = ["command", "decibels", "names", "part", "positive", "seconds", "size"]
+__all__ = ["add_weights", "command", "decibels", "names", "part", "positive", "seconds", "size"]
 
 
 def command(commands: Any, name: str, run: Any, text: str, output: bool = True) -> argparse.ArgumentParser:
@@ -15,6 +15,14 @@ def command(commands: Any, name: str, run: Any, text: str, output: bool = True) 
     if output:
         parser.add_argument("--json", action="store_true", help="print the result as JSON")
     return parser
+
+
+def add_weights(parser: argparse.ArgumentParser) -> None:
+    """Add the options that say how a checkpoint's weights are read."""
+    parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+    parser.add_argument(
+        "--weights-prefix", default="", metavar="P", help="what tensors' names begin with: of a wrapped model, module."
+    )
 
 
 def names(text: str) -> tuple[str, ...]:

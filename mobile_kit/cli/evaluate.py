@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli.arguments import command
+from mobile_kit.cli.arguments import add_weights, command
 from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ def add(commands: Any) -> None:
         help="a folder a class, a CSV of image and label, or of image and each label's number, or images with masks",
     )
     parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
-    parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+    add_weights(parser)
 
 
 def run(options: argparse.Namespace) -> int:
@@ -34,7 +34,9 @@ def run(options: argparse.Namespace) -> int:
     from mobile_kit.evaluation.evaluate import EvaluateOptions, evaluate
     from mobile_kit.progress import Progress
 
-    asked = EvaluateOptions(tuple(options.artifacts), options.images, options.checkpoint, options.allow_pickle)
+    asked = EvaluateOptions(
+        tuple(options.artifacts), options.images, options.checkpoint, options.allow_pickle, options.weights_prefix
+    )
     with Progress() as progress:
         scores = evaluate(asked, progress)
     if options.json:

@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli.arguments import names, positive, size
+from mobile_kit.cli.arguments import add_weights, names, positive, size
 
 if TYPE_CHECKING:
     from mobile_kit.exporting.plan import ExportOptions
@@ -31,7 +31,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--revision", help="branch, tag or commit of a Hub id")
     parser.add_argument("--random-weights", action="store_true", help="measure latency before training")
-    parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+    add_weights(parser)
 
 
 def export_options(options: argparse.Namespace, **others: Any) -> "ExportOptions":
@@ -51,6 +51,7 @@ def export_options(options: argparse.Namespace, **others: Any) -> "ExportOptions
         revision=options.revision,
         random_weights=options.random_weights,
         allow_pickle=options.allow_pickle,
+        weights_prefix=options.weights_prefix,
         calibration=options.calibration,
         calibration_samples=options.calibration_samples,
         **others,

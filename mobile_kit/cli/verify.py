@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli.arguments import command
+from mobile_kit.cli.arguments import add_weights, command
 from mobile_kit.cli.output import print_json
 from mobile_kit.errors import MobileKitError
 
@@ -22,7 +22,7 @@ def add(commands: Any) -> None:
     parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
     parser.add_argument("--images", type=Path, metavar="DIR", help="compare on these images too")
     parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
-    parser.add_argument("--allow-pickle", action="store_true", help="read pytorch_model.bin, tensors only")
+    add_weights(parser)
     parser.add_argument("--check-runtime", metavar="PACKAGE==V", help="another runtime, such as tflite-runtime==2.14.0")
 
 
@@ -34,7 +34,14 @@ def run(options: argparse.Namespace) -> int:
     records = []
     for folder in options.artifacts:
         try:
-            report = verify(folder, options.images, options.checkpoint, options.allow_pickle, options.check_runtime)
+            report = verify(
+                folder,
+                options.images,
+                options.checkpoint,
+                options.allow_pickle,
+                options.check_runtime,
+                options.weights_prefix,
+            )
         except MobileKitError as exc:  # the others are looked at all the same
             print(f"mobile-kit: {exc}", file=sys.stderr)
             records.append({"artifact": folder.resolve().name, "status": "failed", "failure": str(exc)})

@@ -38,6 +38,7 @@ class ExportOptions:
     revision: str | None = None
     random_weights: bool = False
     allow_pickle: bool = False
+    weights_prefix: str = ""
     photo: Path | None = None
     calibration: Path | None = None
     calibration_samples: int = 128

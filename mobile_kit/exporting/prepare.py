@@ -15,7 +15,7 @@ from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.exporting.job import ExportJob, write_pickle
 from mobile_kit.exporting.plan import Choice, ExportOptions
-from mobile_kit.models.family import Head
+from mobile_kit.models.family import Head, with_activation
 from mobile_kit.models.outputs import check_outputs, select_outputs
 from mobile_kit.models.spec import ModelSpec
 from mobile_kit.preprocessing.image_files import read_image
@@ -68,15 +68,20 @@ def prepare(
 
 def _checkpoint(options: ExportOptions, plan: list[Choice], progress: Progress) -> Checkpoint:
     progress.stage("checkpoint", f"loading {options.model}")
-    return load(
+    checkpoint = load(
         options.model,
         head=options.head,
         revision=options.revision,
         image_size=options.image_size,
         random_weights=options.random_weights,
         allow_pickle=options.allow_pickle,
+        weights_prefix=options.weights_prefix,
+        any_channels=options.pixel_values,
         check=lambda head, parameters: _check(options, plan, head, parameters),
     )
+    for note in checkpoint.notes:
+        progress.note(note)
+    return checkpoint
 
 
 def _check(options: ExportOptions, plan: list[Choice], head: Head, parameters: int) -> None:
@@ -114,6 +119,8 @@ def _hand_over(
     head, path = checkpoint.head, staging / "model.pkl"
     optional = tuple(name for name in options.outputs if name in head.optional)
     built = checkpoint.family.build(checkpoint.model, head.name, checkpoint.image_size, optional)
+    # Of a family that doesn't say it.
+    built.spec = with_activation(built.spec, checkpoint.model.config)
     model = select_outputs(built, head, options.outputs)
     _check_wanted(options, model.spec)
     write_pickle(model, path)
@@ -130,7 +137,7 @@ def _golden(options: ExportOptions, checkpoint: Checkpoint, calibration: Calibra
     if options.photo is not None:
         photo = read_image(options.photo, channels)
     else:
-        photo = scene(1)[:, :, :channels] if calibration is None else calibration.photo
+        photo = scene(1, channels=channels) if calibration is None else calibration.photo
     return Golden(photo, None if calibration is None else calibration.images, options.wanted)
 
 
@@ -143,7 +150,7 @@ def _oracle(checkpoint: Checkpoint, spec: ModelSpec, golden: Golden, progress: P
     oracle = Oracle(checkpoint, spec.outputs, further_inputs(spec.inputs[1:]))
     oracle.check_preprocess(golden.photo)
     # A gray photo says nothing of the order of colours.
-    oracle.check_preprocess(scene(1)[:, :, : checkpoint.preprocess.channels])
+    oracle.check_preprocess(scene(1, channels=checkpoint.preprocess.channels))
     oracle.check_sight(golden.photo)
     progress.stage("checkpoint", "loaded", done=True)
     return oracle
@@ -151,7 +158,7 @@ def _oracle(checkpoint: Checkpoint, spec: ModelSpec, golden: Golden, progress: P
 
 def _check_wanted(options: ExportOptions, spec: ModelSpec) -> None:
     """Raise UnsupportedError where something is asked of outputs that don't have it."""
-    decided = any(out.meaning in {"logits", "mask"} for out in spec.outputs) and spec.num_labels != 1
+    decided = any(out.meaning in {"logits", "mask"} for out in spec.outputs)
     if options.min_agreement is not None and not decided:
         raise UnsupportedError(
             f"--min-agreement {options.min_agreement}: head {spec.head!r} decides between no classes. "

@@ -103,9 +103,12 @@ def test_a_model_too_large_for_a_flatbuffer_is_refused_before_any_work(out: Path
     assert_refused(answer, "'tflite'", "670,730,752 parameters", "at most 535,822,336", "Choose another --target.")
 
 
-def test_an_unknown_model_is_refused_with_the_known_ones(out: Path, command: Command) -> None:
-    answer = command("export", "no/such/model", "--out", out, "--target", "paper")
-    assert_refused(answer, "'no/such/model'", "apple/mobilevitv2-0.5-imagenet1k-256")
+def test_an_unknown_model_is_refused_with_the_nearest_known_ones(out: Path, command: Command) -> None:
+    answer = command("export", "mobilevit2-0.5-imagenet1k", "--out", out, "--target", "paper")
+    assert_refused(
+        answer, "'mobilevit2-0.5-imagenet1k'", "Is apple/mobilevitv2-0.5-imagenet1k-256 or", "mobile-kit list"
+    )
+    assert "hiera" not in answer.err
     assert not out.parent.exists()
 
 

@@ -17,7 +17,7 @@ from mobile_kit.quantization.recipes import QualityTarget
 from sample_apps.checkpoints.digits import training_views
 from tests.exports import DIGITS
 
-LOGITS = OutputParity("logits", 0.1, 24.0, 1.0, 0.95, 1.0, None, None, None, (Bound("sqnr_db", 25.0),), False)
+LOGITS = OutputParity("logits", 0.1, 24.0, None, 1.0, 0.95, 1.0, None, None, None, (Bound("sqnr_db", 25.0),), False)
 
 
 def report(*outputs: OutputParity, check: str = "passed") -> VerifyReport:
