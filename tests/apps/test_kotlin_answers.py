@@ -138,10 +138,10 @@ def _write_index(root: Path, folder: str, least: dict[str, float], **changes: An
 @pytest.mark.parametrize(
     ("index", "manifest", "reason"),
     [
-        ({"schema_version": 2}, {}, "models.json: schema version 2 is unknown. Known: 1. Update the app."),
+        ({"schema_version": 2}, {}, "models.json: schema version 2 is unknown. Known: up to 1. Update the app."),
         ({"models": []}, {}, "models.json: names no model. Bundle the app again."),
         ({"models": [{}]}, {}, "models.json: isn't as the kit writes it"),
-        ({}, {"schema_version": "1"}, "a/manifest.json: schema version 1 is unknown. Known: 1, 2. Update the app."),
+        ({}, {"schema_version": "1"}, "a/manifest.json: schema version 1 is unknown. Known: up to 2. Update the app."),
         ({}, {"model": {"activation": "tanh"}}, "a/manifest.json: isn't as the kit writes it (activation tanh is not"),
         ({}, {"inputs": [{}]}, "a/manifest.json: isn't as the kit writes it"),
         ({}, {"preprocess": {"rounding": "nearest"}}, "a/manifest.json: isn't as the kit writes it (rounding nearest"),

@@ -154,7 +154,7 @@ def test_a_broken_file_is_a_message(swift: App, bundle: Path) -> None:
 @pytest.mark.parametrize(
     ("old", "new", "why"),
     [
-        ('"schema_version": 2', '"schema_version": 3', "schema version 3 is unknown. Known: 1, 2. Update the app."),
+        ('"schema_version": 2', '"schema_version": 3', "schema version 3 is unknown. Known: up to 2. Update the app."),
         ("{", "[", "isn't JSON with a schema version"),
         ('"inputs"', '"entries"', "lacks what this app needs"),
         ("", "", "isn't there"),

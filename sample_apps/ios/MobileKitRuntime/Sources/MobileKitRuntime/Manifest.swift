@@ -8,17 +8,14 @@ public struct Manifest: Codable, Sendable {
     public struct Model: Codable, Sendable {
         public let family, head, source: String
         public let numLabels: Int?
-        /// Nil of other heads than classifiers, and in a manifest of version 1, which knew no other than softmax.
+        /// What makes scores of a classifier's logits: `softmax` where one class is right, `sigmoid` where each is or
+        /// isn't by itself, `identity` where they are a regression's values. Nil of other heads, and in a manifest of
+        /// version 1, which knew no other than softmax.
         public let activation: Activation?
     }
 
-    /// What makes scores of a classifier's logits: where one class is right, where each is or isn't by itself, or where
-    /// they are a regression's values.
-    public enum Activation: String, Codable, Sendable {
-        case softmax, sigmoid
-        /// Not `none`, which would be a missing one too.
-        case identity = "none"
-    }
+    /// Not `none`, which would be a missing one too.
+    public enum Activation: String, Codable, Sendable { case softmax, sigmoid, identity = "none" }
 
     public struct Recipe: Codable, Sendable { public let name: String }
 
@@ -109,7 +106,7 @@ public struct Artifact: Sendable {
     /// Read an artifact's folder. Throws: MobileKitError where something is missing, or not as the kit writes it.
     public init(folder: URL, title: String, leastSqnrDb: [String: Double]) throws {
         (self.folder, self.title, self.leastSqnrDb) = (folder, title, leastSqnrDb)
-        manifest = try decode(Manifest.self, from: folder.appending(path: "manifest.json"), versions: 1...2)
+        manifest = try decode(Manifest.self, from: folder.appending(path: "manifest.json"), newest: 2)
         let text = try? String(contentsOf: folder.appending(path: "labels.txt"), encoding: .utf8)
         // A label may hold what Unicode calls a newline too.
         let lines = text?.unicodeScalars.split(separator: "\n", omittingEmptySubsequences: false).map(String.init) ?? []
@@ -123,7 +120,7 @@ public struct Artifact: Sendable {
     /// Read all artifacts that a folder's models.json names; one that is broken is an error of its own.
     /// Throws: MobileKitError where models.json can't be read, or names none.
     public static func all(in folder: URL) throws -> [Result<Artifact, any Error>] {
-        let models = try decode(ModelIndex.self, from: folder.appending(path: "models.json"), versions: 1...1).models
+        let models = try decode(ModelIndex.self, from: folder.appending(path: "models.json"), newest: 1).models
         if models.isEmpty { throw MobileKitError("models.json: names no model. Bundle the app again.") }
         return models.map { entry in
             let own = folder.appending(path: entry.folder)
@@ -160,7 +157,7 @@ public struct Artifact: Sendable {
 
 private struct Versioned: Decodable { let schemaVersion: Int }
 
-private func decode<Value: Decodable>(_ type: Value.Type, from file: URL, versions: ClosedRange<Int>) throws -> Value {
+private func decode<Value: Decodable>(_ type: Value.Type, from file: URL, newest: Int) throws -> Value {
     let name = "\(file.deletingLastPathComponent().lastPathComponent)/\(file.lastPathComponent)"
     func broken(_ why: String) -> MobileKitError { MobileKitError("\(name): \(why). Bundle the model again.") }
     guard let data = try? Data(contentsOf: file) else { throw broken("isn't there") }
@@ -168,9 +165,8 @@ private func decode<Value: Decodable>(_ type: Value.Type, from file: URL, versio
     decoder.keyDecodingStrategy = .convertFromSnakeCase
     guard let version = (try? decoder.decode(Versioned.self, from: data))?.schemaVersion
     else { throw broken("isn't JSON with a schema version") }
-    guard versions.contains(version) else {
-        let known = versions.map(String.init).joined(separator: ", ")
-        throw MobileKitError("\(name): schema version \(version) is unknown. Known: \(known). Update the app.")
+    guard (1...newest).contains(version) else {
+        throw MobileKitError("\(name): schema version \(version) is unknown. Known: up to \(newest). Update the app.")
     }
     guard let value = try? decoder.decode(type, from: data) else { throw broken("lacks what this app needs") }
     return value

@@ -53,11 +53,8 @@ public struct PostProcessor: Sendable {
             let shares = counts.map { $0 / Double(map.classes.count) }
             return .segmentation(map, ranked(shares, top: counts.count).filter { $0.score >= Self.leastShare })
         default:
-            return .features(
-                try outputs.sorted { $0.key < $1.key }.map { name, values in
-                    let norm = try finite(values).reduce(0) { $0 + $1 * $1 }.squareRoot()
-                    return Feature(name: name, shape: values.shape, norm: norm)
-                })
+            let sorted = outputs.sorted { $0.key < $1.key }
+            return .features(try sorted.map { Feature(name: $0, shape: $1.shape, norm: try norm($1)) })
         }
     }
 
@@ -65,18 +62,16 @@ public struct PostProcessor: Sendable {
     /// is or isn't right by itself, they don't sum to 1.
     public func probabilities(_ outputs: [String: TensorData]) throws -> [Double] {
         if let values = outputs["probabilities"] { return try finite(values) }
-        guard let logits = outputs["logits"] else { throw unreadable("gives neither probabilities nor logits") }
-        let values = try finite(logits)
+        guard let values = try outputs["logits"].map(finite) else { throw unreadable("gives no scores of classes") }
         if artifact.manifest.model.activation == .sigmoid { return values.map { 1 / (1 + exp(-$0)) } }
-        let most = values.max() ?? 0
-        let weights = values.map { exp($0 - most) }
+        let weights = values.map { [most = values.max() ?? 0] value in exp(value - most) }
         let sum = weights.reduce(0, +)
         return weights.map { $0 / sum }
     }
 
     private func values(_ outputs: [String: TensorData]) throws -> [Ranked] {
-        guard let logits = outputs["logits"] else { throw unreadable("gives no values") }
-        return try finite(logits).enumerated().map { Ranked(index: $0, label: artifact.label($0), score: $1) }
+        guard let values = try outputs["logits"].map(finite) else { throw unreadable("gives no values") }
+        return values.enumerated().map { Ranked(index: $0, label: artifact.label($0), score: $1) }
     }
 
     /// The class of each pixel, of a segmentation, in the file's own resolution.
@@ -140,6 +135,8 @@ public struct PostProcessor: Sendable {
         return ClassMap(height: size.height, width: size.width, classes: best)
     }
 
+    private func norm(_ x: TensorData) throws -> Double { try finite(x).reduce(0) { $0 + $1 * $1 }.squareRoot() }
+
     private func finite(_ values: TensorData) throws -> [Double] {
         let numbers = values.doubles
         guard numbers.allSatisfy(\.isFinite) else { throw unreadable("gives values that aren't finite numbers") }
@@ -153,7 +150,5 @@ public struct PostProcessor: Sendable {
 
 /// The first of the indices below `count` with the greatest value.
 private func greatest<Value: Comparable>(_ count: Int, _ value: (Int) -> Value) -> Int {
-    var best = 0
-    for index in 1..<max(count, 1) where value(index) > value(best) { best = index }
-    return best
+    (1..<max(count, 1)).reduce(0) { value($1) > value($0) ? $1 : $0 }
 }

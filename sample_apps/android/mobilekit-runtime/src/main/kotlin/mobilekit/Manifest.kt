@@ -63,7 +63,7 @@ class Preprocess internal constructor(record: JSONObject) {
 
     init {
         val rounding = record.getString("rounding")
-        if (rounding != "truncate") throw JSONException("rounding $rounding is not known here")
+        if (rounding != "truncate") throw unknown("rounding $rounding")
     }
 
     /** (height, width) of what the network takes. */
@@ -82,23 +82,9 @@ class Preprocess internal constructor(record: JSONObject) {
         }
         return if (width <= height) long.toInt() to short else short to long.toInt()
     }
-
-    private companion object {
-        const val MOST_PIXELS = 178_000_000L
-    }
 }
 
-/** What makes scores of a classifier's logits: where one class is right, where each is or isn't by itself, or where
- * they are a regression's values.
- */
-enum class Activation {
-    SOFTMAX, SIGMOID, NONE;
-
-    internal companion object {
-        fun named(name: String): Activation =
-            entries.find { it.name.lowercase() == name } ?: throw JSONException("activation $name is not known here")
-    }
-}
+private const val MOST_PIXELS = 178_000_000L
 
 /** An artifact: its manifest.json, and its files, which lie in [folder] of [files]. */
 class Manifest private constructor(val files: Files, val folder: String, private val data: JSONObject) {
@@ -109,10 +95,12 @@ class Manifest private constructor(val files: Files, val folder: String, private
     val head: String = data.getJSONObject("model").getString("head")
     val source: String = data.getJSONObject("model").getString("source")
 
-    /** Null of other heads than classifiers. Version 1 of a manifest knew no other than softmax. */
-    val activation: Activation? =
-        if (data.getInt("schema_version") == 1) Activation.SOFTMAX.takeIf { head == "classification" }
-        else data.getJSONObject("model").textOrNull("activation")?.let(Activation::named)
+    /** What makes scores of a classifier's logits: "softmax" where one class is right, "sigmoid" where each is or isn't
+     * by itself, "none" where they are a regression's values. Version 1 of a manifest knew no other than softmax.
+     */
+    val activation: String? =
+        (if (data.getInt("schema_version") == 1) "softmax" else data.getJSONObject("model").textOrNull("activation"))
+        .also { if (it != "softmax" && it != "sigmoid" && it != "none" && it != null) throw unknown("activation $it") }
 
     // As many as a byte tells apart, where a checkpoint doesn't say.
     val numLabels: Int = data.getJSONObject("model").optInt("num_labels", 256)
@@ -164,7 +152,7 @@ class Manifest private constructor(val files: Files, val folder: String, private
         /** Reads the artifact in a folder. Throws: MobileKitException where it is missing, broken or unknown. */
         fun read(files: Files, folder: String): Manifest {
             val path = "$folder/manifest.json"
-            return parsed(path, files.read(path), 1, 2) { Manifest(files, folder, it) }
+            return parsed(path, files.read(path), 2) { Manifest(files, folder, it) }
         }
     }
 }
@@ -186,18 +174,19 @@ class BundledModel(val folder: String, val title: String, val leastSqnrDb: Map<S
     }
 }
 
-private fun <T> parsed(path: String, bytes: ByteArray, vararg versions: Int, read: (JSONObject) -> T): T =
+private fun <T> parsed(path: String, bytes: ByteArray, newest: Int, read: (JSONObject) -> T): T =
     try {
         val data = JSONObject(String(bytes, Charsets.UTF_8))
         val version = data.opt("schema_version")
-        if (versions.none { it == version }) {
-            val known = "Known: ${versions.joinToString()}. Update the app."
-            throw MobileKitException("$path: schema version $version is unknown. $known")
+        if (version as? Int !in 1..newest) {
+            throw MobileKitException("$path: schema version $version is unknown. Known: up to $newest. Update the app.")
         }
         read(data)
     } catch (error: JSONException) {
         throw MobileKitException("$path: isn't as the kit writes it (${error.message}). Bundle the app again.", error)
     }
+
+private fun unknown(what: String) = JSONException("$what is not known here")
 
 private fun JSONObject.textOrNull(key: String): String? = if (isNull(key)) null else getString(key)
 

@@ -28,25 +28,19 @@ class PostProcessor(private val manifest: Manifest) {
     val segments: Boolean get() = manifest.head == "segmentation"
 
     /** Whether its numbers are no scores of classes, but values. */
-    val predictsValues: Boolean get() = manifest.activation == Activation.NONE
+    val predictsValues: Boolean get() = manifest.activation == "none"
 
-    /** The best classes of a classification, best first. Where each is or isn't right by itself, they don't sum to 1. */
+    /** The best classes of a classification, best first. Where each is right or not by itself, they don't sum to 1. */
     fun best(outputs: Map<String, FloatArray>, count: Int = BEST): List<Answer> {
         val given = meant(outputs, "probabilities")
         if (given != null) return ranked(DoubleArray(given.size) { given[it].toDouble() }, count)
         val logits = meant(outputs, "logits") ?: throw strange()
-        return when (manifest.activation) {
-            Activation.SOFTMAX -> ranked(softmax(logits), count)
-            Activation.SIGMOID -> ranked(DoubleArray(logits.size) { 1 / (1 + exp(-logits[it].toDouble())) }, count)
-            else -> throw strange()
-        }
+        return ranked(if (manifest.activation == "sigmoid") sigmoid(logits) else softmax(logits), count)
     }
 
     /** All values of a regression, in their order. */
-    fun values(outputs: Map<String, FloatArray>): List<Answer> {
-        val values = meant(outputs, "values") ?: throw strange()
-        return values.mapIndexed { index, value -> Answer(index, manifest.label(index), value.toDouble()) }
-    }
+    fun values(outputs: Map<String, FloatArray>): List<Answer> = (meant(outputs, "values") ?: throw strange())
+        .mapIndexed { index, value -> Answer(index, manifest.label(index), value.toDouble()) }
 
     /** The class of each pixel of a segmentation, in the size of the file's own map. */
     fun classMap(outputs: Map<String, FloatArray>): ClassMap {
@@ -74,9 +68,8 @@ class PostProcessor(private val manifest: Manifest) {
     /** Shapes and norms of all outputs, for heads that name no classes. */
     fun features(outputs: Map<String, FloatArray>): List<Feature> {
         checked(outputs)
-        return manifest.outputs.map { record ->
-            val values = outputs.getValue(record.name)
-            Feature(record.name, record.shape, sqrt(values.sumOf { it.toDouble() * it }))
+        return manifest.outputs.map {
+            Feature(it.name, it.shape, sqrt(outputs.getValue(it.name).sumOf { value -> value.toDouble() * value }))
         }
     }
 
@@ -104,6 +97,8 @@ class PostProcessor(private val manifest: Manifest) {
     private fun ranked(scores: DoubleArray, count: Int): List<Answer> =
         scores.indices.sortedByDescending { scores[it] }.take(count).map { Answer(it, manifest.label(it), scores[it]) }
 
+    private fun sigmoid(logits: FloatArray) = DoubleArray(logits.size) { 1 / (1 + exp(-logits[it].toDouble())) }
+
     private fun softmax(logits: FloatArray): DoubleArray {
         val most = logits.max()
         val weights = DoubleArray(logits.size) { exp(logits[it].toDouble() - most) }
@@ -117,11 +112,8 @@ class PostProcessor(private val manifest: Manifest) {
     }
 
     private fun checked(outputs: Map<String, FloatArray>) {
-        for ((name, values) in outputs) {
-            if (!values.all { it.isFinite() }) {
-                throw MobileKitException("${manifest.folder}: its $name aren't finite numbers. Try fp32, or the CPU.")
-            }
-        }
+        val (name) = outputs.entries.find { (_, values) -> !values.all(Float::isFinite) } ?: return
+        throw MobileKitException("${manifest.folder}: its $name aren't finite numbers. Try fp32, or the CPU.")
     }
 
     private fun named(index: Int): Int = index.takeIf { it in 0 until manifest.numLabels } ?: throw MobileKitException(
