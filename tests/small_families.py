@@ -53,8 +53,8 @@ class Small:
         return folder
 
     def _processor(self, channels: int) -> dict[str, Any]:
-        gray = {"image_mean": [0.5], "image_std": [0.25]}
-        return {**self.processor, **({} if channels == 3 else gray)}
+        others = {"image_mean": [0.5] * channels, "image_std": [0.25] * channels}
+        return {**self.processor, **({} if channels == 3 else others)}
 
 
 CVT = Small(

@@ -4,7 +4,7 @@ from typing import Any
 
 from torch import Tensor, nn
 
-from mobile_kit.models.family import Family, Head, activation_of, labels_of
+from mobile_kit.models.family import Family, Head, labels_of
 from mobile_kit.models.layers import fold_batch_norm, linear
 from mobile_kit.models.spec import CommonModel, ModelSpec, TensorSpec
 
@@ -59,7 +59,6 @@ def build(model: Any, head: str, image_size: tuple[int, int], outputs: tuple[str
         image_size=image_size,
         num_channels=config.num_channels,
         num_labels=config.num_labels,
-        activation=activation_of(config),
         num_parameters=sum(p.numel() for p in model.parameters()),
         inputs=(TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values"),),
         outputs=(TensorSpec("logits", (1, config.num_labels), "float32", "NK", "logits"),),

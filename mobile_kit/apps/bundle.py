@@ -115,6 +115,11 @@ def _check_fits(manifest: Manifest, app: str) -> None:
     if PHOTO not in manifest.record.files:
         raise ArtifactError(f"artifact {manifest.folder}: has no {PHOTO} for the self-test. Export the model again.")
     work = manifest.record.preprocess
+    if manifest.preprocess.channels not in {1, 3}:
+        raise UnsupportedError(
+            f"artifact {manifest.folder}: takes {manifest.preprocess.channels} channels, and the app's photos have 3. "
+            "Use it in an app of your own."
+        )
     if work.resize is not None and work.resample not in FILTERS:
         way = "Export it with a processor that has one of these"
         known = " and ".join(sorted(FILTERS))

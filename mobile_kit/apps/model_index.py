@@ -119,4 +119,5 @@ def _measured(output: OutputParity) -> float:
     if output.sqnr_db is None and output.pixel_agreement is not None:
         wrong = 2 * (1 - output.pixel_agreement)
         return -10 * math.log10(wrong) if wrong > 0 else math.inf
-    return math.inf if output.sqnr_db is None else output.sqnr_db
+    measured = output.sqnr_db if output.photo_sqnr_db is None else output.photo_sqnr_db
+    return math.inf if measured is None else measured

@@ -89,7 +89,7 @@ class Preview:
             "figure": None if reading is None else reading.figure,
             "classes": None if reading is None else self._classes(reading),
             "outputs": None if naming else [_summary(*each) for each in outputs.items()],
-            "seen": _png(Image.fromarray(np.broadcast_to(seen, (*preprocess.image_size, 3)).copy())),
+            "seen": _png(Image.fromarray(np.broadcast_to(seen[:, :, :3], (*preprocess.image_size, 3)).copy())),
             "map": None if reading is None else _map(reading, preprocess.image_size),
             "ms": {step: 1e3 * seconds for step, seconds in spent},
         }

@@ -181,7 +181,7 @@ def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str,
 
 def write_golden(files: GoldenFiles, model: ModelRecord, folders: Mapping[Path, QuantRecipe]) -> None:
     """Write the golden files into artifact folders. folders: the recipe of the file in each."""
-    photo = files.photo if files.photo.shape[2] == 3 else files.photo[:, :, 0]
+    photo = files.photo[:, :, 0] if files.photo.shape[2] == 1 else files.photo
     for folder, recipe in folders.items():
         for place in (INPUTS, OUTPUTS):
             (folder / place).mkdir(parents=True)
@@ -255,4 +255,4 @@ def _spread_over_photos(outputs: Iterable[TensorSpec]) -> bool:
 
 
 def _scene(number: int, channels: int) -> NDArray[np.uint8]:
-    return scene(number)[:, :, :channels]
+    return scene(number, channels=channels)

@@ -34,6 +34,8 @@ Shape = tuple[Count, ...]
 Size = tuple[Count, Count]
 DType = Literal["float32", "float16", "uint8", "int8", "int32", "int64", "bool"]
 Color = Literal["RGB", "BGR", "GRAY"]
+# Of 4 channels no photo is the image; they go by Pillow's name.
+ChannelOrder = Literal["RGB", "BGR", "GRAY", "RGBA"]
 Positive = Annotated[float, msgspec.Meta(gt=0)]
 # An edge, or both.
 RESIZES = ({"shortest_edge"}, {"height", "width"})
@@ -112,10 +114,10 @@ class PreprocessRecord:
     resize: Resize | None
     crop: Size | None
     resample: Literal["nearest", "lanczos", "bilinear", "bicubic", "box", "hamming"]
-    channel_order: Color
+    channel_order: ChannelOrder
     scale: float
-    mean: Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=3)]
-    std: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1, max_length=3)]
+    mean: Annotated[tuple[float, ...], msgspec.Meta(min_length=1, max_length=4)]
+    std: Annotated[tuple[Positive, ...], msgspec.Meta(min_length=1, max_length=4)]
     rounding: Literal["truncate"]
     in_graph: bool
 

@@ -25,7 +25,8 @@ def newer_verification(values: Any, version: int) -> Any:
     """Return verify.json's values as the newest version has them. version: the artifact's."""
     if version == 2 or not isinstance(values, dict) or not isinstance(outputs := values.get("outputs"), list):
         return values
-    known = [{**each, "label_agreement": None} if isinstance(each, dict) else each for each in outputs]
+    lacking = {"label_agreement": None, "photo_sqnr_db": None}
+    known = [{**each, **lacking} if isinstance(each, dict) else each for each in outputs]
     return {**values, "outputs": known}
 
 

@@ -67,15 +67,17 @@ class Bound:
 class OutputParity:
     """Distance of one output from the oracle's, over all images; what doesn't apply to an output is None.
 
-    max_error: largest difference in standard deviations of the reference. label_agreement: of a classifier whose labels
-    are or aren't right each by itself, the part of them that are on the same side of 1/2. bounds: what the output was
-    held against, of which all must hold; none where it isn't judged: of a quantized file's outputs, those are that its
-    head is there for. bound: that in words.
+    max_error: largest difference in standard deviations of the reference. photo_sqnr_db: of what is judged by how
+    photos spread it, the golden photo's alone, as an app's self-test has it. label_agreement: of a classifier whose
+    labels are or aren't right each by itself, the part of them that are on the same side of 1/2. bounds: what the
+    output was held against, of which all must hold; none where it isn't judged: of a quantized file's outputs, those
+    are that its head is there for. bound: that in words.
     """
 
     name: str
     max_error: float | None
     sqnr_db: float | None
+    photo_sqnr_db: float | None
     cosine: float | None
     top1: float | None
     top5: float | None

@@ -193,7 +193,7 @@ def check_input_sensitivity(manifest: Manifest, runtime: Runtime, golden: Sample
         if classes < 2:
             return Check("sight", "not run", "the golden photo is of one class only; export with --photo of several")
         return Check("sight", "passed", f"the golden photo's mask has {classes} classes")
-    other = scene(7, *manifest.preprocess.image_size)[:, :, : manifest.preprocess.channels]
+    other = scene(7, *manifest.preprocess.image_size, manifest.preprocess.channels)
     inputs = {**golden.inputs, manifest.inputs[0].name: manifest.preprocess.entering(other, manifest.in_graph)}
     distances = output_distance(manifest, first, runtime.run(inputs))
     speaking = essential(manifest)

@@ -11,10 +11,11 @@ from typing import Any
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import read_golden
+from mobile_kit.artifacts.golden import read_answers, read_golden
 from mobile_kit.artifacts.layout import ANSWERS
 from mobile_kit.artifacts.manifest import Manifest
 from mobile_kit.artifacts.scores import Score, write_scores
+from mobile_kit.checkpoints.load import LabelMaps
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
 from mobile_kit.evaluation.labelled_images import Example
@@ -41,6 +42,7 @@ class EvaluateOptions:
     images: Path
     checkpoint: str | None = None
     allow_pickle: bool = False
+    weights_prefix: str = ""
 
 
 def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
@@ -53,12 +55,12 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     predictors = [Predictor(folder) for folder in options.artifacts]
     manifests = [predictor.manifest for predictor in predictors]
     _check_common(manifests)
-    oracle = load_oracle(manifests[0], options.checkpoint, options.allow_pickle)
+    oracle = load_oracle(manifests[0], options.checkpoint, options.allow_pickle, options.weights_prefix)
     tasks = [task_of(manifest, oracle.checkpoint.label_maps) for manifest in manifests]
     examples = tasks[0].examples(options.images)
     keys = [_key(example) for example in examples]
     _check_oracle(oracle, manifests)
-    journals = [_Journal(manifest) for manifest in manifests]
+    journals = [_Journal(manifest, oracle.checkpoint.label_maps) for manifest in manifests]
     shown = -SHOW_EVERY_S
     for number, (key, example) in enumerate(zip(keys, examples, strict=True), start=1):
         missing = [pair for pair in zip(predictors, journals, strict=True) if key not in pair[1].records]
@@ -82,12 +84,14 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
 class _Journal:
     """What was measured of one artifact, by image, in a file that grows by a line an image.
 
-    The file's first line says which files were measured, with the checkpoint's golden answers among them.
+    The file's first line says which files were measured, with the checkpoint's golden answers among them, and how
+    label maps were read.
     """
 
-    def __init__(self, manifest: Manifest) -> None:
+    def __init__(self, manifest: Manifest, maps: LabelMaps) -> None:
         self.path = manifest.folder / ANSWERS
-        header = {"files": to_values(manifest.record.files)}
+        labels = {"first": maps.first, "ignored": sorted(maps.ignored)}
+        header = {"files": to_values(manifest.record.files), "label_maps": labels}
         lines = _lines(self.path)
         kept = lines[1:] if lines[:1] == [header] else []
         self.records: dict[str, Any] = {line["image"]: line["found"] for line in kept}
@@ -148,6 +152,8 @@ def _check_common(manifests: list[Manifest]) -> None:
 def _check_oracle(oracle: Oracle, manifests: list[Manifest]) -> None:
     """Raise CheckpointError where artifacts were exported from another checkpoint."""
     for manifest in manifests:
-        check = check_checkpoint(manifest, oracle, read_golden(manifest))
+        golden = read_golden(manifest)
+        samples = read_answers(manifest).samples(manifest, golden)
+        check = check_checkpoint(manifest, oracle, [golden, *samples])
         if check.status == "failed":
             raise CheckpointError(f"artifact {manifest.folder}: {check.detail}. Give that one with --checkpoint.")

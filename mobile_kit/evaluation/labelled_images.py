@@ -55,13 +55,15 @@ def read_table(source: Path, labels: Sequence[str] | None, count: int, each: boo
         raise ImageError(f"labels {source}: is no file, and a label of this checkpoint is {kind}. {way}")
     rows = _csv_rows(source, way)
     names = list(labels) if labels else [str(number) for number in range(count)]
-    columns = rows[0][1].keys() if rows else ()
-    places = [next((key for key in (name, str(at)) if key in columns), None) for at, name in enumerate(names)]
-    missing = [name for name, place in zip(names, places, strict=True) if place is None]
-    if "image" not in columns or missing:
-        lacking = missing if "image" in columns else ["image", *missing]
+    columns = set(rows[0][1]) if rows else set()
+    if not rows:
+        raise ImageError(f"labels {source}: has no rows. {way}")
+    # All by label, or all by number: a number may be another's label.
+    numbers = [str(number) for number in range(count)]
+    known = next((each for each in (names, numbers) if set(each) <= columns), names)
+    lacking = [name for name in ("image", *known) if name not in columns]
+    if lacking:
         raise ImageError(f"labels {source}: has no column {_some(lacking)}. {way}")
-    known = [place for place in places if place is not None]
     found = [
         Example(source.parent / (row["image"] or ""), values=_values(source, line, row, known, each))
         for line, row in rows

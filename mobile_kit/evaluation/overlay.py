@@ -43,7 +43,8 @@ def save_overlay(predictor: Predictor, image: NDArray[np.uint8], reading: Readin
     """Lay the classes over what the network saw, half transparent, with a legend below."""
     assert reading.classes is not None
     preprocess = predictor.manifest.preprocess
-    seen = Image.fromarray(np.broadcast_to(preprocess.geometry(image), (*preprocess.image_size, 3)).copy())
+    colors = preprocess.geometry(image)[:, :, :3]
+    seen = Image.fromarray(np.broadcast_to(colors, (*preprocess.image_size, 3)).copy())
     blended = Image.blend(seen, colorize(reading.classes, seen.size), 0.5)
     named = legend(predictor, reading)
     sheet = Image.new("RGB", (max(blended.width, 240), blended.height + LEGEND_ROW_PX * len(named) + 6), "white")

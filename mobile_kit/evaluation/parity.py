@@ -49,7 +49,9 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Ar
     yardstick = answers.yardsticks[spec.name]
     if spec.meaning in DISCRETE:
         return _discrete_parity(spec, manifest, answers, got, want)
-    ours, theirs = metrics.comparable(got, want, spec.spread_over_photos)
+    # The first version's yardsticks are of what stays as it is.
+    over_photos = spec.spread_over_photos and manifest.version > 1
+    ours, theirs = metrics.comparable(got, want, over_photos)
     error, noise = metrics.distance(ours, theirs), metrics.sqnr_db(ours, theirs)
     each = manifest.record.model.activation == "sigmoid"
     classes = spec.layout == "NK" and spec.meaning != "values" and not each
@@ -68,6 +70,7 @@ def _parity(spec: TensorSpec, manifest: Manifest, answers: GoldenRecord, got: Ar
         name=spec.name,
         max_error=error,
         sqnr_db=noise,
+        photo_sqnr_db=metrics.sqnr_db(got[:1], want[:1]) if over_photos else None,
         cosine=metrics.cosine(ours, theirs),
         top1=metrics.top_k_agreement(got, want, 1) if classes else None,
         top5=metrics.top_k_agreement(got, want, 5) if classes else None,
@@ -113,6 +116,7 @@ def _discrete_parity(
         name=spec.name,
         max_error=None,
         sqnr_db=None,
+        photo_sqnr_db=None,
         cosine=None,
         top1=None,
         top5=None,

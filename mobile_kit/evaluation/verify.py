@@ -6,7 +6,7 @@ checkpoint is loaded again and answers for each.
 """
 
 from collections import Counter
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
@@ -53,6 +53,7 @@ def verify(
     checkpoint: str | None = None,
     allow_pickle: bool = False,
     other_runtime: str | None = None,
+    weights_prefix: str = "",
 ) -> VerifyReport:
     """Compare an artifact with the oracle on its golden photo, and on every image of a folder.
 
@@ -71,22 +72,21 @@ def verify(
     if reason is not None:
         return report.also(Check("parity", "not run", reason))
     runtime = open_runtime(manifest, other_runtime)
-    report = replace(report, runtime=runtime.name).also(
-        check_interface(manifest, runtime), check_labels(manifest, runtime)
-    )
+    checks = check_interface(manifest, runtime), check_labels(manifest, runtime)
+    report = replace(report, runtime=runtime.name).also(*checks)
     if report.status == "failed":
         return report
     golden = read_golden(manifest)
-    if images is None and checkpoint is None:
-        return _compared(report, manifest, runtime, answers, [golden, *answers.samples(manifest, golden)])
-    oracle = load_oracle(manifest, checkpoint, allow_pickle)
-    report = report.also(check_checkpoint(manifest, oracle, golden))
-    if report.status == "failed":
-        return report
-    if images is None:
-        return _compared(report, manifest, runtime, answers, [golden, *answers.samples(manifest, golden)])
-    yardsticks, others = _on_images(manifest, oracle, images)
-    return _compared(report, manifest, runtime, replace(answers, yardsticks=yardsticks), [golden, *others])
+    samples = answers.samples(manifest, golden)
+    if images is not None or checkpoint is not None:
+        oracle = load_oracle(manifest, checkpoint, allow_pickle, weights_prefix)
+        report = report.also(check_checkpoint(manifest, oracle, [golden, *samples]))
+        if report.status == "failed":
+            return report
+        if images is not None:
+            yardsticks, samples = _on_images(manifest, oracle, images)
+            answers = replace(answers, yardsticks=yardsticks)
+    return _compared(report, manifest, runtime, answers, [golden, *samples])
 
 
 def _described(manifest: Manifest, answers: GoldenRecord) -> tuple[Check, ...]:
@@ -126,7 +126,7 @@ def _compared(
     )
 
 
-def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> Oracle:
+def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool, weights_prefix: str) -> Oracle:
     """Load the checkpoint that an artifact was made from; source: None for the manifest's.
 
     Raises: CheckpointError where it can't be found or loaded.
@@ -146,19 +146,34 @@ def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool) -> O
         image_size=model.image_size,
         random_weights=model.random_weights,
         allow_pickle=allow_pickle,
+        weights_prefix=weights_prefix,
+        any_channels=not manifest.in_graph,
     )
-    return Oracle(checkpoint, manifest.outputs, read_golden(manifest).further(manifest))
+    # Of the manifest's own: the first version took every classifier for one of which one class is right.
+    return Oracle(checkpoint, manifest.outputs, read_golden(manifest).further(manifest), model.activation)
 
 
-def check_checkpoint(manifest: Manifest, oracle: Oracle, golden: Sample) -> Check:
-    """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise."""
+def check_checkpoint(manifest: Manifest, oracle: Oracle, samples: Sequence[Sample]) -> Check:
+    """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise.
+
+    samples: the golden one, and others that show how far photos move what has no spread of its own.
+    """
     if manifest.preprocess != oracle.checkpoint.preprocess:
         return Check("checkpoint", "failed", "its processor does something else than the manifest says")
     photo = read_image(manifest.folder / PHOTO, manifest.preprocess.channels)
     answers = oracle.run(oracle.pixel_values(photo))
     for spec in manifest.outputs:
-        got, want = answers[spec.name], golden.reference[spec.name]
-        apart = 1 - metrics.pixel_agreement(got, want) if spec.meaning in DISCRETE else metrics.distance(got, want)
+        got, want = answers[spec.name], samples[0].reference[spec.name]
+        if spec.meaning in DISCRETE:
+            apart = 1 - metrics.pixel_agreement(got, want)
+        elif spec.spread_over_photos:
+            known = [sample.reference[spec.name] for sample in samples if spec.name in sample.reference]
+            reference = np.concatenate(known)
+            apart = metrics.distance(
+                *metrics.comparable(np.concatenate([got, *known[1:]]), reference, over_photos=True)
+            )
+        else:
+            apart = metrics.distance(got, want)
         if not apart <= SAME_CHECKPOINT:
             detail = f"its {spec.name} for the golden photo are others: not the checkpoint that was exported"
             return Check("checkpoint", "failed", detail)

@@ -13,7 +13,7 @@ from typing import Any
 
 from torch import nn
 
-from mobile_kit.errors import CheckpointError, UnsupportedError
+from mobile_kit.errors import CheckpointError, UnsupportedError, shown
 from mobile_kit.models.spec import Activation, CommonModel, ModelSpec, TensorSpec
 from mobile_kit.plugins import plugins
 
@@ -29,6 +29,7 @@ __all__ = [
     "find_family",
     "known_checkpoints",
     "labels_of",
+    "with_activation",
 ]
 
 GROUP = "mobile_kit.families"
@@ -185,15 +186,12 @@ def describe(
     """Return the spec of a Hugging Face model's common model.
 
     image_size: (height, width) in pixels. further: the inputs behind `pixel_values`. Only a model with an output of
-    meaning `logits` has classes, and labels; of a regression that output is of meaning `values`.
+    meaning `logits` has classes, and labels.
     """
     config, outputs = model.config, tuple(outputs)
     classifies = any(out.meaning == "logits" for out in outputs)
-    activation = activation_of(config) if classifies and head == "classification" else None
-    if activation == "none":
-        outputs = tuple(replace(out, meaning="values") if out.meaning == "logits" else out for out in outputs)
     pixels = TensorSpec("pixel_values", (1, config.num_channels, *image_size), "float32", "NCHW", "pixel_values")
-    return ModelSpec(
+    spec = ModelSpec(
         family=family,
         head=head,
         image_size=image_size,
@@ -203,8 +201,23 @@ def describe(
         inputs=(pixels, *further),
         outputs=outputs,
         labels=labels_of(config) if classifies else None,
-        activation=activation,
     )
+    return with_activation(spec, config)
+
+
+def with_activation(spec: ModelSpec, config: Any) -> ModelSpec:
+    """Return the spec of a classifier with what makes scores of its logits, as its Hugging Face config has it.
+
+    A regression's logits become values. Any other spec, and one that says it itself, stays as it is.
+    """
+    classifies = spec.head == "classification" and any(out.meaning == "logits" for out in spec.outputs)
+    if spec.activation is not None or not classifies:
+        return spec
+    activation = activation_of(config)
+    if activation != "none":
+        return replace(spec, activation=activation)
+    outputs = tuple(replace(out, meaning="values") if out.meaning == "logits" else out for out in spec.outputs)
+    return replace(spec, activation=activation, outputs=outputs)
 
 
 def activation_of(config: Any) -> Activation | None:
@@ -230,7 +243,7 @@ def labels_of(config: Any) -> tuple[str, ...] | None:
     names = [config.id2label.get(i, f"LABEL_{i}") for i in range(config.num_labels)]
     for index, name in enumerate(names):
         if not isinstance(name, str) or name.splitlines() not in ([], [name]):
-            raise CheckpointError(f"label {index} {name!r}: isn't a line of text. Mend id2label in config.json.")
+            raise CheckpointError(f"label {index} {shown(name)}: isn't a line of text. Mend id2label in config.json.")
     distinct: dict[str, None] = {}  # in order
     given = set(names)
     for index, name in enumerate(names):

@@ -66,7 +66,8 @@ def group(name: str) -> str:
 class ModelSpec:
     """What a common model is: its family and head, its size, and its inputs and outputs in order.
 
-    activation: of a classifier that has classes, None of any other head.
+    activation: of a classifier that has classes, None of any other head, and where the pipeline is to take it from the
+    checkpoint's config.
     """
 
     family: str

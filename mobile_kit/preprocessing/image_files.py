@@ -58,11 +58,14 @@ def _decoded(
 
 
 def to_pixels(image: Image.Image, channels: int = 3) -> NDArray[np.uint8]:
-    """Convert a Pillow image of any mode to (H, W, channels) uint8: RGB for 3 channels, gray for 1.
+    """Convert a Pillow image of any mode to (H, W, channels) uint8: RGB for 3 channels, gray for 1, RGBA for 4.
 
-    EXIF orientation is applied, alpha is laid over white, 16-bit values are scaled to 8.
+    EXIF orientation is applied, alpha is laid over white where there is no channel for it, 16-bit values are scaled
+    to 8.
     """
     image = _eight_bit(ImageOps.exif_transpose(image))
+    if channels == 4:
+        return np.asarray(image.convert("RGBA"), dtype=np.uint8)
     if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
         rgba = image.convert("RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)

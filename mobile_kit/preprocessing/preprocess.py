@@ -36,7 +36,7 @@ class Preprocess:
     resize: dict[str, int] | None
     crop: tuple[int, int] | None
     resample: str
-    channel_order: Literal["RGB", "BGR", "GRAY"]
+    channel_order: Literal["RGB", "BGR", "GRAY", "RGBA"]
     scale: float
     mean: tuple[float, ...]
     std: tuple[float, ...]
@@ -108,7 +108,7 @@ class Preprocess:
             resize=resize,
             crop=None if crop is None else (crop["height"], crop["width"]),
             resample=Image.Resampling(resample).name.lower(),
-            channel_order="GRAY" if channels == 1 else "BGR" if flip else "RGB",
+            channel_order="GRAY" if channels == 1 else "RGBA" if channels == 4 else "BGR" if flip else "RGB",
             scale=scale,
             mean=_per_channel("image_mean", config.get("image_mean") if normalize else None, channels, 0.0),
             std=tuple(_positive("image_std", value) for value in std),
@@ -184,7 +184,7 @@ def _target_size(shape: tuple[int, ...], resize: Mapping[str, int]) -> tuple[int
 
 
 def _resized(image: NDArray[np.uint8], size: tuple[int, int], resample: str) -> NDArray[np.uint8]:
-    picture = Image.fromarray(image if image.shape[2] == 3 else image[:, :, 0])
+    picture = Image.fromarray(image[:, :, 0] if image.shape[2] == 1 else image)
     resized = picture.resize((size[1], size[0]), resample=Image.Resampling[resample.upper()])
     return np.asarray(resized, dtype=np.uint8).reshape(*size, image.shape[2])
 

@@ -12,10 +12,22 @@ from numpy.typing import NDArray
 __all__ = ["scene"]
 
 LEAVES = 400
+# The seed of a scene's fourth channel.
+FURTHER, LEAST_ALPHA = 1_000_000, 64
 
 
-def scene(seed: int, height: int = 427, width: int = 613) -> NDArray[np.uint8]:
-    """Return a scene, (height, width, 3) uint8 RGB. The same seed and size give the same bytes everywhere."""
+def scene(seed: int, height: int = 427, width: int = 613, channels: int = 3) -> NDArray[np.uint8]:
+    """Return a scene, (height, width, channels) uint8. The same seed and size give the same bytes everywhere.
+
+    channels: 1 to 4; 3 are RGB. A fourth is of another scene, and never 0, as Pillow takes it for an alpha.
+    """
+    image = _rgb(seed, height, width)
+    if channels == 4:
+        return np.dstack([image, np.maximum(_rgb(seed + FURTHER, height, width)[:, :, :1], LEAST_ALPHA)])
+    return image[:, :, :channels]
+
+
+def _rgb(seed: int, height: int, width: int) -> NDArray[np.uint8]:
     rng = np.random.default_rng(seed)
     rows, columns = np.mgrid[:height, :width].astype(np.float32)
     image = np.empty((height, width, 3), np.float32)

@@ -288,9 +288,7 @@ def _touch(one: Box, other: Box) -> bool:
 def _told(bubble: Bubble) -> str:
     row, noise = bubble.row, bubble.row.sqnr_db or 0.0
     lost = "no noise" if noise == math.inf else f"{noise:.1f} dB"
-    points = ""
-    if row.metric is not None and row.difference is not None:
-        points = f", {points_text(row.metric, row.difference, ' points')}"
+    points = "" if row.difference is None else f", {points_text(row.metric or '', row.difference, ' points')}"
     return f"{row.target} {row.recipe}: {bubble.took}, {lost}, {row.bytes / 1e6:.2f} MB{points}{bubble.doubt}"
 
 

@@ -66,7 +66,7 @@ def test_a_map_of_classes_is_judged_by_its_pixels(agreement: float, asked: float
     probabilities, logits = manifest.record.outputs
     outputs = (replace(probabilities, dtype="int32"), logits)
     manifest = replace(manifest, record=replace(manifest.record, outputs=outputs))
-    report = read_report(paper_artifact)
+    report = read_report(manifest)
     assert report is not None
     first, second = report.outputs
     judged = replace(first, max_error=None, sqnr_db=None, pixel_agreement=agreement)

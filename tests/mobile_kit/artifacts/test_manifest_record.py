@@ -21,6 +21,10 @@ def test_the_schema_is_that_of_version_1_and_what_came_since() -> None:
     # A path is of one line.
     written["$defs"]["path"]["pattern"] = PATH
     written["properties"]["schema_version"]["const"] = 2
+    # Files of pixel_values may have 4 channels.
+    preprocess = written["properties"]["preprocess"]["properties"]
+    preprocess["mean"]["maxItems"] = preprocess["std"]["maxItems"] = 4
+    preprocess["channel_order"] = {"enum": ["RGB", "BGR", "GRAY", "RGBA"]}
     model = written["properties"]["model"]
     model["properties"]["activation"] = {"enum": [None, "none", "sigmoid", "softmax"]}
     model["required"].append("activation")

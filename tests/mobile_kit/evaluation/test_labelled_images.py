@@ -5,7 +5,7 @@ import pytest
 from PIL import Image
 
 from mobile_kit.errors import ImageError
-from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks
+from mobile_kit.evaluation.labelled_images import Example, read_classes, read_masks, read_table
 
 LABELS = ("cat", "dog", "eel")
 
@@ -31,6 +31,22 @@ def test_a_table(tmp_path: Path) -> None:
 def test_a_label_that_is_a_number_is_that_label(tmp_path: Path) -> None:
     image(tmp_path / "7/1.png")
     assert [example.label for example in read_classes(tmp_path, ("3", "7"), 2)] == [1]
+
+
+def test_a_table_is_read_by_labels_or_by_numbers_and_by_no_mix(tmp_path: Path) -> None:
+    image(tmp_path / "x.png")
+    table = tmp_path / "labels.csv"
+    numbers = ("1", "2", "3")
+    table.write_text("image,0,1,2\nx.png,1,0,0\n")
+    assert [each.values for each in read_table(table, numbers, 3, each=True)] == [(1.0, 0.0, 0.0)]
+    table.write_text("image,3,2,1\nx.png,1,0,0\n")
+    assert [each.values for each in read_table(table, numbers, 3, each=True)] == [(0.0, 0.0, 1.0)]
+    table.write_text("image,0,2,3\nx.png,1,0,0\n")
+    with pytest.raises(ImageError, match="has no column '1'"):
+        read_table(table, numbers, 3, each=True)
+    table.write_text("image,1,2,3\n")
+    with pytest.raises(ImageError, match="has no rows"):
+        read_table(table, numbers, 3, each=True)
 
 
 def test_labels_of_other_classes_are_named(tmp_path: Path) -> None:

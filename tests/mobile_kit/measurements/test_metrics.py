@@ -4,10 +4,13 @@ import numpy as np
 import pytest
 
 from mobile_kit.measurements.metrics import (
+    comparable,
     cosine,
     distance,
     mean_iou,
     pixel_agreement,
+    sigmoid,
+    softmax,
     spread,
     sqnr_db,
     top_k_agreement,
@@ -82,3 +85,29 @@ def test_masks_agree_by_pixel_and_by_class() -> None:
     # Class 0: 1 of 2; class 1: 1 of 3; class 2, absent from one map: 0 of 1.
     assert mean_iou(classes, reference) == pytest.approx((1 / 2 + 1 / 3 + 0) / 3)
     assert mean_iou(reference, reference) == pixel_agreement(reference, reference) == 1
+
+
+def test_values_are_compared_by_how_photos_spread_them() -> None:
+    """An age and a year: their own sizes say nothing of how far photos move them."""
+    rng = np.random.default_rng(0)
+    reference = np.array([45.0, 2000.0]) + rng.normal(size=(64, 2)) * [5, 0.5]
+    values = reference + np.array([0.05, 0.005])
+    ours, theirs = comparable(values, reference, over_photos=True)
+    assert theirs.std(0) == pytest.approx([1, 1])
+    assert sqnr_db(ours, theirs) == pytest.approx(40, abs=1)
+    assert sqnr_db(values, reference) > 90
+    blind = np.broadcast_to(reference.mean(0), reference.shape)
+    assert sqnr_db(*comparable(blind, reference, over_photos=True)) == pytest.approx(0, abs=0.1)
+    assert comparable(values, reference, over_photos=False) == (values, reference)
+    # One photo has no spread, and what none moves is held against the others'.
+    assert comparable(values[:1], reference[:1], over_photos=True)[0] is not None
+    still = np.hstack([reference, np.full((64, 1), 7.0)])
+    assert np.isfinite(comparable(still + 0.01, still, over_photos=True)[0]).all()
+
+
+def test_probabilities_are_those_of_their_definition() -> None:
+    logits = np.array([[-1000.0, 0.0, 1000.0], [1.0, 2.0, 3.0]])
+    assert sigmoid(logits)[0] == pytest.approx([0, 0.5, 1])
+    assert sigmoid(logits)[1] == pytest.approx(1 / (1 + np.exp(-logits[1])))
+    assert softmax(logits)[0] == pytest.approx([0, 0, 1])
+    assert softmax(logits).sum(1) == pytest.approx([1, 1])
