@@ -81,9 +81,7 @@ def bundle(folders: Sequence[Path], options: BundleOptions, tell: Callable[[str]
         if not options.library_only:
             check_references(place, template)
         write_record(place)
-        if kept is not None:
-            out.rename(kept)
-        move_to_place(place, out, staging)
+        move_to_place(place, out, staging, kept)
     sizes = {name: manifest.model_bytes for name, manifest in chosen.items()}
     opened = template.library if options.library_only else template.opened
     checks = tuple(check_app(out, template, tell)) if options.check else ()

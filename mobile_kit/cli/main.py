@@ -1,9 +1,10 @@
 """The command line: parse, call, print. Each command has a module beside this one."""
 
 import argparse
+import contextlib
 import signal
 import sys
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from mobile_kit import __version__
 from mobile_kit.cli import (
@@ -41,14 +42,17 @@ COMMANDS = (
     demo,
 )
 
+# Ctrl-C, `kill`, and the terminal that closes.
+STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns: 0 done, 1 the work failed, 2 usage (raised by argparse as SystemExit)."""
     options = _parser().parse_args(arguments)
-    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
-        code: int = options.run(options)
-        return code
+        with _stopped_once():
+            code: int = options.run(options)
+            return code
     except MobileKitError as exc:
         print(f"mobile-kit: {plain(str(exc))}", file=sys.stderr)
     except KeyboardInterrupt:
@@ -56,6 +60,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
     return 1
+
+
+@contextlib.contextmanager
+def _stopped_once() -> Iterator[None]:
+    """Stop at the first of `STOPS` only: what is done then is to tidy up, which another would leave half-done."""
+    # One that is ignored stays so: nohup means it.
+    before = {number: was for number in STOPS if (was := signal.getsignal(number)) != signal.SIG_IGN}
+
+    def stop(number: int, frame: object) -> None:
+        for each in before:
+            signal.signal(each, signal.SIG_IGN)
+        raise KeyboardInterrupt
+
+    for number in before:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, was in before.items():
+            signal.signal(number, was)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -23,9 +23,10 @@ class ExportJob:
 
     model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
     the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
-    model_record: the manifest's `model` object. calibration: the file of a calibrated recipe's images, and what the
-    manifest says of them. wanted: what a mixed recipe must keep. measurements: the folder of those that its search
-    makes. costs: the file of what each part costs, where that is all that is asked.
+    kept_log: where the toolchain's own words stay if it fails. model_record: the manifest's `model` object.
+    calibration: the file of a calibrated recipe's images, and what the manifest says of them. wanted: what a mixed
+    recipe must keep. measurements: the folder of those that its search makes. costs: the file of what each part costs,
+    where that is all that is asked.
     """
 
     name: str
@@ -37,7 +38,7 @@ class ExportJob:
     preprocess: Preprocess
     model_record: ModelRecord
     folder: Path
-    log: Path
+    kept_log: Path
     calibration: tuple[Path, CalibrationRecord] | None = None
     wanted: QualityTarget = NOTHING_ASKED
     measurements: Path | None = None
@@ -52,6 +53,11 @@ class ExportJob:
     def handed(self) -> Path:
         """Where the job is written for its worker: beside its folder, not among the artifact's files."""
         return self.folder.with_name(f"{self.name}.pkl")
+
+    @property
+    def log(self) -> Path:
+        """Where the toolchain's own words go as it says them."""
+        return self.folder.with_name(f"{self.name}.log")
 
 
 def write_pickle(content: ExportJob | CommonModel, path: Path) -> None:

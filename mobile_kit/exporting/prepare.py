@@ -191,7 +191,7 @@ def _job(
             spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
         folder=folder,
-        log=options.out / LOGS / f"{slug(checkpoint.source)}-{choice.name}.log",
+        kept_log=options.out / LOGS / f"{slug(checkpoint.source)}-{choice.name}.log",
         calibration=handed.calibration if choice.recipe.calibrated else None,
         wanted=options.wanted,
         measurements=measurements,

@@ -9,7 +9,9 @@ import gc
 import json
 import os
 import pickle
+import signal
 import sys
+import threading
 import time
 import traceback
 from collections.abc import Callable
@@ -157,8 +159,20 @@ def _model(job: ExportJob, target: Target) -> CommonModel:
     return attach(model, job.preprocess, job.entry, target.has_halves(job.request.recipe))
 
 
+def _die_with(parent: int) -> None:
+    """Kill this process, and those that it started, when the other end of a pipe closes."""
+
+    def wait() -> None:
+        os.read(parent, 1)
+        os.killpg(0, signal.SIGKILL)
+
+    threading.Thread(target=wait, daemon=True).start()
+
+
 def main() -> int:
-    """Run the job whose pickle is named by the first argument."""
+    """Run the job whose pickle is named by the first argument; the second is the pipe of `_die_with`."""
+    for parent in sys.argv[2:]:
+        _die_with(int(parent))
     gc.set_threshold(OBJECTS_UNTIL_COLLECTION)
     # A node's history is never changed, and yet torch 2.13 copies the whole of it at each of a hundred passes: a sixth
     # of ExecuTorch's lowering. To go when torch shares it.

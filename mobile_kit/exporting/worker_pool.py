@@ -32,9 +32,9 @@ def run_jobs(jobs: list[ExportJob], progress: Progress, meanwhile: Callable[[], 
 
     Returns: what went wrong, by job, where something else went well. Raises: the first error where nothing did.
     """
-    workers = WorkerPool(progress)
     together = max(MOST_BYTES // (PEAK_BYTES * jobs[0].model_record.num_parameters), 1)
-    with ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1, together)) as threads:
+    threads = ThreadPoolExecutor(max_workers=min(len(jobs), os.cpu_count() or 1, together))
+    with contextlib.closing(WorkerPool(progress)) as workers, threads:
         futures = {job.name: threads.submit(workers.run, job) for job in jobs}
         try:
             meanwhile()
@@ -74,6 +74,8 @@ class WorkerPool:
         self._progress = progress
         self._running: set[subprocess.Popen[str]] = set()
         self._stopped = False
+        # Nothing is ever written: it closes when this process ends, however that comes.
+        self._lives, self._alive = os.pipe()
 
     def run(self, job: ExportJob) -> None:
         """Run one job to its end; its log stays only where the toolchain failed.
@@ -82,20 +84,18 @@ class WorkerPool:
         """
         if self._stopped:
             return
-        job.log.parent.mkdir(parents=True, exist_ok=True)
-        job.log.unlink(missing_ok=True)
+        job.kept_log.unlink(missing_ok=True)
         last = self._follow(job, self._start(job))
         ended = self._stopped or last.get("done")
-        full = not ended and shutil.disk_usage(job.folder).free < NO_ROOM_BYTES
-        if ended or full or "error" in last:
-            job.log.unlink(missing_ok=True)
-        if full:
+        if not ended and shutil.disk_usage(job.folder).free < NO_ROOM_BYTES:
             raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
         if not ended and "error" in last:
             raise MobileKitError(last["error"])
         if not ended:
             reason = last.get("crash") or f"its process ended with code {last['code']}"
-            raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.log}.")
+            job.kept_log.parent.mkdir(parents=True, exist_ok=True)
+            job.log.replace(job.kept_log)
+            raise LoweringError(f"{job.name}: the toolchain failed ({reason}). Its own words are in {job.kept_log}.")
 
     def stop(self) -> None:
         """Kill all workers, and let no other start."""
@@ -104,16 +104,25 @@ class WorkerPool:
         for process in list(self._running):
             process.kill()
 
+    def close(self) -> None:
+        """Let go of the pipe that workers live by; none may be running."""
+        for end in (self._lives, self._alive):
+            os.close(end)
+
     def _start(self, job: ExportJob) -> "subprocess.Popen[str]":
+        # In the staging folder, which goes whatever happens to this process.
+        temporary = job.folder.with_name("temporary")
+        temporary.mkdir(exist_ok=True)
         with job.log.open("ab") as log:
             process = subprocess.Popen(
-                [sys.executable, "-P", "-m", "mobile_kit.exporting.worker", str(job.handed)],
+                [sys.executable, "-P", "-m", "mobile_kit.exporting.worker", str(job.handed), str(self._lives)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,  # what it says before it opens the log itself
                 text=True,
+                pass_fds=(self._lives,),
                 start_new_session=True,  # Ctrl-C is the parent's to handle
-                env={**os.environ, **ENVIRONMENT},
+                env={**os.environ, **ENVIRONMENT, "TMPDIR": str(temporary)},
             )
         self._running.add(process)
         if self._stopped:  # while it started

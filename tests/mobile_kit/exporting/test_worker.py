@@ -42,7 +42,7 @@ def job_for(target: str, checkpoint: Checkpoint, folder: Path) -> ExportJob:
         preprocess=checkpoint.preprocess,
         model_record=ModelRecord.of(model.spec, "source", None, None, False),
         folder=folder,
-        log=folder.parent / f"{target}.log",
+        kept_log=folder.parent / "logs" / f"{target}.log",
     )
     write_pickle(job, job.handed)
     return job
@@ -113,9 +113,9 @@ def pool() -> WorkerPool:
 def test_the_pool_raises_what_a_worker_says(checkpoint: Checkpoint, tmp_path: Path) -> None:
     with pytest.raises(MobileKitError, match="doesn't take this model"):
         pool().run(job_for("refusing", checkpoint, tmp_path / "refusing"))
-    with pytest.raises(LoweringError, match=rf"ended with code {-signal.SIGABRT}.*{tmp_path}/dying\.log"):
+    with pytest.raises(LoweringError, match=rf"ended with code {-signal.SIGABRT}.*{tmp_path}/logs/dying\.log"):
         pool().run(job_for("dying", checkpoint, tmp_path / "dying"))
-    assert [path.name for path in tmp_path.glob("*.log")] == ["dying.log"]
+    assert [path.name for path in (tmp_path / "logs").iterdir()] == ["dying.log"]
 
 
 def test_a_stopped_pool_starts_nothing(checkpoint: Checkpoint, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -123,7 +123,7 @@ def test_a_stopped_pool_starts_nothing(checkpoint: Checkpoint, tmp_path: Path, m
     stopped.stop()
     monkeypatch.setattr(subprocess, "Popen", None)
     stopped.run(job_for("paper", checkpoint, tmp_path / "paper"))
-    assert not (tmp_path / "paper.log").exists()
+    assert not (tmp_path / "paper-fp32.log").exists()
 
 
 def test_a_worker_that_started_while_the_pool_stopped_is_killed(
