@@ -17,7 +17,7 @@ from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import LoweringError, unknown
 from mobile_kit.evaluation.predictor import Predictor
 from mobile_kit.exporting.export import Exported, export
-from mobile_kit.exporting.plan import ExportOptions
+from mobile_kit.exporting.options import ExportOptions
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.profiling.options import ProfileOptions
 from mobile_kit.profiling.profile import profile

@@ -13,7 +13,7 @@ import torch
 
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.exporting.export import export as export_models
-from mobile_kit.exporting.plan import ExportOptions
+from mobile_kit.exporting.options import ExportOptions
 from mobile_kit.models.mobilevitv2 import HEADS
 from mobile_kit.preprocessing.synthetic_images import scene
 from tests import paper_target

@@ -4,6 +4,8 @@ import re
 
 __all__ = [
     "ANSWERS",
+    "EARLIER",
+    "EXPORT",
     "INPUTS",
     "LABELS",
     "LOGS",
@@ -21,6 +23,8 @@ __all__ = [
 ]
 
 MANIFEST = "manifest.json"
+# What the artifact was made of, for later exports.
+EXPORT = "export.json"
 LABELS = "labels.txt"
 # The golden files: a photo before the app's geometry, each input and output as raw little-endian values, what else the
 # oracle said, and its answers for further photos.
@@ -34,6 +38,8 @@ SCORES, ANSWERS = "evaluation.json", "evaluation.jsonl"
 PROFILES = "profile-*.json"
 # Beside the artifacts of a model: the toolchains' own words, where an export failed.
 LOGS = "logs"
+# There too: results of files that were replaced, by the artifact's name and a number.
+EARLIER = "earlier"
 
 
 def tensor_file(folder: str, name: str) -> str:

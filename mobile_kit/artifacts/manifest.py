@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from mobile_kit import __version__
-from mobile_kit.artifacts.layout import ANSWERS, LABELS, MANIFEST, VERIFY
+from mobile_kit.artifacts.layout import ANSWERS, EXPORT, LABELS, MANIFEST, VERIFY
 from mobile_kit.artifacts.manifest_record import (
     SCHEMA_VERSION,
     FileRecord,
@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 # Written after the manifest, by commands that measure the artifact.
-UNLISTED = (MANIFEST, VERIFY, ANSWERS)
+UNLISTED = (MANIFEST, EXPORT, VERIFY, ANSWERS)
 
 
 PLATFORM_ONLY = "only a Mac or a phone runs it"

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.checkpoints.adapters import ADAPTER_CONFIG, ADAPTER_WEIGHTS, alone
+from mobile_kit.checkpoints.hub_revision import HUB_ID
 from mobile_kit.checkpoints.tensorflow_weights import TENSORFLOW
 from mobile_kit.checkpoints.tensors import PICKLES, SAFETENSORS, shards
 from mobile_kit.checkpoints.weights import weights_in
@@ -15,15 +16,16 @@ from mobile_kit.errors import CheckpointError, UnsupportedError, one_line, plain
 from mobile_kit.models.family import known_checkpoints
 from mobile_kit.reading import ReadError, read_json_object, read_text
 
-__all__ = ["HUB_ID", "PROCESSOR", "CheckpointFiles", "find_files", "find_weights"]
+__all__ = ["PROCESSOR", "CheckpointFiles", "find_files", "find_weights"]
 
-HUB_ID = re.compile(r"[A-Za-z0-9][\w.-]*/[A-Za-z0-9][\w.-]*")
 CONFIG, CARD = "config.json", "README.md"
 PROCESSOR, NESTED_PROCESSOR = "preprocessor_config.json", "processor_config.json"
 # A repository in the Hub's cache, and a revision of it.
 CACHED = re.compile(r"models--(?P<owner>.+?)--(?P<name>.+)")
 # What a Trainer writes for each of its checkpoints.
 STEP = re.compile(r"checkpoint-(\d+)")
+# Names of folders that say nothing without their parent's.
+PLAIN = re.compile(r"(checkpoint|epoch|step)s?[-_]?\d*|best|final|last|models?|outputs?", re.IGNORECASE)
 MOST_LICENSE, MOST_SHOWN = 100, 200
 
 
@@ -31,7 +33,8 @@ MOST_LICENSE, MOST_SHOWN = 100, 200
 class CheckpointFiles:
     """What a checkpoint says of itself.
 
-    name: a Hub id, a known name, or that of a local folder, whose path is nobody else's business. folder: where it is
+    name: a Hub id, a known name, or that of a local folder, whose path is nobody else's business, but for its parent's
+    name in front of one such as checkpoint-500. folder: where it is
     on disk, None for a known name's data. on_hub: whether further files have to be fetched. notes: what its user
     should know.
     """
@@ -110,7 +113,8 @@ def _local(source: str, folder: Path) -> CheckpointFiles:
     cached = CACHED.fullmatch(place.parent.parent.name) if place.parent.name == "snapshots" else None
     if cached is not None:
         return _in_folder(source, f"{cached['owner']}/{cached['name']}", folder, place.name)
-    return _in_folder(source, place.name, folder, None)
+    named = f"{place.parent.name}-{place.name}" if PLAIN.fullmatch(place.name) and place.parent.name else place.name
+    return _in_folder(source, named, folder, None)
 
 
 def _snapshot(source: str, repository: Path) -> Path:

@@ -60,7 +60,8 @@ class Checkpoint:
 
     source: a Hub id, a known name, or the name of a local folder, whose path is nobody else's business. notes: what
     its user should know. model: the Hugging Face module, float32, eager, in evaluation mode. processor: its Pillow
-    image processor. image_size: (height, width) in pixels that the export is for.
+    image processor. image_size: (height, width) in pixels that the export is for. resized: whether that isn't the
+    processor's own.
     """
 
     source: str
@@ -72,6 +73,7 @@ class Checkpoint:
     processor: Any = field(repr=False)
     preprocess: Preprocess
     random_weights: bool
+    resized: bool = False
     notes: tuple[str, ...] = ()
 
     @property
@@ -122,7 +124,14 @@ def load(
         model = family.at_size(loaded, chosen.name, preprocess.image_size)
     told = (files.name, files.revision, files.license)
     frozen = model.eval().requires_grad_(False)
-    return Checkpoint(*told, family, chosen, frozen, processor, preprocess, random_weights, files.notes)
+    resized = image_size is not None and image_size != _own_size(source, family, files, preprocess.channels)
+    return Checkpoint(*told, family, chosen, frozen, processor, preprocess, random_weights, resized, files.notes)
+
+
+def _own_size(source: str, family: Family, files: CheckpointFiles, channels: int) -> tuple[int, int]:
+    """Return (height, width) of the images that a checkpoint's own processor makes."""
+    processor = _hf_processor(source, family.model_type, files.processor, None)
+    return Preprocess.from_processor(processor.to_dict(), channels).image_size
 
 
 def _with_weights(

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 from mobile_kit.cli.arguments import add_weights, names, positive, size
 
 if TYPE_CHECKING:
-    from mobile_kit.exporting.plan import ExportOptions
+    from mobile_kit.exporting.options import ExportOptions
 
 __all__ = ["add_model", "export_options"]
 
@@ -36,7 +36,7 @@ def add_model(parser: argparse.ArgumentParser) -> None:
 
 def export_options(options: argparse.Namespace, **others: Any) -> "ExportOptions":
     """Return what `add_model` parsed, with others."""
-    from mobile_kit.exporting.plan import ExportOptions
+    from mobile_kit.exporting.options import ExportOptions
 
     return ExportOptions(
         model=options.model,

@@ -1,54 +1,16 @@
 """What is to be exported, checked before any work."""
 
 from collections.abc import Iterable
-from dataclasses import dataclass
-from pathlib import Path
 from typing import NamedTuple
 
 from mobile_kit.errors import UnsupportedError
+from mobile_kit.exporting.options import ExportOptions
 from mobile_kit.quantization.calibration import LEAST_IMAGES
-from mobile_kit.quantization.recipes import QualityTarget, QuantRecipe, recipe
+from mobile_kit.quantization.recipes import QuantRecipe, recipe
 from mobile_kit.target_api.interface import Target
 from mobile_kit.target_api.registry import check_installed, check_request, find_target, installed_targets
 
-__all__ = ["Choice", "ExportOptions", "plan"]
-
-
-@dataclass(frozen=True)
-class ExportOptions:
-    """What to export. None means the checkpoint's or the target's own default.
-
-    targets: names, all installed ones where empty. outputs: names as `outputs.known_outputs` has them.
-    pixel_values: the file takes the processor's result in place of image bytes. photo: becomes the golden photo.
-    calibration: a folder of images, for static recipes; what is judged in lower precision is judged on them.
-    min_sqnr, min_agreement: what every quantized file must keep, in place of its recipe's own bound; see
-    `quantization.QualityTarget`.
-    """
-
-    model: str
-    out: Path
-    targets: tuple[str, ...] = ()
-    recipes: tuple[str, ...] = ("fp32",)
-    head: str | None = None
-    backend: str | None = None
-    deployment_target: str | None = None
-    image_size: tuple[int, int] | None = None
-    pixel_values: bool = False
-    outputs: tuple[str, ...] = ()
-    revision: str | None = None
-    random_weights: bool = False
-    allow_pickle: bool = False
-    weights_prefix: str = ""
-    photo: Path | None = None
-    calibration: Path | None = None
-    calibration_samples: int = 128
-    min_sqnr: float | None = None
-    min_agreement: float | None = None
-
-    @property
-    def wanted(self) -> QualityTarget:
-        """What quantized files must keep."""
-        return QualityTarget(self.min_sqnr, self.min_agreement)
+__all__ = ["Choice", "plan"]
 
 
 class Choice(NamedTuple):

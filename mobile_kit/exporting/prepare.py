@@ -1,6 +1,5 @@
 """What an export begins with: the checkpoint as oracle, what files are judged on, and a job a file."""
 
-import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,8 +12,10 @@ from mobile_kit.artifacts.manifest_record import ModelRecord
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
+from mobile_kit.exporting.artifact_names import check_name, folder_name, slug
 from mobile_kit.exporting.job import ExportJob, write_pickle
-from mobile_kit.exporting.plan import Choice, ExportOptions
+from mobile_kit.exporting.options import ExportOptions
+from mobile_kit.exporting.plan import Choice
 from mobile_kit.models.family import Head, with_activation
 from mobile_kit.models.outputs import check_outputs, select_outputs
 from mobile_kit.models.spec import ModelSpec
@@ -24,15 +25,17 @@ from mobile_kit.progress import Progress
 from mobile_kit.quantization.calibration import Calibration, CalibrationRecord, read_calibration
 from mobile_kit.target_api.interface import ModelCard, Request
 
-__all__ = ["Prepared", "prepare", "slug"]
-
-SLUG = re.compile(r"[^A-Za-z0-9._-]+")
+__all__ = ["Prepared", "prepare"]
 
 
 @dataclass(frozen=True)
 class Prepared:
-    """A checkpoint that sees its input, as the oracle, what files are judged on, and a job for each choice."""
+    """A checkpoint that sees its input, as the oracle, what files are judged on, and a job for each choice.
 
+    name: what the folder of its artifacts is called.
+    """
+
+    name: str
     oracle: Oracle
     golden: Golden
     jobs: list[ExportJob]
@@ -58,12 +61,15 @@ def prepare(
     measures_only: the jobs measure what each part costs, and make no file. Raises: MobileKitError of the kind that
     fits.
     """
+    check_name(options.name)
     checkpoint = _checkpoint(options, choices, progress)
+    name = folder_name(checkpoint, options.name)
     calibration = _calibration(options, checkpoint, progress)
     handed = _hand_over(options, checkpoint, calibration, staging)
     golden = _golden(options, checkpoint, calibration)
     oracle = _oracle(checkpoint, handed.spec, golden, progress)
-    return Prepared(oracle, golden, [_job(options, checkpoint, handed, measures_only, choice) for choice in choices])
+    jobs = [_job(options, checkpoint, name, handed, measures_only, choice) for choice in choices]
+    return Prepared(name, oracle, golden, jobs)
 
 
 def _checkpoint(options: ExportOptions, plan: list[Choice], progress: Progress) -> Checkpoint:
@@ -171,14 +177,14 @@ def _check_wanted(options: ExportOptions, spec: ModelSpec) -> None:
 
 
 def _job(
-    options: ExportOptions, checkpoint: Checkpoint, handed: _Handed, measures_only: bool, choice: Choice
+    options: ExportOptions, checkpoint: Checkpoint, name: str, handed: _Handed, measures_only: bool, choice: Choice
 ) -> ExportJob:
     """Write what a worker needs to make one file."""
     spec, folder = handed.spec, handed.model.parent / choice.name
     folder.mkdir()
     if spec.labels is not None:
         (folder / LABELS).write_text("\n".join(spec.labels) + "\n", encoding="utf-8")
-    measurements = options.out / "sensitivity" / f"{slug(checkpoint.source)}-{choice.place}"
+    measurements = options.out / "sensitivity" / f"{name}-{choice.place}"
     job = ExportJob(
         name=choice.name,
         target=choice.target.name,
@@ -191,7 +197,7 @@ def _job(
             spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
         folder=folder,
-        kept_log=options.out / LOGS / f"{slug(checkpoint.source)}-{choice.name}.log",
+        kept_log=options.out / LOGS / f"{name}-{choice.name}.log",
         calibration=handed.calibration if choice.recipe.calibrated else None,
         wanted=options.wanted,
         measurements=measurements,
@@ -212,8 +218,3 @@ def _card(options: ExportOptions, checkpoint: Checkpoint) -> ModelCard:
         source=checkpoint.source,
         version=checkpoint.revision,
     )
-
-
-def slug(source: str) -> str:
-    """Return what the folder of a checkpoint's artifacts is called."""
-    return SLUG.sub("-", source.rpartition("/")[2]).strip("-.") or "model"

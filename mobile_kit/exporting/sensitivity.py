@@ -5,7 +5,8 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.artifacts.staging import staging_folder
-from mobile_kit.exporting.plan import ExportOptions, plan
+from mobile_kit.exporting.options import ExportOptions
+from mobile_kit.exporting.plan import plan
 from mobile_kit.exporting.prepare import prepare
 from mobile_kit.exporting.worker_pool import run_jobs
 from mobile_kit.progress import Progress

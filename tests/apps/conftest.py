@@ -5,7 +5,7 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.exporting.export import export
-from mobile_kit.exporting.plan import ExportOptions
+from mobile_kit.exporting.options import ExportOptions
 from tests.apps import android_app, kotlin_app, kotlin_toolchain, swift_app, swift_toolchain
 from tests.conftest import install_paper_targets
 from tests.exports import CHECKPOINTS

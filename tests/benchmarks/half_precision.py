@@ -27,7 +27,7 @@ from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.demo import shipped_families
 from mobile_kit.evaluation.verify import verify
 from mobile_kit.exporting.export import export
-from mobile_kit.exporting.plan import ExportOptions
+from mobile_kit.exporting.options import ExportOptions
 from mobile_kit.models.outputs import select_outputs
 from mobile_kit.preprocessing.in_graph import attach
 from mobile_kit.preprocessing.synthetic_images import scene

@@ -13,7 +13,7 @@ from mobile_kit.artifacts.layout import ANSWERS
 from mobile_kit.evaluation.evaluate import EvaluateOptions, evaluate
 from mobile_kit.evaluation.intervals import mean_iou_interval, paired_interval
 from mobile_kit.exporting.export import export
-from mobile_kit.exporting.plan import ExportOptions
+from mobile_kit.exporting.options import ExportOptions
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress

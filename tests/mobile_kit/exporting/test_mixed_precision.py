@@ -11,7 +11,7 @@ from mobile_kit.artifacts.verification import Bound, Check, OutputParity, Verify
 from mobile_kit.errors import UnsupportedError
 from mobile_kit.exporting.export import export
 from mobile_kit.exporting.mixed_precision import stricter, wanted_of
-from mobile_kit.exporting.plan import ExportOptions
+from mobile_kit.exporting.options import ExportOptions
 from mobile_kit.models.spec import ModelSpec, TensorSpec
 from mobile_kit.quantization.recipes import QualityTarget
 from sample_apps.checkpoints.digits import training_views

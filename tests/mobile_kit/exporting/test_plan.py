@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from mobile_kit.errors import UnsupportedError
-from mobile_kit.exporting.plan import ExportOptions, plan
+from mobile_kit.exporting.options import ExportOptions
+from mobile_kit.exporting.plan import plan
 from mobile_kit.quantization.recipes import QualityTarget
 
 OUT = Path("out")
