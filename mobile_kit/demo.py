@@ -28,8 +28,8 @@ from mobile_kit.reporting.report import ReportOptions, report
 __all__ = ["DemoOptions", "DemoRow", "demo", "shipped_families", "summary"]
 
 VIEWS_SEED = 1
-# Views of the scans that were trained on, for static recipes.
-CALIBRATION_VIEWS, CALIBRATION_SEED = 128, 2
+# Views of the scans that were trained on, for static recipes: 128 to calibrate on, and those that are held out.
+CALIBRATION_VIEWS, CALIBRATION_SEED = 159, 2
 
 
 @dataclass(frozen=True)
@@ -131,12 +131,12 @@ def _quantized(recipes: tuple[str, ...]) -> bool:
 
 
 def _calibration(folder: Path) -> Path:
-    """Draw digits that were trained on into a folder."""
+    """Draw digits that were trained on into a folder with one for each class."""
     from sample_apps.checkpoints.digits import training_views
 
-    folder.mkdir()
-    for number, (image, _) in enumerate(training_views(CALIBRATION_VIEWS, CALIBRATION_SEED)):
-        Image.fromarray(image).save(folder / f"{number:03}.png")
+    for number, (image, label) in enumerate(training_views(CALIBRATION_VIEWS, CALIBRATION_SEED)):
+        (folder / str(label)).mkdir(parents=True, exist_ok=True)
+        Image.fromarray(image).save(folder / str(label) / f"{number:03}.png")
     return folder
 
 

@@ -155,6 +155,13 @@ class Louder(CommonModel):
         return tuple(value * (1 + self.by) if spec.name == "logits" else value for spec, value in results)
 
 
+class Halving(PaperTarget):
+    """Files of both precisions, alike."""
+
+    name = "halving"
+    recipes = ("fp32", "fp16")
+
+
 class Narrow(PaperTarget):
     name = "narrow"
     most_parameters = 1000
@@ -169,5 +176,5 @@ paper, raising, dying, refusing = PaperTarget(), Raising(), Dying(), Refusing()
 # Two of them make four jobs with both recipes: more than most machines run at a time.
 hanging, hanging_too = Hanging("hanging"), Hanging("hanging_too")
 missing = Missing()
-narrow, promising = Narrow(), Promising()
-TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, narrow, promising)
+halving, narrow, promising = Halving(), Narrow(), Promising()
+TARGETS = (paper, raising, dying, refusing, hanging, hanging_too, missing, halving, narrow, promising)

@@ -29,13 +29,15 @@ class ExportRecord:
     """What an artifact was made of.
 
     request: SHA-256 of all that the export depends on, the versions of the tools among it. artifacts: the names of all
-    that it made. options: what was asked, in words. calibration, judged, photo: None where none was given or used.
+    that it made. options: what was asked, in words. judged_on: what the file was judged on, in words. calibration,
+    judged, photo: None where none was given or used.
     """
 
     schema_version: Literal[1]
     request: Sha256
     artifacts: tuple[str, ...]
     options: Mapping[str, str]
+    judged_on: str
     checkpoint: Origin
     calibration: Origin | None
     judged: Origin | None

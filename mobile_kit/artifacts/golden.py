@@ -23,7 +23,6 @@ from mobile_kit.checkpoints.oracle import Oracle, ReferenceNoise
 from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.quantization.calibration import judged_images
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget, QuantRecipe
 from mobile_kit.records import RecordError, dumped, read_file
 
@@ -35,6 +34,7 @@ __all__ = [
     "measure_golden",
     "read_answers",
     "read_golden",
+    "scenes_beside",
     "write_golden",
 ]
 
@@ -50,14 +50,16 @@ FIRST_SCENE = 100
 
 @dataclass(frozen=True)
 class Golden:
-    """What files are judged on: a photo (H, W, C) and, for lower precision, calibration images (N, h, w, C).
+    """What files are judged on: a photo (H, W, C) and, for lower precision, images (N, h, w, C).
 
-    calibration: None for drawn scenes in their place. wanted: what quantized files must keep.
+    images: None for drawn scenes in their place. wanted: what quantized files must keep. stored: whether the images
+    lie in the artifacts.
     """
 
     photo: NDArray[np.uint8]
-    calibration: NDArray[np.uint8] | None = None
+    images: NDArray[np.uint8] | None = None
     wanted: QualityTarget = NOTHING_ASKED
+    stored: bool = True
 
 
 @dataclass(frozen=True)
@@ -101,7 +103,7 @@ class GoldenRecord(OracleRecord):
     """What the oracle said at export.
 
     scenes: the answers for further scenes, by the scene's number, of all but large outputs. images: in place of scenes,
-    calibration images at the network's size, by the same numbers.
+    images at the network's size, by the same numbers.
     """
 
     scenes: Mapping[int, Mapping[str, Array]]
@@ -127,14 +129,16 @@ class GoldenFiles:
     """What the oracle said of an export's images, for the files of every recipe.
 
     photo: (H, W, C). tensors: the golden values, by where they lie in an artifact. scenes: the answers for further
-    scenes, by the scene's number and the output's name, and the calibration images that stand in a scene's place.
-    all_recipes: whether float32's files are judged on them too. record: the rest, but for the model and the recipe.
+    scenes, by the scene's number and the output's name, and the images that stand in a scene's place. all_recipes:
+    whether float32's files are judged on them too. stored: whether they lie in the artifacts. record: the rest, but for
+    the model and the recipe.
     """
 
     photo: NDArray[np.uint8]
     tensors: Mapping[str, Array]
     scenes: Mapping[str, Array]
     all_recipes: bool
+    stored: bool
     record: "partial[OracleRecord]"
 
 
@@ -145,8 +149,8 @@ def measure_golden(
     preprocess, in_graph = oracle.checkpoint.preprocess, inputs[0].meaning == "image"
     all_recipes = _spread_over_photos(oracle.outputs)
     lower = all_recipes or any(recipe.weight_bits < 32 for recipe in recipes)
-    count, most = _further_photos(oracle, lower, golden.calibration is not None)
-    stored = {} if golden.calibration is None or not count else judged_images(golden.calibration)
+    count, most = _further_photos(oracle, lower, golden.images is not None)
+    stored = {} if golden.images is None or not count else dict(enumerate(golden.images))
     numbers = list(stored) or list(range(FIRST_SCENE, FIRST_SCENE + count))
     others = [preprocess.arithmetic(fitted) for fitted in stored.values()]
     others = others or [oracle.pixel_values(_scene(number, preprocess.channels)) for number in numbers]
@@ -166,7 +170,7 @@ def measure_golden(
         least_sqnr_db=golden.wanted.sqnr_db,
         least_agreement=golden.wanted.agreement,
     )
-    return GoldenFiles(golden.photo, tensors, scenes, all_recipes, record)
+    return GoldenFiles(golden.photo, tensors, scenes, all_recipes, golden.stored, record)
 
 
 def _by_scene(answers: Mapping[str, Array], numbers: Sequence[int]) -> dict[str, Array]:
@@ -190,9 +194,15 @@ def write_golden(files: GoldenFiles, model: ModelRecord, folders: Mapping[Path, 
             # Raw little-endian bytes; numpy's own tofile says nothing where a disk is full.
             (folder / name).write_bytes(tensor.astype(tensor.dtype.newbyteorder("<")).tobytes())
         if files.scenes and (recipe.weight_bits < 32 or files.all_recipes):
-            np.savez(folder / SCENES_FILE, **dict[str, Any](files.scenes))
+            beside = folder / SCENES_FILE if files.stored else scenes_beside(folder)
+            np.savez(beside, **dict[str, Any](files.scenes))
         record = files.record(model=model, recipe=recipe.name)
         (folder / ORACLE_FILE).write_text(dumped(record), encoding="utf-8")
+
+
+def scenes_beside(folder: Path) -> Path:
+    """Return where the images and answers lie, while an artifact is made, that are to be no part of it."""
+    return folder.with_name(f"{folder.name}-{Path(SCENES_FILE).name}")
 
 
 def read_golden(manifest: Manifest) -> Sample:
@@ -203,8 +213,11 @@ def read_golden(manifest: Manifest) -> Sample:
     )
 
 
-def read_answers(manifest: Manifest) -> GoldenRecord:
-    """Return what else the oracle said. Raises: ArtifactError where that can't be read."""
+def read_answers(manifest: Manifest, scenes_file: Path | None = None) -> GoldenRecord:
+    """Return what else the oracle said; scenes_file: the answers for further photos, None for the artifact's own.
+
+    Raises: ArtifactError where that can't be read.
+    """
     way = "Export the model again"
     try:
         told = read_file(
@@ -213,7 +226,7 @@ def read_answers(manifest: Manifest) -> GoldenRecord:
     except RecordError as exc:
         raise ArtifactError(f"artifact {manifest.folder}: {ORACLE_FILE} {one_line(exc)}. {way}.") from exc
     try:
-        scenes, images = _stored(manifest.folder / SCENES_FILE)
+        scenes, images = _stored(scenes_file or manifest.folder / SCENES_FILE)
     except Exception as exc:  # numpy and zipfile raise a dozen kinds for a damaged file
         reason = f"{SCENES_FILE} can't be read ({one_line(exc)})"
         raise ArtifactError(f"artifact {manifest.folder}: {reason}. {way}.") from exc
@@ -243,7 +256,7 @@ def _further_photos(oracle: Oracle, lower: bool, calibrated: bool) -> tuple[int,
     small = [sizes[out.name] for out in oracle.outputs if out.meaning not in DISCRETE and sizes[out.name] < LARGE]
     if not lower or not (small or calibrated):
         return 0, {}
-    # What search and calibration have seen, as far as an artifact has room for the answers.
+    # On as many of those as an artifact has room for the answers.
     large = {name: max(MOST_STORED // size, 1) if calibrated else 1 for name, size in sizes.items()}
     others = {out.name for out in oracle.outputs if out.meaning in DISCRETE or sizes[out.name] >= LARGE}
     count = min(max(math.ceil(FEW_VALUES / min(small, default=LARGE)) - 1, LEAST_SCENES), MOST_SCENES)

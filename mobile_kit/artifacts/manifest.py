@@ -15,6 +15,7 @@ from mobile_kit.artifacts.manifest_record import (
     FileRecord,
     GraphRecord,
     InputRecord,
+    JudgedRecord,
     ManifestRecord,
     ModelRecord,
     OutputRecord,
@@ -31,6 +32,7 @@ from mobile_kit.target_api.interface import Lowered, Runtime, Target
 from mobile_kit.target_api.registry import check_installed, find_target
 
 __all__ = [
+    "GOLDEN_PHOTO",
     "PLATFORM_ONLY",
     "Manifest",
     "build_manifest",
@@ -45,7 +47,7 @@ __all__ = [
 # Written after the manifest, by commands that measure the artifact.
 UNLISTED = (MANIFEST, EXPORT, VERIFY, ANSWERS)
 
-
+GOLDEN_PHOTO = "golden photo"
 PLATFORM_ONLY = "only a Mac or a phone runs it"
 
 
@@ -67,6 +69,12 @@ class Manifest:
     def model_bytes(self) -> int:
         """Size of the model file, or of all files of a package."""
         return sum(record.bytes for record in self.model_files.values())
+
+    @property
+    def judged_on(self) -> str:
+        """What its file was held against the checkpoint on at export, in words."""
+        judged = self.record.judged
+        return GOLDEN_PHOTO if judged is None or self.record.recipe.weight_bits >= 32 else str(judged)
 
     @property
     def model_path(self) -> Path:
@@ -134,6 +142,7 @@ def build_manifest(
     preprocess: Preprocess,
     lowered: Lowered,
     folder: Path,
+    judged: JudgedRecord,
     calibration: CalibrationRecord | None = None,
 ) -> ManifestRecord:
     """Return the manifest of the files in a folder. calibration: of a recipe that was calibrated."""
@@ -151,6 +160,7 @@ def build_manifest(
         inputs=tuple(map(InputRecord.of, lowered.inputs)),
         outputs=tuple(map(OutputRecord.of, lowered.outputs)),
         graph=GraphRecord(lowered.ops, lowered.partitions, lowered.fallback_ops),
+        judged=judged,
         files=_files(folder),
         tools=lowered.tools,
     )

@@ -19,6 +19,7 @@ __all__ = [
     "FileRecord",
     "GraphRecord",
     "InputRecord",
+    "JudgedRecord",
     "ManifestRecord",
     "ModelRecord",
     "OutputRecord",
@@ -192,6 +193,23 @@ class GraphRecord:
 
 
 @dataclass(frozen=True)
+class JudgedRecord:
+    """What the file was held against the checkpoint on at export, beside the golden photo.
+
+    images: how many were given, None of drawn scenes. sha256: of their pixels. stored: whether they lie in the
+    artifact, so that later verifications judge on them too.
+    """
+
+    on: Literal["drawn scenes", "held-out images", "other images"]
+    images: Count | None
+    sha256: Sha256 | None
+    stored: bool
+
+    def __str__(self) -> str:
+        return self.on if self.images is None else f"{self.images} {self.on}"
+
+
+@dataclass(frozen=True)
 class FileRecord:
     """A file of the artifact."""
 
@@ -201,7 +219,10 @@ class FileRecord:
 
 @dataclass(frozen=True)
 class ManifestRecord:
-    """The whole of manifest.json. files: all but the manifest and what is measured later, by their paths."""
+    """The whole of manifest.json.
+
+    judged: None of artifacts of version 1. files: all but the manifest and what is measured later, by their paths.
+    """
 
     schema_version: Literal[2]
     kit_version: str
@@ -215,6 +236,7 @@ class ManifestRecord:
     inputs: Annotated[tuple[InputRecord, ...], msgspec.Meta(min_length=1)]
     outputs: Annotated[tuple[OutputRecord, ...], msgspec.Meta(min_length=1)]
     graph: GraphRecord
+    judged: JudgedRecord | None
     files: Annotated[Mapping[ArtifactPath, FileRecord], msgspec.Meta(min_length=1)]
     tools: Mapping[str, str]
 

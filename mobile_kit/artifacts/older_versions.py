@@ -11,7 +11,7 @@ def newer_manifest(values: dict[str, Any]) -> Any:
     """Return a manifest's JSON values as the newest version has them."""
     if values["schema_version"] == 2:
         return values
-    return {**values, "schema_version": 2, "model": _with_activation(values.get("model"))}
+    return {**values, "schema_version": 2, "judged": None, "model": _with_activation(values.get("model"))}
 
 
 def newer_oracle(values: Any, version: int) -> Any:

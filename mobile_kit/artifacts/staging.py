@@ -2,12 +2,13 @@
 
 import contextlib
 import errno
+import shutil
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from mobile_kit.artifacts.layout import LOGS, MANIFEST
 from mobile_kit.errors import MobileKitError, UnsupportedError
-from mobile_kit.whole_file import PARTIAL, exchange, partial_folder, sweep
+from mobile_kit.whole_file import exchange, partial_folder, sweep
 
 __all__ = ["check_places", "failed_path", "move_to_place", "staging_folder"]
 
@@ -51,10 +52,12 @@ def _tidy(out: Path) -> None:
         if folder.is_symlink():
             continue
         for old in folder.glob(f"{REPLACED}*"):
-            with contextlib.suppress(OSError):
-                # Where the other came to its place, the old one is what staging would have removed.
-                place = old.with_name(old.name.removeprefix(REPLACED))
-                old.rename(folder / f"{PARTIAL}{old.name}" if place.exists() else place)
+            place = old.with_name(old.name.removeprefix(REPLACED))
+            if place.exists():  # the newer one came to its place
+                shutil.rmtree(old, ignore_errors=True)
+            else:
+                with contextlib.suppress(OSError):
+                    old.rename(place)
         sweep(folder)
 
 

@@ -19,7 +19,10 @@ from mobile_kit.errors import ArtifactError, one_line, unwritable
 from mobile_kit.records import RecordError, builtins, dumped, finite, read_file, said
 from mobile_kit.whole_file import write_whole
 
-__all__ = ["Bound", "Check", "OutputParity", "Status", "VerifyReport", "read_report", "write_report"]
+__all__ = ["LEFT_OUT", "Bound", "Check", "OutputParity", "Status", "VerifyReport", "read_report", "write_report"]
+
+# The check that isn't run where the images that a file was judged on aren't in the artifact.
+LEFT_OUT = "judged images"
 
 Status = Literal["passed", "failed", "not run"]
 # How far an output moves, in its standard deviations.
@@ -179,8 +182,14 @@ class VerifyReport:
 
 
 def write_report(report: VerifyReport, folder: Path, other_runtime: str | None = None) -> None:
-    """Write verify.json into the artifact, or verify-RUNTIME.json. Raises: ArtifactError where it can't be written."""
+    """Write verify.json into the artifact, or verify-RUNTIME.json.
+
+    A report on less than the file was judged on at export replaces none. Raises: ArtifactError where it can't be
+    written.
+    """
     path = folder / verify_name(other_runtime)
+    if any(check.name == LEFT_OUT for check in report.checks) and path.exists():
+        return
     try:
         write_whole(path, dumped(report.to_json()))
     except OSError as exc:

@@ -59,7 +59,7 @@ def run(options: argparse.Namespace) -> int:
     # Before torch is imported, which takes longer.
     found = find_up_to_date(request)
     if found:
-        rows = [_record(each.folder, each.bytes, each.status, "up to date") for each in found]
+        rows = [_record(each.folder, each.bytes, each.status, "up to date", each.judged_on) for each in found]
         _tell({"artifacts": rows, "failures": [], "skipped": [], "license": found[0].license}, options.json)
         return 0
     return _export(request, options.json)
@@ -72,23 +72,28 @@ def _export(request: "ExportOptions", as_json: bool) -> int:
     with Progress() as progress:
         result = export(request, progress)
     made = result.artifacts
-    rows = [_record(item.manifest.folder, item.bytes, item.status, item.detail) for item in made]
+    rows = [
+        _record(item.manifest.folder, item.bytes, item.status, item.detail, item.manifest.judged_on) for item in made
+    ]
     licence = made[0].manifest.record.model.license if made else None
     told = {"artifacts": rows, "failures": result.failures, "skipped": result.skipped, "license": licence}
     _tell(told, as_json)
     return int(bool(result.failures) or any(item.status == "failed" for item in made))
 
 
-def _record(folder: Path, size: int, status: str, detail: str) -> dict[str, Any]:
-    return {"artifact": str(folder), "bytes": size, "status": status, "detail": detail}
+def _record(folder: Path, size: int, status: str, detail: str, judged_on: str) -> dict[str, Any]:
+    return {"artifact": str(folder), "bytes": size, "status": status, "judged_on": judged_on, "detail": detail}
 
 
 def _tell(found: dict[str, Any], as_json: bool) -> None:
     if as_json:
         print_json(found)
     else:
-        rows = [(r["artifact"], megabytes(r["bytes"]), r["status"], r["detail"]) for r in found["artifacts"]]
-        print_table(("artifact", "size", "verified", ""), rows)
+        rows = [
+            (each["artifact"], megabytes(each["bytes"]), each["status"], each["judged_on"], each["detail"])
+            for each in found["artifacts"]
+        ]
+        print_table(("artifact", "size", "verified", "on", ""), rows)
         if rows:
             print(f"licence of the weights: {found['license'] or 'unknown'}")
     for line in (*found["failures"], *found["skipped"]):

@@ -4,7 +4,7 @@ import pickle
 from dataclasses import dataclass
 from pathlib import Path
 
-from mobile_kit.artifacts.manifest_record import ModelRecord
+from mobile_kit.artifacts.manifest_record import JudgedRecord, ModelRecord
 from mobile_kit.models.spec import CommonModel, Entry, ModelSpec, TensorSpec
 from mobile_kit.preprocessing.in_graph import image_input
 from mobile_kit.preprocessing.preprocess import Preprocess
@@ -23,7 +23,7 @@ class ExportJob:
 
     model: the common model's pickle, which all jobs of an export share; on disk, so that the parent keeps no copy of
     the weights. spec: the model's. entry: how the image enters the file. folder: where the artifact is put together.
-    kept_log: where the toolchain's own words stay if it fails. model_record: the manifest's `model` object.
+    kept_log: where the toolchain's own words stay if it fails. model_record, judged: the manifest's objects.
     calibration: the file of a calibrated recipe's images, and what the manifest says of them. wanted: what a mixed
     recipe must keep. measurements: the folder of those that its search makes. costs: the file of what each part costs,
     where that is all that is asked.
@@ -37,6 +37,7 @@ class ExportJob:
     request: Request
     preprocess: Preprocess
     model_record: ModelRecord
+    judged: JudgedRecord
     folder: Path
     kept_log: Path
     calibration: tuple[Path, CalibrationRecord] | None = None

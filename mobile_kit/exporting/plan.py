@@ -39,6 +39,10 @@ def plan(options: ExportOptions) -> list[Choice]:
             f"--calibration-samples {options.calibration_samples}: fewer than {LEAST_IMAGES} say little. "
             "Give more, or leave it out."
         )
+    if options.judge_on is not None and options.judge_on == options.calibration:
+        raise UnsupportedError(
+            f"--judge-on {options.judge_on}: is the --calibration folder. Leave it out, as some images are held out."
+        )
     chosen = [find_target(name) for name in options.targets or installed_targets()]
     for target in chosen:
         check_installed(target)

@@ -2,13 +2,14 @@
 
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from mobile_kit.artifacts.golden import Golden
 from mobile_kit.artifacts.golden_inputs import further_inputs
-from mobile_kit.artifacts.layout import LABELS, LOGS
-from mobile_kit.artifacts.manifest_record import ModelRecord
+from mobile_kit.artifacts.layout import LABELS, LOGS, SCENES_FILE
+from mobile_kit.artifacts.manifest_record import JudgedRecord, ModelRecord
 from mobile_kit.checkpoints.load import Checkpoint, load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import UnsupportedError
@@ -22,7 +23,7 @@ from mobile_kit.models.spec import ModelSpec
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.progress import Progress
-from mobile_kit.quantization.calibration import Calibration, CalibrationRecord, read_calibration
+from mobile_kit.quantization.calibration import Calibration, CalibrationRecord, Judged, read_calibration, read_judged
 from mobile_kit.target_api.interface import ModelCard, Request
 
 __all__ = ["Prepared", "prepare"]
@@ -45,11 +46,13 @@ class Prepared:
 class _Handed:
     """What all jobs of an export share, in files: the common model's pickle, and the calibration images.
 
-    calibration: the file, and what the manifest says of the images.
+    judged: what the manifest says of what files are judged on. calibration: the file, and what the manifest says of the
+    images.
     """
 
     model: Path
     spec: ModelSpec
+    judged: JudgedRecord
     calibration: tuple[Path, CalibrationRecord] | None
 
 
@@ -65,8 +68,9 @@ def prepare(
     checkpoint = _checkpoint(options, choices, progress)
     name = folder_name(checkpoint, options.name)
     calibration = _calibration(options, checkpoint, progress)
-    handed = _hand_over(options, checkpoint, calibration, staging)
-    golden = _golden(options, checkpoint, calibration)
+    judged = _judged(options, checkpoint, calibration, progress)
+    handed = _hand_over(options, checkpoint, calibration, _judged_record(options, judged), staging)
+    golden = _golden(options, checkpoint, judged)
     oracle = _oracle(checkpoint, handed.spec, golden, progress)
     jobs = [_job(options, checkpoint, name, handed, measures_only, choice) for choice in choices]
     return Prepared(name, oracle, golden, jobs)
@@ -109,17 +113,40 @@ def _calibration(options: ExportOptions, checkpoint: Checkpoint, progress: Progr
     if options.calibration is None:
         return None
     progress.stage("calibration", f"reading images from {options.calibration}")
-    found = read_calibration(options.calibration, checkpoint.preprocess, options.calibration_samples)
-    if found.unreadable:
-        progress.note(f"calibration: {len(found.unreadable)} files can't be decoded: {', '.join(found.unreadable)}")
-    if found.gray:
-        progress.note("calibration: all images are gray, and the model reads colours; are they what the app will see?")
+    held_out = options.judge_on is None
+    found = read_calibration(options.calibration, checkpoint.preprocess, options.calibration_samples, held_out)
+    for note in found.notes:
+        progress.note(note)
     progress.stage("calibration", f"{len(found.images)} images", done=True)
     return found
 
 
+def _judged(
+    options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None, progress: Progress
+) -> Judged | None:
+    """Return the images that files of lower precision are judged on; None for drawn scenes."""
+    if options.judge_on is None:
+        judged = None if calibration is None else calibration.judged
+    else:
+        calibrated = None if calibration is None else calibration.images
+        judged = read_judged(options.judge_on, checkpoint.preprocess, calibrated)
+    if judged is None:
+        return None
+    if judged.seen:
+        progress.note(f"judged: {judged.seen} of {len(judged.images)} images are calibrated on too, and prove less")
+    held = "held out of the calibration images" if judged.held_out else f"of {options.judge_on}"
+    where = f"they lie in the artifacts, in {SCENES_FILE}; --no-samples leaves them out"
+    kept = where if options.samples else "and they stay out of the artifacts"
+    progress.note(f"judged: files of lower precision on {len(judged.images)} images {held}; {kept}")
+    return judged
+
+
 def _hand_over(
-    options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None, staging: Path
+    options: ExportOptions,
+    checkpoint: Checkpoint,
+    calibration: Calibration | None,
+    judged: JudgedRecord,
+    staging: Path,
 ) -> _Handed:
     """Build the common model and pickle it, and leave calibration images in a file."""
     head, path = checkpoint.head, staging / "model.pkl"
@@ -131,20 +158,28 @@ def _hand_over(
     _check_wanted(options, model.spec)
     write_pickle(model, path)
     if calibration is None:
-        return _Handed(path, model.spec, None)
+        return _Handed(path, model.spec, judged, None)
     images = staging / "calibration.npy"
     np.save(images, calibration.images)
-    return _Handed(path, model.spec, (images, calibration.record))
+    return _Handed(path, model.spec, judged, (images, calibration.record))
 
 
-def _golden(options: ExportOptions, checkpoint: Checkpoint, calibration: Calibration | None) -> Golden:
-    """Return what the files are judged on; the photo is what was asked for, or a calibration image, or a scene."""
+def _golden(options: ExportOptions, checkpoint: Checkpoint, judged: Judged | None) -> Golden:
+    """Return what the files are judged on; the photo is what was asked for, or one of the images, or a scene."""
     channels = checkpoint.preprocess.channels
     if options.photo is not None:
         photo = read_image(options.photo, channels)
     else:
-        photo = scene(1, channels=channels) if calibration is None else calibration.photo
-    return Golden(photo, None if calibration is None else calibration.images, options.wanted)
+        photo = judged.photo if judged is not None and options.samples else scene(1, channels=channels)
+    return Golden(photo, None if judged is None else judged.images, options.wanted, options.samples)
+
+
+def _judged_record(options: ExportOptions, judged: Judged | None) -> JudgedRecord:
+    """Return what the manifest says of the images that files are judged on."""
+    if judged is None:
+        return JudgedRecord("drawn scenes", None, None, stored=True)
+    on: Any = "held-out images" if judged.held_out else "other images"
+    return JudgedRecord(on, len(judged.images), judged.sha256, options.samples)
 
 
 def _oracle(checkpoint: Checkpoint, spec: ModelSpec, golden: Golden, progress: Progress) -> Oracle:
@@ -196,6 +231,7 @@ def _job(
         model_record=ModelRecord.of(
             spec, checkpoint.source, checkpoint.revision, checkpoint.license, checkpoint.random_weights
         ),
+        judged=handed.judged,
         folder=folder,
         kept_log=options.out / LOGS / f"{name}-{choice.name}.log",
         calibration=handed.calibration if choice.recipe.calibrated else None,

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from mobile_kit.artifacts.export_record import ExportRecord, read_export
 from mobile_kit.artifacts.layout import MANIFEST
+from mobile_kit.artifacts.manifest import GOLDEN_PHOTO
 from mobile_kit.artifacts.staging import failed_path
 from mobile_kit.errors import UnsupportedError, shown
 from mobile_kit.exporting.job import ExportJob
@@ -28,6 +29,7 @@ def records_of(options: ExportOptions, origins: Origins, jobs: Iterable[ExportJo
             request=request,
             artifacts=names,
             options=_described(job, options),
+            judged_on=str(job.judged) if job.request.recipe.weight_bits < 32 else GOLDEN_PHOTO,
             checkpoint=origins.checkpoint,
             calibration=origins.calibration if job.request.recipe.weight_bits < 32 else None,
             judged=origins.judged if job.request.recipe.weight_bits < 32 else None,

@@ -11,7 +11,7 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.artifacts.export_record import Origin, read_export
+from mobile_kit.artifacts.export_record import ExportRecord, Origin, read_export
 from mobile_kit.artifacts.layout import EXPORT, MANIFEST, VERIFY
 from mobile_kit.checkpoints.hub_revision import hub_revision
 from mobile_kit.errors import MobileKitError
@@ -43,11 +43,15 @@ class Origins:
 
 @dataclass(frozen=True)
 class UpToDate:
-    """An artifact that is what an export would make. status: as its verification says it. license: the weights'."""
+    """An artifact that is what an export would make. status: as its verification says it. license: the weights'.
+
+    judged_on: what its file was judged on, in words.
+    """
 
     folder: Path
     bytes: int
     status: str
+    judged_on: str
     license: str | None
 
 
@@ -64,15 +68,16 @@ def find_up_to_date(options: ExportOptions) -> list[UpToDate]:
     if origins is None:
         return []
     request = request_of(options, origins)
-    names: dict[Path, set[str]] = {}
+    made: dict[Path, dict[str, ExportRecord]] = {}
     for path in options.out.glob(f"*/*/{EXPORT}"):
         record = read_export(path.parent)
         if record is not None and record.request == request:
-            names.setdefault(path.parent.parent, set()).update(record.artifacts)
-    for model, made in names.items():
-        found = [_whole(model / name) for name in sorted(made)]
+            made.setdefault(path.parent.parent, {})[path.parent.name] = record
+    for model, records in made.items():
+        wanted = next(iter(records.values())).artifacts
+        found = [_whole(model / name, records[name]) for name in wanted if name in records]
         whole = [each for each in found if each is not None]
-        if len(whole) == len(found):
+        if len(whole) == len(wanted):
             return whole
     return []
 
@@ -176,7 +181,7 @@ def _hash_code() -> str:
     return _hash_files([path for _, path in sorted(found)])
 
 
-def _whole(folder: Path) -> UpToDate | None:
+def _whole(folder: Path, record: ExportRecord) -> UpToDate | None:
     """Return an artifact whose files are all as its manifest has them and which didn't fail, else None."""
     try:
         manifest, verified = read_json_object(folder / MANIFEST), read_json_object(folder / VERIFY)
@@ -191,4 +196,4 @@ def _whole(folder: Path) -> UpToDate | None:
         license_name = manifest["model"]["license"]
     except (AttributeError, KeyError, OSError, ReadError, TypeError):
         return None
-    return None if status == "failed" else UpToDate(folder, sum(sizes), status, license_name)
+    return None if status == "failed" else UpToDate(folder, sum(sizes), status, record.judged_on, license_name)

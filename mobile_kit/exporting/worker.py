@@ -21,6 +21,7 @@ from typing import Any, TextIO
 import numpy as np
 from torch.fx.traceback import NodeSource
 
+from mobile_kit.artifacts.golden import scenes_beside
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import build_manifest, write_manifest
 from mobile_kit.artifacts.verification import VerifyReport, write_report
@@ -82,10 +83,12 @@ def _verified(job: ExportJob, target: Target, lowered: Lowered, status: TextIO) 
         lowered=lowered,
         calibration=None if job.calibration is None else job.calibration[1],
         folder=job.folder,
+        judged=job.judged,
     )
     write_manifest(job.folder, manifest)
     _say(status, stage="verifying")
-    return verify(job.folder)
+    beside = scenes_beside(job.folder)
+    return verify(job.folder, scenes_file=beside if beside.is_file() else None)
 
 
 def measure(job: ExportJob, status: TextIO) -> None:

@@ -16,7 +16,7 @@ from mobile_kit.artifacts.golden import (
     write_golden,
 )
 from mobile_kit.artifacts.manifest import Manifest, build_manifest
-from mobile_kit.artifacts.manifest_record import ModelRecord
+from mobile_kit.artifacts.manifest_record import JudgedRecord, ModelRecord
 from mobile_kit.checkpoints.load import load
 from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import ArtifactError
@@ -58,6 +58,7 @@ def written(
         preprocess=preprocess,
         lowered=lowered,
         folder=artifact,
+        judged=JudgedRecord("drawn scenes", None, None, stored=True),
     )
     return Manifest(artifact, record), oracle
 

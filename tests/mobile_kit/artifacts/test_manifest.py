@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from mobile_kit.artifacts.manifest import Manifest, build_manifest, read_manifest, write_manifest
-from mobile_kit.artifacts.manifest_record import GraphRecord, ManifestRecord, ModelRecord
+from mobile_kit.artifacts.manifest_record import GraphRecord, JudgedRecord, ManifestRecord, ModelRecord
 from mobile_kit.errors import ArtifactError
 from mobile_kit.models.spec import TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
@@ -58,6 +58,7 @@ def manifest_of(folder: Path, lowered: Lowered = LOWERED) -> ManifestRecord:
         preprocess=PREPROCESS,
         lowered=lowered,
         folder=folder,
+        judged=JudgedRecord("drawn scenes", None, None, stored=True),
     )
 
 

@@ -15,6 +15,25 @@ from tests.small_checkpoints import PROCESSOR
 
 PATH = r"^(?!/)(?!(.*/)?\.\.(/|$))[^\\\x00-\x1f\x7f]+$(?!\n)"
 
+COUNT = {"type": "integer", "minimum": 1}
+# What files are judged on, beside the golden photo.
+JUDGED = {
+    "anyOf": [
+        {"type": "null"},
+        {
+            "type": "object",
+            "properties": {
+                "on": {"enum": ["drawn scenes", "held-out images", "other images"]},
+                "images": {"anyOf": [COUNT, {"type": "null"}]},
+                "sha256": {"anyOf": [{"type": "string", "pattern": "^[0-9a-f]{64}$"}, {"type": "null"}]},
+                "stored": {"type": "boolean"},
+            },
+            "required": ["on", "images", "sha256", "stored"],
+            "additionalProperties": False,
+        },
+    ]
+}
+
 
 def test_the_schema_is_that_of_version_1_and_what_came_since() -> None:
     written = json.loads((Path(__file__).parent / "data" / "manifest.schema.json").read_text())
@@ -29,6 +48,8 @@ def test_the_schema_is_that_of_version_1_and_what_came_since() -> None:
     model["properties"]["activation"] = {"enum": [None, "none", "sigmoid", "softmax"]}
     model["required"].append("activation")
     written["properties"]["outputs"]["items"]["properties"]["meaning"]["enum"].append("values")
+    written["properties"]["judged"] = JUDGED
+    written["required"].append("judged")
     Draft202012Validator.check_schema(schema())
     assert allowed(schema()) == allowed(written)
 
@@ -48,7 +69,7 @@ def test_every_object_of_the_schema_is_closed_and_whole() -> None:
             here = 1
         return here + sum(visit(child, f"{place}/{key}") for key, child in node.items())
 
-    assert visit(schema(), "") == 13
+    assert visit(schema(), "") == 14
 
 
 @pytest.mark.parametrize("crop", [True, False])

@@ -146,7 +146,7 @@ def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command
     assert (answer.code, words(answer)) == (0, [])
     place = out / "classification" / "paper-fp32"
     size = (place / "model.paper").stat().st_size
-    record = {"artifact": str(place), "bytes": size, "detail": "", "status": "passed"}
+    record = {"artifact": str(place), "bytes": size, "detail": "", "judged_on": "golden photo", "status": "passed"}
     assert json.loads(answer.out) == {"artifacts": [record], "failures": [], "skipped": [], "license": None}
     assert set(content(out)) == {
         "classification",
@@ -154,6 +154,7 @@ def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command
         *(
             f"classification/paper-fp32/{name}"
             for name in (
+                "export.json",
                 "golden",
                 "golden/inputs",
                 "golden/inputs/image.bin",
@@ -171,15 +172,16 @@ def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command
     }
     manifest = read_manifest(place)
     listed = {path.relative_to(place).as_posix() for path in place.rglob("*") if path.is_file()}
-    assert set(manifest.record.files) == listed - {"manifest.json", "verify.json"}
+    assert set(manifest.record.files) == listed - {"export.json", "manifest.json", "verify.json"}
     assert manifest.record.model.source == model.name
 
 
 def test_an_export_prints_a_table_for_people(model: Path, out: Path, command: Command) -> None:
     answer = command("export", model, "--out", out, "--target", "paper")
     header, row, license_line = answer.out.splitlines()
-    assert header.split() == ["artifact", "size", "verified"]
-    assert row.split() == [str(out / "classification" / "paper-fp32"), *row.split()[1:3], "passed"]
+    assert header.split() == ["artifact", "size", "verified", "on"]
+    place = str(out / "classification" / "paper-fp32")
+    assert row.split() == [place, *row.split()[1:3], "passed", "golden", "photo"]
     assert license_line == "licence of the weights: unknown"
 
 
@@ -187,7 +189,7 @@ def test_the_licence_of_a_known_name_is_said_and_kept(out: Path, command: Comman
     name = "facebook/hiera-tiny-224-hf"
     answer = command("export", name, "--random-weights", "--out", out, "--target", "paper")
     assert answer.out.splitlines()[-1] == "licence of the weights: cc-by-nc-4.0"
-    assert read_manifest(out / "hiera-tiny-224-hf" / "paper-fp32").record.model.license == "cc-by-nc-4.0"
+    assert read_manifest(out / "facebook-hiera-tiny-224-hf" / "paper-fp32").record.model.license == "cc-by-nc-4.0"
 
 
 def test_the_toolchain_s_words_stay_off_the_screen(model: Path, out: Path, command: Command) -> None:
@@ -226,7 +228,7 @@ def test_two_exports_are_the_same_bytes(model: Path, tmp_path: Path, command: Co
 def test_pixel_values_can_be_the_input(model: Path, out: Path, command: Command) -> None:
     arguments = ("--target", "paper", "--input", "pixel_values", "--image-size", "64x96")
     assert command("export", model, "--out", out, *arguments).code == 0
-    manifest = read_manifest(out / "classification" / "paper-fp32")
+    manifest = read_manifest(out / "classification-64x96" / "paper-fp32")
     (record,) = manifest.record.inputs
     assert (record.name, record.shape, record.dtype) == ("pixel_values", (1, 3, 64, 96), "float32")
     assert (record.layout, record.color) == ("NCHW", None)
@@ -250,7 +252,7 @@ def test_a_known_name_needs_no_network(out: Path, command: Command, monkeypatch:
     name = "apple/mobilevitv2-0.5-imagenet1k-256"
     arguments = ("--random-weights", "--image-size", "64", "--target", "paper")
     assert command("export", name, "--out", out, *arguments).code == 0
-    model = read_manifest(out / "mobilevitv2-0.5-imagenet1k-256" / "paper-fp32").record.model
+    model = read_manifest(out / "apple-mobilevitv2-0.5-imagenet1k-256-64" / "paper-fp32").record.model
     assert (model.source, model.random_weights, model.num_labels) == (name, True, 1000)
 
 
@@ -260,8 +262,8 @@ def test_an_existing_artifact_is_replaced_as_a_whole(model: Path, out: Path, com
     assert command(*arguments).code == 0
     before = content(out)
     place = out / "classification" / "paper-fp32"
-    (place / "profile-host.json").write_text("of the old file")
     (place / "model.paper").write_bytes(b"old")
+    (place / "labels.txt").unlink(missing_ok=True)
     (out / "classification" / "mine").mkdir()
     assert command(*arguments).code == 0
     assert content(out) == {**before, "classification/mine": None}

@@ -11,7 +11,7 @@ from typing import Any
 
 import pytest
 
-from mobile_kit.artifacts.manifest_record import ModelRecord
+from mobile_kit.artifacts.manifest_record import JudgedRecord, ModelRecord
 from mobile_kit.checkpoints.load import Checkpoint
 from mobile_kit.errors import LoweringError, MobileKitError
 from mobile_kit.exporting.job import GOLDEN_READY, ExportJob, write_pickle
@@ -41,6 +41,7 @@ def job_for(target: str, checkpoint: Checkpoint, folder: Path) -> ExportJob:
         request=Request(RECIPES["fp32"], None, None, CARD),
         preprocess=checkpoint.preprocess,
         model_record=ModelRecord.of(model.spec, "source", None, None, False),
+        judged=JudgedRecord("drawn scenes", None, None, stored=True),
         folder=folder,
         kept_log=folder.parent / "logs" / f"{target}.log",
     )

@@ -10,7 +10,14 @@ from mobile_kit.errors import ImageError
 from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.preprocessing.synthetic_images import scene
-from mobile_kit.quantization.calibration import LEAST_IMAGES, CalibrationRecord, Samples, read_calibration
+from mobile_kit.quantization.calibration import (
+    LEAST_IMAGES,
+    Calibration,
+    CalibrationRecord,
+    Samples,
+    read_calibration,
+    read_judged,
+)
 
 PREPROCESS = Preprocess({"height": 16, "width": 24}, None, "bilinear", "RGB", 1 / 255, (0.5,) * 3, (0.5,) * 3)
 GRAY = Preprocess({"height": 16, "width": 24}, None, "bilinear", "GRAY", 1 / 255, (0.5,), (0.5,))
@@ -30,30 +37,73 @@ def folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
+def gray(found: Calibration) -> bool:
+    return any("all images are gray" in note for note in found.notes)
+
+
 def paths(folder: Path) -> list[Path]:
     return sorted(folder.rglob("*.png"))
 
 
 def test_images_are_chosen_evenly_and_always_the_same(folder: Path) -> None:
-    found = read_calibration(folder, PREPROCESS, 10)
+    found = read_calibration(folder, PREPROCESS, 10, hold_out=False)
+    assert found.judged is None
     assert found.images.shape == (10, 16, 24, 3)
     chosen = [paths(folder)[place] for place in np.linspace(0, 19, 10).round().astype(int)]
     for image, path in zip(found.images, chosen, strict=True):
         assert np.array_equal(image, PREPROCESS.geometry(np.asarray(Image.open(path))))
-    assert np.array_equal(found.photo, np.asarray(Image.open(chosen[0])))
-    assert np.array_equal(read_calibration(folder, PREPROCESS, 10).images, found.images)
+    assert np.array_equal(read_calibration(folder, PREPROCESS, 10, hold_out=False).images, found.images)
+
+
+def test_a_part_is_held_out_and_seen_by_no_calibration(folder: Path) -> None:
+    found = read_calibration(folder, PREPROCESS, 128)
+    assert found.judged is not None
+    assert (len(found.images), len(found.judged.images)) == (15, 5)
+    assert (found.judged.held_out, found.judged.seen) == (True, 0)
+    calibrated = {image.tobytes() for image in found.images}
+    judged = {image.tobytes() for image in found.judged.images}
+    assert not calibrated & judged
+    assert len(calibrated | judged) == 20
+    first = PREPROCESS.geometry(found.judged.photo)
+    assert np.array_equal(first, found.judged.images[0])
+    again = read_calibration(folder, PREPROCESS, 128)
+    assert np.array_equal(again.images, found.images)
+
+
+@pytest.mark.parametrize(("asked", "calibrated", "judged"), [(128, 15, 5), (10, 10, 4), (15, 15, 5), (8, 8, 3)])
+def test_what_is_asked_is_calibrated_on_where_there_are_enough(
+    asked: int, calibrated: int, judged: int, folder: Path
+) -> None:
+    found = read_calibration(folder, PREPROCESS, asked)
+    assert found.judged is not None
+    assert (len(found.images), len(found.judged.images)) == (calibrated, judged)
 
 
 def test_no_more_than_there_are(folder: Path) -> None:
-    found = read_calibration(folder, PREPROCESS, 128)
+    found = read_calibration(folder, PREPROCESS, 128, hold_out=False)
     assert found.record == CalibrationRecord(20, hashlib.sha256(found.images.tobytes()).hexdigest())
+
+
+def test_others_judge_where_they_are_given(folder: Path) -> None:
+    calibrated = read_calibration(folder, PREPROCESS, 10, hold_out=False).images
+    judged = read_judged(folder, PREPROCESS, calibrated)
+    assert (len(judged.images), judged.held_out) == (20, False)
+    assert judged.seen == 10  # which is said
+    assert read_judged(folder, PREPROCESS, None).seen == 0
+
+
+def test_what_makes_figures_doubtful_is_said(folder: Path) -> None:
+    (note,) = read_calibration(folder, PREPROCESS, 128).notes
+    assert note == "calibration: 20 images are few: ranges and figures of 100 and more hold better"
+    _, note = read_calibration(folder / "below", PREPROCESS, 128).notes
+    assert note == "calibration: all 10 images are of one folder; are all classes and scenes among them?"
 
 
 def test_what_cannot_be_read_is_named_and_replaced(folder: Path) -> None:
     broken = paths(folder)[0]
     broken.write_bytes(b"no image")
-    found = read_calibration(folder, PREPROCESS, 10)
-    assert found.unreadable == (broken.relative_to(folder).as_posix(),)
+    found = read_calibration(folder, PREPROCESS, 10, hold_out=False)
+    assert f"calibration: 1 files can't be decoded: {broken.relative_to(folder).as_posix()}" in found.notes
     assert len(found.images) == 10
 
 
@@ -77,20 +127,20 @@ def test_images_of_another_kind_are_refused(folder: Path) -> None:
     (colored, *others) = paths(folder)
     with pytest.raises(ImageError, match=f"1 of 20 images have colours, such as {colored.name}"):
         read_calibration(folder, GRAY, 128)
-    assert not read_calibration(folder, PREPROCESS, 128).gray
+    assert not gray(read_calibration(folder, PREPROCESS, 128))
     # An app that shows documents or X-rays to a network of colours is right to calibrate on them.
     colored.unlink()
-    assert read_calibration(folder, PREPROCESS, 128).gray
-    found = read_calibration(folder, GRAY, 128)
+    assert gray(read_calibration(folder, PREPROCESS, 128))
+    found = read_calibration(folder, GRAY, 128, hold_out=False)
     assert found.images.shape == (len(others), 16, 24, 1)
-    assert not found.gray
+    assert not gray(found)
 
 
 def test_a_large_photo_is_kept_small(folder: Path) -> None:
     Image.fromarray(scene(3, 1500, 2000)).save(paths(folder)[0])
-    found = read_calibration(folder, PREPROCESS, 10)
+    found = read_judged(folder, PREPROCESS, None)
     assert found.photo.shape == (480, 640, 3)
-    # What is calibrated on is the photo itself.
+    # What is judged on is the photo itself.
     assert np.array_equal(found.images[0], PREPROCESS.geometry(scene(3, 1500, 2000)))
 
 
@@ -106,8 +156,9 @@ def test_an_image_that_is_not_used_has_no_colours(folder: Path, monkeypatch: pyt
 
     whole = read_image(paths(folder)[0], 1)
     monkeypatch.setattr(Preprocess, "geometry", failing)
-    found = read_calibration(folder, GRAY, 128)
-    assert (len(found.images), len(found.unreadable)) == (19, 1)
+    found = read_calibration(folder, GRAY, 128, hold_out=False)
+    assert len(found.images) == 19
+    assert any("1 files can't be decoded" in note for note in found.notes)
 
 
 def test_a_folder_that_is_none_is_refused(tmp_path: Path) -> None:
