@@ -97,9 +97,10 @@ def shown(value: object) -> str:
     return SHORT.repr(value)
 
 
-def unknown(kind: str, name: str, known: Iterable[str]) -> UnsupportedError:
-    """Return the error for a name that isn't in a registry, with those that are."""
-    return UnsupportedError(f"{kind} {name!r}: unknown. Known: {', '.join(sorted(known))}.")
+def unknown(kind: str, name: str, known: Iterable[str], meant: Iterable[str] = ()) -> UnsupportedError:
+    """Return the error for a name that isn't in a registry, with those that are. meant: what it may mean there."""
+    hint = f" Is {' or '.join(meant)} meant?" if meant else ""
+    return UnsupportedError(f"{kind} {name!r}: unknown.{hint} Known: {', '.join(sorted(known))}.")
 
 
 def malformed(path: Path, place: str, reason: str) -> ResultError:

@@ -32,8 +32,9 @@ class Progress(AbstractContextManager["Progress"]):
 
             columns = (
                 SpinnerColumn(finished_text=" "),
-                TextColumn("{task.fields[job]:<22}"),
-                TextColumn("{task.description}"),
+                # What is shown are names and paths, of which none is markup.
+                TextColumn("{task.fields[job]:<22}", markup=False),
+                TextColumn("{task.description}", markup=False),
             )
             self._live = Live(*columns, TimeElapsedColumn(), console=Console(stderr=True))
             self._live.start()

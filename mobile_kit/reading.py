@@ -3,16 +3,19 @@
 import json
 import os
 import stat
+import zipfile
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 __all__ = [
     "MOST_JSON_BYTES",
     "MOST_TEXT_BYTES",
     "ReadError",
+    "check_archive",
     "parse_json",
     "read_bytes",
+    "read_json_lines",
     "read_json_object",
     "read_text",
 ]
@@ -52,6 +55,14 @@ def read_bytes(path: Path, most: int) -> bytes:
         raise ReadError("can't be read (its name holds a zero byte)") from exc
 
 
+def check_archive(source: Path | BinaryIO, most: int) -> None:
+    """Raise ReadError for a zip whose files have more than so many bytes, unpacked; BadZipFile for what is none."""
+    with zipfile.ZipFile(source) as archive:
+        # What the directory says is what zipfile reads at most.
+        if (size := sum(entry.file_size for entry in archive.infolist())) > most:
+            raise ReadError(f"has {size:,} bytes, unpacked, and {most:,} are the most that are read")
+
+
 def read_text(path: Path, most: int = MOST_TEXT_BYTES) -> str:
     """Return a file's text. Raises: ReadError where it isn't UTF-8, too."""
     return _text(read_bytes(path, most))
@@ -63,6 +74,20 @@ def read_json_object(path: Path) -> dict[str, Any]:
     if not isinstance(value, dict):
         raise ReadError("isn't a JSON object")
     return value
+
+
+def read_json_lines(path: Path) -> list[Any]:
+    """Return the JSON values of a file's lines, up to one that is none: it was being written when that was stopped.
+
+    Raises: ReadError where the file can't be read.
+    """
+    found = []
+    for line in read_text(path, MOST_JSON_BYTES).splitlines():
+        try:
+            found.append(parse_json(line))
+        except ReadError:
+            break
+    return found
 
 
 def parse_json(content: str | bytes, pairs: Pairs = dict) -> Any:
@@ -87,18 +112,28 @@ def parse_json(content: str | bytes, pairs: Pairs = dict) -> Any:
 
 
 def _check_depth(value: Any) -> None:
-    """Raise RecursionError for what other code would recurse into too deeply."""
+    """Raise RecursionError for what other code would recurse into too deeply, and ReadError for what is no text."""
     level = [value]
     for _ in range(MOST_DEPTH):
+        for text in (each for each in level if isinstance(each, str) and not each.isascii()):
+            _check_text(text)
         level = [inner for each in level for inner in _inner(each)]
         if not level:
             return
     raise RecursionError
 
 
+def _check_text(text: str) -> None:
+    """Raise ReadError for half a character, which no file or terminal can be given."""
+    try:
+        text.encode()
+    except UnicodeEncodeError as exc:
+        raise ReadError(f"isn't text (half a character behind {text[: exc.start][-20:]!r})") from exc
+
+
 def _inner(value: Any) -> list[Any]:
     if isinstance(value, dict):
-        return list(value.values())
+        return [*value, *value.values()]
     return value if isinstance(value, list) else []
 
 

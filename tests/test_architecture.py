@@ -29,7 +29,7 @@ LAYERS = (
 )
 RANK = {name: rank for rank, names in enumerate(LAYERS) for name in names.split()}
 # Of what is below the targets, what they may import: rooms, and modules.
-FOR_TARGETS = {"errors", "models", "measurements", "target_api"}
+FOR_TARGETS = {"errors", "models", "measurements", "reading", "target_api"}
 MODULES_FOR_TARGETS = {"mobile_kit.quantization.parts", "mobile_kit.quantization.recipes"}
 TOOLCHAINS = {
     "ai_edge_litert": "tflite",

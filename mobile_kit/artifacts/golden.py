@@ -3,7 +3,6 @@
 Written at export, read by every later verification, which then needs no checkpoint.
 """
 
-import contextlib
 import math
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -24,6 +23,7 @@ from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.preprocessing.synthetic_images import scene
 from mobile_kit.quantization.recipes import NOTHING_ASKED, QualityTarget, QuantRecipe
+from mobile_kit.reading import check_archive
 from mobile_kit.records import RecordError, dumped, read_file
 
 __all__ = [
@@ -42,6 +42,8 @@ __all__ = [
 # move together. So an output is compared on further scenes: on more where it has few values, on none where many.
 FEW_VALUES, LARGE = 1280, 2**14
 LEAST_SCENES, MOST_SCENES = 7, 63
+# Of all answers and images, unpacked: 63 of each at 640 pixels are a quarter of it.
+MOST_SCENES_BYTES = 1 << 28
 # Values of one output's answers that an artifact has room for.
 MOST_STORED = 2**22
 IMAGE = "image"
@@ -230,14 +232,41 @@ def read_answers(manifest: Manifest, scenes_file: Path | None = None) -> GoldenR
     except Exception as exc:  # numpy and zipfile raise a dozen kinds for a damaged file
         reason = f"{SCENES_FILE} can't be read ({one_line(exc)})"
         raise ArtifactError(f"artifact {manifest.folder}: {reason}. {way}.") from exc
+    _check_answers(manifest, told, scenes, images)
     return GoldenRecord(**vars(told), scenes=scenes, images=images)
+
+
+def _check_answers(
+    manifest: Manifest, told: OracleRecord, scenes: Mapping[int, Mapping[str, Array]], images: Mapping[int, Array]
+) -> None:
+    """Raise ArtifactError where what the oracle said isn't of the outputs and images that it names."""
+    wanted = {out.name: out.shape for out in told.outputs}
+    wrong = [f"{ORACLE_FILE} lacks {name}" for name in wanted.keys() - told.yardsticks.keys()]
+    answers = [(name, answer) for scene in scenes.values() for name, answer in scene.items()]
+    wrong += [
+        f"{SCENES_FILE} holds {name[:50]!r} of {list(answer.shape)}"
+        for name, answer in answers
+        if wanted.get(name) != answer.shape or answer.dtype != np.float32
+    ]
+    preprocess = told.preprocess.preprocess
+    fitted = (*preprocess.image_size, preprocess.channels)
+    wrong += [
+        f"{SCENES_FILE} holds an image of {list(image.shape)}"
+        for image in images.values()
+        if image.shape != fitted or image.dtype != np.uint8
+    ]
+    if wrong:
+        raise ArtifactError(f"artifact {manifest.folder}: {wrong[0]}. Export the model again.")
 
 
 def _stored(path: Path) -> tuple[dict[int, dict[str, Array]], dict[int, Array]]:
     """Return the scenes' answers, and the images that stand in a scene's place."""
     scenes: dict[int, dict[str, Array]] = {}
     images: dict[int, Array] = {}
-    with np.load(path) if path.is_file() else contextlib.nullcontext({}) as stored:
+    if not path.is_file():
+        return scenes, images
+    check_archive(path, MOST_SCENES_BYTES)
+    with np.load(path) as stored:
         for key in stored:
             number, _, name = key.partition(" ")
             if number == IMAGE:

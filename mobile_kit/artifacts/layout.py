@@ -38,7 +38,7 @@ SCORES, ANSWERS = "evaluation.json", "evaluation.jsonl"
 PROFILES = "profile-*.json"
 # Beside the artifacts of a model: the toolchains' own words, where an export failed.
 LOGS = "logs"
-# There too: results of files that were replaced, by the artifact's name and a number.
+# Beside the models' folders: results of files that were replaced, by the model's name, the artifact's and a number.
 EARLIER = "earlier"
 
 

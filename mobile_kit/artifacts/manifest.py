@@ -27,9 +27,11 @@ from mobile_kit.errors import ArtifactError, UnsupportedError, one_line, plain
 from mobile_kit.models.spec import Array, TensorSpec
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.quantization.calibration import CalibrationRecord
+from mobile_kit.reading import MOST_JSON_BYTES, ReadError, read_bytes, read_text
 from mobile_kit.records import RecordError, dumped, parse, read_record
 from mobile_kit.target_api.interface import Lowered, Runtime, Target
 from mobile_kit.target_api.registry import check_installed, find_target
+from mobile_kit.target_api.separate_runtime import SeparateRuntime
 
 __all__ = [
     "GOLDEN_PHOTO",
@@ -48,6 +50,8 @@ __all__ = [
 UNLISTED = (MANIFEST, EXPORT, VERIFY, ANSWERS)
 
 GOLDEN_PHOTO = "golden photo"
+# The largest model of a known checkpoint has 2.7 GB in float32.
+MOST_FILE_BYTES = 16 << 30
 PLATFORM_ONLY = "only a Mac or a phone runs it"
 
 
@@ -115,22 +119,23 @@ class Manifest:
         """The class names, None where the checkpoint has none. Raises: ArtifactError where they can't be read."""
         path = self.folder / LABELS
         try:
-            return tuple(path.read_text(encoding="utf-8").splitlines()) if path.is_file() else None
-        except UnicodeDecodeError as exc:
-            raise _refused(self.folder, f"{LABELS} is no UTF-8") from exc
+            return tuple(read_text(path).splitlines()) if path.is_file() else None
+        except ReadError as exc:
+            raise _refused(self.folder, f"{LABELS} {one_line(exc)}") from exc
 
     def golden(self, tensor: InputRecord | OutputRecord) -> Array:
         """Read the golden value of an input or output.
 
         Raises: ArtifactError where the file's size isn't that of the declared shape and dtype.
         """
-        values = np.fromfile(self.folder / tensor.golden, dtype=np.dtype(tensor.dtype).newbyteorder("<"))
-        if values.size != math.prod(tensor.shape):
+        dtype = np.dtype(tensor.dtype).newbyteorder("<")
+        count, held = math.prod(tensor.shape), self.record.files[tensor.golden].bytes / dtype.itemsize
+        if held != count:
             raise ArtifactError(
                 f"artifact {self.folder}: {tensor.name} is declared as {list(tensor.shape)}, but its golden file holds "
-                f"{values.size} values. Export the model again."
+                f"{held:g} values. Export the model again."
             )
-        return values.reshape(tensor.shape)
+        return np.fromfile(self.folder / tensor.golden, dtype).reshape(tensor.shape)
 
 
 def build_manifest(
@@ -199,6 +204,8 @@ def _check_files(folder: Path, record: ManifestRecord) -> None:
             raise _refused(folder, f"{name} is missing")
         if not path.resolve().is_relative_to(folder.resolve()):
             raise _refused(folder, f"{name} is a link out of it")
+        if listed.bytes > MOST_FILE_BYTES:
+            raise _refused(folder, f"{name} has {listed.bytes:,} bytes, of which {MOST_FILE_BYTES:,} are read at most")
         if path.stat().st_size != listed.bytes or sha256_of(path) != listed.sha256:
             raise _refused(folder, f"{name} has changed since the export")
     golden = [each.golden for each in record.inputs] + [each.golden for each in record.outputs]
@@ -211,8 +218,10 @@ def _refused(folder: Path, reason: str) -> ArtifactError:
     return ArtifactError(f"artifact {folder}: {plain(reason)}. Export the model again.")
 
 
-def open_runtime(manifest: Manifest, other: str | None = None) -> Runtime:
+def open_runtime(manifest: Manifest, other: str | None = None, trusted: bool = False) -> Runtime:
     """Load an artifact's file with its target's runtime. other: another one, see `target.Target.load_with`.
+
+    trusted: run it in this process, as it was just made here, also where its runtime ends over a damaged file.
 
     Raises: MissingToolError; UnsupportedError where the file runs on a device only; ArtifactError.
     """
@@ -223,6 +232,8 @@ def open_runtime(manifest: Manifest, other: str | None = None) -> Runtime:
         raise UnsupportedError(f"artifact {manifest.folder}: can't be run here, as {reason}. Run it there.")
     if other is not None:
         return target.load_with(other, manifest.model_path)
+    if target.ends_over_damaged_files and not trusted:
+        return SeparateRuntime(target.name, manifest.model_path, manifest.inputs, manifest.outputs)
     return target.load(manifest.model_path, manifest.inputs, manifest.outputs)
 
 
@@ -231,8 +242,8 @@ def _load(folder: Path) -> dict[str, Any]:
     if not path.is_file():
         raise ArtifactError(f"artifact {folder}: no {MANIFEST}. Give a folder that `mobile-kit export` wrote.")
     try:
-        values = parse(path.read_bytes())
-    except (OSError, RecordError) as exc:
+        values = parse(read_bytes(path, MOST_JSON_BYTES))
+    except (ReadError, RecordError) as exc:
         raise _refused(folder, f"{MANIFEST} {one_line(exc)}") from exc
     if not isinstance(values, dict):
         raise _refused(folder, f"{MANIFEST} isn't a JSON object")

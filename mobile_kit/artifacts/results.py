@@ -20,7 +20,7 @@ def keep_results(old: Path, new: Manifest, staging: Path) -> Path | None:
     """Copy what an artifact holds beside what its export wrote into the one that takes its place.
 
     Where the model file is another, they are results of neither that nor any other in place: they go to
-    earlier/ARTIFACT/NUMBER beside the artifact. Links are copied as links.
+    earlier/MODEL/ARTIFACT/NUMBER beside the model's folder. Links are copied as links.
     Returns: that folder; None where all is in the new artifact, or nothing had been added.
     """
     listed = _listed(old)
@@ -32,7 +32,7 @@ def keep_results(old: Path, new: Manifest, staging: Path) -> Path | None:
         return None
     aside = staging / f"earlier-{old.name}"
     _copy(old, added, aside)
-    place = _free(old.parent / EARLIER / old.name)
+    place = _free(old.parents[1] / EARLIER / old.parent.name / old.name)
     place.parent.mkdir(parents=True, exist_ok=True)
     return aside.rename(place)
 

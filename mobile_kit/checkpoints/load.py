@@ -23,6 +23,8 @@ __all__ = ["CANT_COMPUTE", "IGNORED", "Checkpoint", "LabelMaps", "load"]
 
 # Importing transformers imports torchao, which warns of its own compiled parts, and makes torch warn of it.
 CHATTY = ("torchao", "torch.utils._pytree")
+# The deepest of the known checkpoints has 48.
+MOST_LAYERS = 1000
 # What label maps have where a pixel is of no class, as `do_reduce_labels` leaves it.
 IGNORED = 255
 CANT_COMPUTE = "model {source!r}: Hugging Face can't compute with its config ({reason}). Mend config.json."
@@ -128,10 +130,13 @@ def load(
     return Checkpoint(*told, family, chosen, frozen, processor, preprocess, random_weights, resized, files.notes)
 
 
-def _own_size(source: str, family: Family, files: CheckpointFiles, channels: int) -> tuple[int, int]:
-    """Return (height, width) of the images that a checkpoint's own processor makes."""
+def _own_size(source: str, family: Family, files: CheckpointFiles, channels: int) -> tuple[int, int] | None:
+    """Return (height, width) of the images that a checkpoint's own processor makes; None where it leaves that open."""
     processor = _hf_processor(source, family.model_type, files.processor, None)
-    return Preprocess.from_processor(processor.to_dict(), channels).image_size
+    try:
+        return Preprocess.from_processor(processor.to_dict(), channels).image_size
+    except CheckpointError:
+        return None
 
 
 def _with_weights(
@@ -162,6 +167,7 @@ def _described(
     family = _family(source, files.config)
     chosen = _head(source, family, files.config, head)
     config = _hf_config(source, family, files.config)
+    _check_depth(source, files.config)
     family.check(config, chosen.name)
     processor = _hf_processor(source, family.model_type, files.processor, image_size)
     preprocess = _preprocess(source, processor, config.num_channels, image_size, any_channels)
@@ -298,6 +304,22 @@ def _architecture(head: Head) -> Any:
     import transformers
 
     return getattr(transformers, head.architecture)
+
+
+def _check_depth(source: str, config: dict[str, Any]) -> None:
+    """Raise UnsupportedError for more layers than any network has, which would be built one by one.
+
+    Whatever a family calls them: depth, depths, num_hidden_layers, n_attn_blocks.
+    """
+    for key, value in config.items():
+        if not any(word in key for word in ("depth", "layers", "blocks")):
+            continue
+        counts = value if isinstance(value, list) else [value]
+        if any(isinstance(count, int | float) and count > MOST_LAYERS for count in counts):
+            raise UnsupportedError(
+                f"model {source!r}: its config says {key} {shown(value)}, and at most {MOST_LAYERS} layers are built. "
+                "Mend config.json."
+            )
 
 
 def _count_parameters(source: str, head: Head, config: Any) -> int:

@@ -3,9 +3,50 @@
 import argparse
 import math
 import re
-from typing import Any
+from pathlib import Path
+from typing import Any, NoReturn
 
-__all__ = ["add_weights", "command", "decibels", "names", "part", "positive", "seconds", "size"]
+from mobile_kit.artifacts.find import find_artifact
+from mobile_kit.errors import ArtifactError
+
+__all__ = ["Parser", "add_weights", "artifact", "command", "decibels", "names", "part", "positive", "seconds", "size"]
+
+
+# What other converters call the kit's options.
+MEANT = {
+    "--dtype": "--recipe",
+    "--format": "--target",
+    "--fp16": "--recipe fp16",
+    "--framework": "--target",
+    "--half": "--recipe fp16",
+    "--imgsz": "--image-size",
+    "--int8": "--recipe int8",
+    "--output": "--out",
+    "--platform": "--target",
+    "--precision": "--recipe",
+    "--quantization": "--recipe",
+    "--quantize": "--recipe",
+    "--size": "--image-size",
+    "--task": "--head",
+}
+
+
+class Parser(argparse.ArgumentParser):
+    """A parser that names the option that is meant by another tool's."""
+
+    def error(self, message: str) -> NoReturn:
+        """Say what is wrong, and end with exit code 2."""
+        words = (word.partition("=")[0] for word in message.split() if word.startswith("--"))
+        meant = next((MEANT[word] for word in words if word in MEANT and "unrecognized" in message), None)
+        super().error(message + (f" (is {meant} meant?)" if meant else ""))
+
+
+def artifact(text: str) -> Path:
+    """Parse an artifact's folder, its model's file, or the folder above where that holds one artifact alone."""
+    try:
+        return find_artifact(Path(text))
+    except ArtifactError as exc:
+        raise argparse.ArgumentTypeError(str(exc)) from exc
 
 
 def command(commands: Any, name: str, run: Any, text: str, output: bool = True) -> argparse.ArgumentParser:

@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.apps.templates import APP_ID, NAME
-from mobile_kit.cli.arguments import command
+from mobile_kit.cli.arguments import artifact, command
 from mobile_kit.cli.output import print_json, print_table
 
 __all__ = ["add", "run"]
@@ -18,7 +18,7 @@ RESULTS = {True: "pass", False: "FAIL", None: "not checked"}
 def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "bundle", run, "Make an app's project with artifacts in it, ready to be opened.")
-    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=artifact, nargs="+")
     parser.add_argument("--app", required=True, choices=("android", "ios"), help="which platform's")
     parser.add_argument("--out", required=True, type=Path, metavar="DIR", help="a folder that is made")
     parser.add_argument("--app-id", metavar="ID", help=f"such as com.example.digits; default {APP_ID}")

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli.arguments import add_weights, command
+from mobile_kit.cli.arguments import add_weights, artifact, command
 from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "evaluate", run, "Measure the accuracy of artifacts on labelled images.")
-    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=artifact, nargs="+")
     parser.add_argument(
         "--images",
         type=Path,

@@ -5,7 +5,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli.arguments import command
+from mobile_kit.cli.arguments import artifact, command
 from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -34,7 +34,7 @@ def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "import", run, "Read what another tool measured of an artifact into the kit's schema.")
     parser.add_argument("file", metavar="FILE", type=Path, help="a log, profile or report of another tool, or our own")
-    parser.add_argument("--artifact", required=True, metavar="A", type=Path, help="what was measured")
+    parser.add_argument("--artifact", required=True, metavar="A", type=artifact, help="what was measured")
     parser.add_argument("--etrecord", metavar="FILE", type=Path, help="of an ETDump: names the modules of its events")
 
 

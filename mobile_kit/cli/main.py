@@ -1,7 +1,7 @@
 """The command line: parse, call, print. Each command has a module beside this one."""
 
-import argparse
 import contextlib
+import io
 import signal
 import sys
 from collections.abc import Iterator, Sequence
@@ -22,6 +22,7 @@ from mobile_kit.cli import (
     serve,
     verify,
 )
+from mobile_kit.cli.arguments import Parser
 from mobile_kit.errors import MobileKitError, plain
 
 __all__ = ["main"]
@@ -48,6 +49,7 @@ STOPS = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command. Returns: 0 done, 1 the work failed, 2 usage (raised by argparse as SystemExit)."""
+    _print_any_character()
     options = _parser().parse_args(arguments)
     try:
         with _stopped_once():
@@ -60,6 +62,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
     return 1
+
+
+def _print_any_character() -> None:
+    """Let output say in ASCII what a terminal's encoding has no character for."""
+    for stream in (sys.stdout, sys.stderr):
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
 
 
 @contextlib.contextmanager
@@ -82,8 +91,8 @@ def _stopped_once() -> Iterator[None]:
             signal.signal(number, was)
 
 
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
+def _parser() -> Parser:
+    parser = Parser(
         prog="mobile-kit",
         description="Vision transformers from a Hugging Face checkpoint to verified files for phones.",
     )

@@ -5,7 +5,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from mobile_kit.cli.arguments import command, positive
+from mobile_kit.cli.arguments import artifact, command, positive
 from mobile_kit.cli.output import print_json, print_table
 
 __all__ = ["add", "run"]
@@ -14,7 +14,7 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "predict", run, "Run an artifact on a photo.")
-    parser.add_argument("artifact", metavar="ARTIFACT", type=Path)
+    parser.add_argument("artifact", metavar="ARTIFACT", type=artifact)
     parser.add_argument("image", metavar="IMAGE", type=Path)
     parser.add_argument(
         "--top",

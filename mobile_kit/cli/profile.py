@@ -4,7 +4,7 @@ import argparse
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
-from mobile_kit.cli.arguments import command, positive, seconds
+from mobile_kit.cli.arguments import artifact, command, positive, seconds
 from mobile_kit.cli.output import print_json, print_table
 
 if TYPE_CHECKING:
@@ -30,7 +30,7 @@ def add(commands: Any) -> None:
     parser = command(
         commands, "profile", run, "Time artifacts on a device, in turns, and check what they compute there."
     )
-    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=artifact, nargs="+")
     parser.add_argument(
         "--device",
         default="host",

@@ -1,10 +1,9 @@
 """The command `serve`."""
 
 import argparse
-from pathlib import Path
 from typing import Any
 
-from mobile_kit.cli.arguments import command
+from mobile_kit.cli.arguments import artifact, command
 
 __all__ = ["add", "run"]
 
@@ -15,7 +14,7 @@ def add(commands: Any) -> None:
     """Add the command to a parser."""
     text = "Try an artifact on a local web page, with photos or the camera."
     parser = command(commands, "serve", run, text, output=False)
-    parser.add_argument("artifact", metavar="ARTIFACT", type=Path)
+    parser.add_argument("artifact", metavar="ARTIFACT", type=artifact)
     parser.add_argument("--port", type=_port, default=0, metavar="N", help="where to listen; default 0, a free one")
     parser.add_argument("--no-open", action="store_true", help="print the address and open no browser")
 

@@ -6,7 +6,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from mobile_kit.cli.arguments import add_weights, command
+from mobile_kit.cli.arguments import add_weights, artifact, command
 from mobile_kit.cli.output import print_json
 from mobile_kit.errors import MobileKitError
 
@@ -19,7 +19,7 @@ __all__ = ["add", "run"]
 def add(commands: Any) -> None:
     """Add the command to a parser."""
     parser = command(commands, "verify", run, "Hold artifacts against the checkpoint; exit 1 where one differs.")
-    parser.add_argument("artifacts", metavar="ARTIFACT", type=Path, nargs="+")
+    parser.add_argument("artifacts", metavar="ARTIFACT", type=artifact, nargs="+")
     parser.add_argument("--images", type=Path, metavar="DIR", help="compare on these images too")
     parser.add_argument("--checkpoint", metavar="MODEL", help="the exported folder or Hub id; default: the manifest's")
     add_weights(parser)

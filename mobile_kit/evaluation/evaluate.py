@@ -4,6 +4,7 @@ What was measured is kept in the artifact, image by image, so that a stopped eva
 """
 
 import json
+import os
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,10 +21,11 @@ from mobile_kit.checkpoints.oracle import Oracle
 from mobile_kit.errors import CheckpointError, ImageError, UnsupportedError, unwritable
 from mobile_kit.evaluation.labelled_images import Example
 from mobile_kit.evaluation.predictor import Predictor
-from mobile_kit.evaluation.tasks import task_of
+from mobile_kit.evaluation.tasks import Task, task_of
 from mobile_kit.evaluation.verify import check_checkpoint, load_oracle
-from mobile_kit.preprocessing.image_files import read_image
+from mobile_kit.preprocessing.image_files import left_out_text, list_images, read_image
 from mobile_kit.progress import Progress
+from mobile_kit.reading import ReadError, read_json_lines
 from mobile_kit.records import to_values
 from mobile_kit.whole_file import write_whole
 
@@ -58,18 +60,20 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
     oracle = load_oracle(manifests[0], options.checkpoint, options.allow_pickle, options.weights_prefix)
     tasks = [task_of(manifest, oracle.checkpoint.label_maps) for manifest in manifests]
     examples = tasks[0].examples(options.images)
-    keys = [_key(example) for example in examples]
+    if options.images.is_dir() and (left_out := list_images(options.images)[1]):
+        progress.note(f"evaluation: {left_out_text(left_out)}")
     _check_oracle(oracle, manifests)
     journals = [_Journal(manifest, oracle.checkpoint.label_maps) for manifest in manifests]
-    shown = -SHOW_EVERY_S
-    for number, (key, example) in enumerate(zip(keys, examples, strict=True), start=1):
-        missing = [pair for pair in zip(predictors, journals, strict=True) if key not in pair[1].records]
-        if missing:
-            photo = read_image(example.image, manifests[0].preprocess.channels)
-            truth = tasks[0].truth(example, photo)
-            own = oracle.run(oracle.pixel_values(photo))
-            for predictor, journal in missing:
-                journal.add(key, [tasks[0].judged(outputs, truth) for outputs in (predictor.outputs(photo), own)])
+    keys, shown = [], -SHOW_EVERY_S
+    for number, example in enumerate(examples, start=1):
+        key = _key(example)
+        try:
+            _measure(key, example, list(zip(predictors, journals, strict=True)), tasks[0], oracle)
+            keys.append(key)
+        except ImageError as exc:
+            if number == len(examples) and not keys:
+                raise
+            progress.note(f"evaluation: left out: {exc}")
         if time.monotonic() - shown >= SHOW_EVERY_S or number == len(examples):
             shown = time.monotonic()
             progress.stage("evaluation", f"image {number} of {len(examples)}", done=number == len(examples))
@@ -79,6 +83,23 @@ def evaluate(options: EvaluateOptions, progress: Progress) -> list[Score]:
         write_scores(manifest.folder, scores)
         found += scores
     return found
+
+
+def _measure(
+    key: str, example: Example, artifacts: "list[tuple[Predictor, _Journal]]", task: Task, oracle: Oracle
+) -> None:
+    """Add what artifacts and their checkpoint make of an image to the journals that lack it.
+
+    Raises: ImageError where the image, or its map of labels, can't be decoded.
+    """
+    missing = [pair for pair in artifacts if key not in pair[1].records]
+    if not missing:
+        return
+    photo = read_image(example.image, missing[0][0].manifest.preprocess.channels)
+    truth = task.truth(example, photo)
+    own = oracle.run(oracle.pixel_values(photo))
+    for predictor, journal in missing:
+        journal.add(key, [task.judged(outputs, truth) for outputs in (predictor.outputs(photo), own)])
 
 
 class _Journal:
@@ -94,18 +115,28 @@ class _Journal:
         header = {"files": to_values(manifest.record.files), "label_maps": labels}
         lines = _lines(self.path)
         kept = lines[1:] if lines[:1] == [header] else []
-        self.records: dict[str, Any] = {line["image"]: line["found"] for line in kept}
+        self.records = {line["image"]: line["found"] for line in kept if _is_answer(line)}
         # Anew, as a line that was torn would take the next one with it.
-        _write(self.path, header, *kept)
+        _write(self.path, header, *({"image": image, "found": found} for image, found in self.records.items()))
 
     def add(self, image: str, found: Any) -> None:
         """Keep what was found of an image: the artifact's, then the checkpoint's."""
         self.records[image] = found
         try:
-            with self.path.open("a", encoding="utf-8") as stream:
+            # Not through a link: the file is of a folder that may be another's.
+            number = os.open(self.path, os.O_WRONLY | os.O_APPEND | os.O_NOFOLLOW | os.O_CLOEXEC)
+            with open(number, "a", encoding="utf-8") as stream:
                 stream.write(json.dumps({"image": image, "found": found}) + "\n")
         except OSError as exc:
             raise unwritable(self.path, exc) from exc
+
+
+def _is_answer(line: Any) -> bool:
+    """Whether a line is one of `_Journal.add`."""
+    if not isinstance(line, dict) or not isinstance(line.get("image"), str):
+        return False
+    found = line.get("found")
+    return isinstance(found, list) and len(found) == 2 and all(isinstance(each, list) for each in found)
 
 
 def _key(example: Example) -> str:
@@ -128,13 +159,10 @@ def _write(path: Path, *lines: Any) -> None:
 
 def _lines(path: Path) -> list[Record]:
     """Return the whole lines of a journal; one that was being written when it was stopped is none."""
-    found = []
-    for line in path.read_text(encoding="utf-8").splitlines() if path.is_file() else []:
-        try:
-            found.append(json.loads(line))
-        except json.JSONDecodeError:
-            break
-    return found
+    try:
+        return read_json_lines(path)
+    except ReadError:
+        return []
 
 
 def _check_common(manifests: list[Manifest]) -> None:

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import numpy as np
 
-from mobile_kit.artifacts.golden import GoldenRecord, Sample, read_answers, read_golden
+from mobile_kit.artifacts.golden import GoldenRecord, Sample, read_answers, read_golden, scenes_beside
 from mobile_kit.artifacts.layout import PHOTO
 from mobile_kit.artifacts.manifest import Manifest, open_runtime, read_manifest
 from mobile_kit.artifacts.verification import LEFT_OUT, Check, VerifyReport
@@ -54,22 +54,23 @@ def verify(
     allow_pickle: bool = False,
     other_runtime: str | None = None,
     weights_prefix: str = "",
-    scenes_file: Path | None = None,
+    fresh: bool = False,
 ) -> VerifyReport:
     """Compare an artifact with the oracle on its golden photo, and on every image of a folder.
 
     checkpoint: where the oracle is loaded from, which `images` needs; None for the manifest's source, where that is a
     Hub id or a known name. With a checkpoint given, the golden answers must be its own. other_runtime: what runs the
-    file in place of the installed runtime, see `target.Target.load_with`. scenes_file: see `golden.read_answers`.
+    file in place of the installed runtime, see `target.Target.load_with`. fresh: of an artifact that is being
+    made here: its file is trusted, and images that are to be no part of it lie beside it.
     Raises: ArtifactError where the artifact is incomplete, changed or can't be loaded; CheckpointError; ImageError.
     """
     manifest = read_manifest(folder)
-    answers = read_answers(manifest, scenes_file)
+    answers = read_answers(manifest, _scenes_beside(folder) if fresh else None)
     used = recipe(manifest.record.recipe.name)
     report = VerifyReport(folder.resolve().name, None, 0, _described(manifest, answers), quantized=used.quantized)
     if reason := _needs_device(manifest, other_runtime):
         return report.also(Check("parity", "not run", reason))
-    runtime = open_runtime(manifest, other_runtime)
+    runtime = open_runtime(manifest, other_runtime, trusted=fresh)
     report = replace(report, runtime=runtime.name)
     report = report.also(check_interface(manifest, runtime), check_labels(manifest, runtime))
     if report.status == "failed":
@@ -85,8 +86,12 @@ def verify(
             yardsticks, samples = _on_images(manifest, oracle, images)
             answers = replace(answers, yardsticks=yardsticks)
     compared = _compared(report, manifest, runtime, answers, [golden, *samples])
-    given = scenes_file is not None or images is not None
-    return compared if given or _stored(manifest) else _on_the_photo_alone(compared, manifest)
+    return compared if fresh or images or _stored(manifest) else _on_the_photo_alone(compared, manifest)
+
+
+def _scenes_beside(folder: Path) -> Path | None:
+    beside = scenes_beside(folder)
+    return beside if beside.is_file() else None
 
 
 def _needs_device(manifest: Manifest, other_runtime: str | None) -> str | None:

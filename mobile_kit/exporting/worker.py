@@ -21,7 +21,6 @@ from typing import Any, TextIO
 import numpy as np
 from torch.fx.traceback import NodeSource
 
-from mobile_kit.artifacts.golden import scenes_beside
 from mobile_kit.artifacts.golden_inputs import further_inputs
 from mobile_kit.artifacts.manifest import build_manifest, write_manifest
 from mobile_kit.artifacts.verification import VerifyReport, write_report
@@ -87,8 +86,7 @@ def _verified(job: ExportJob, target: Target, lowered: Lowered, status: TextIO) 
     )
     write_manifest(job.folder, manifest)
     _say(status, stage="verifying")
-    beside = scenes_beside(job.folder)
-    return verify(job.folder, scenes_file=beside if beside.is_file() else None)
+    return verify(job.folder, fresh=True)
 
 
 def measure(job: ExportJob, status: TextIO) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from mobile_kit.errors import ResultError, malformed, one_line
+from mobile_kit.reading import MOST_JSON_BYTES, ReadError, parse_json, read_bytes
 
 __all__ = ["MOST", "Node", "read_json", "snake_case"]
 
@@ -90,15 +91,9 @@ def read_json(path: Path, spelling: Callable[[str], str] = str) -> Node:
     Raises: ResultError naming the place where it is no JSON.
     """
     try:
-        value = json.loads(path.read_text(encoding="utf-8-sig"), object_hook=lambda found: _spelt(found, spelling))
-    except json.JSONDecodeError as exc:
-        raise malformed(path, f"line {exc.lineno}, column {exc.colno}", f"is no JSON ({exc.msg})") from exc
-    except UnicodeDecodeError as exc:
-        raise malformed(path, f"byte {exc.start}", "is no UTF-8") from exc
-    except (OSError, RecursionError, ValueError) as exc:
-        raise ResultError(
-            f"result {path.name}: can't be read ({one_line(exc)}). Give the file as the tool wrote it."
-        ) from exc
+        value = parse_json(read_bytes(path, MOST_JSON_BYTES), lambda pairs: _spelt(dict(pairs), spelling))
+    except ReadError as exc:
+        raise ResultError(f"result {path.name}: {one_line(exc)}. Give the file as the tool wrote it.") from exc
     return Node(path, "", value)
 
 

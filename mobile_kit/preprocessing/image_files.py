@@ -1,31 +1,56 @@
 """Decode any photo to upright 8-bit RGB or gray."""
 
+import functools
 import io
+import os
 import warnings
+from collections.abc import Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 from numpy.typing import NDArray
 from PIL import Image, ImageOps, UnidentifiedImageError
 
 from mobile_kit.errors import ImageError, one_line
+from mobile_kit.reading import ReadError, read_bytes
 
-__all__ = ["IMAGE_SUFFIXES", "MAX_PIXELS", "decode_image", "find_images", "read_image", "to_pixels"]
+__all__ = [
+    "IMAGE_SUFFIXES",
+    "MAX_PIXELS",
+    "decode_image",
+    "find_images",
+    "left_out_text",
+    "list_images",
+    "read_image",
+    "to_pixels",
+]
 
-# Just below the size at which Pillow itself refuses (twice its MAX_IMAGE_PIXELS), half a gigabyte decoded.
-MAX_PIXELS = 178_000_000
-IMAGE_SUFFIXES = frozenset({".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"})
-# Pillow's decoders of those, for bytes from elsewhere: others start programs or write files, as that of EPS does.
-FORMATS = ("BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+# More than a phone's camera of 50 megapixels gives. What it takes to decode and turn them is up to 1 GB.
+MAX_PIXELS = 52_000_000
+# A photo of that size in TIFF has a third of it.
+MOST_BYTES = 1 << 29
+# Pillow's decoders of photos. Others start programs or write files, as that of EPS does, whatever a file is called.
+FORMATS = ("AVIF", "BMP", "GIF", "JPEG", "PNG", "TIFF", "WEBP")
+IMAGE_SUFFIXES = frozenset(
+    {".avif", ".bmp", ".gif", ".jfif", ".jpe", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+)
+# What systems and editors leave among photos, beside what begins with a dot.
+LEFT_BY_SYSTEMS = frozenset({"__MACOSX", "Thumbs.db", "desktop.ini"})
+MOST_NAMED = 5
+ORIENTATION = 0x0112  # its tag in EXIF
 
 
 def read_image(path: Path, channels: int = 3) -> NDArray[np.uint8]:
     """Read an image file as (H, W, channels) uint8; see `to_pixels`.
 
-    Raises: ImageError where the file is missing, truncated, not an image or of an absurd size.
+    Raises: ImageError where the file is missing, truncated, not an image of the known types or of an absurd size.
     """
-    return _decoded(path, str(path), channels)
+    try:
+        data = read_bytes(path, MOST_BYTES)
+    except ReadError as exc:
+        reason = one_line(exc) if os.path.lexists(path) else "no such file"
+        raise ImageError(f"image {path}: {reason}. Check the path.") from exc
+    return decode_image(data, str(path), channels)
 
 
 def decode_image(data: bytes, name: str, channels: int = 3) -> NDArray[np.uint8]:
@@ -33,28 +58,31 @@ def decode_image(data: bytes, name: str, channels: int = 3) -> NDArray[np.uint8]
 
     Raises: ImageError where it is truncated, not an image of the known types or of an absurd size.
     """
-    return _decoded(io.BytesIO(data), name, channels, FORMATS)
-
-
-def _decoded(
-    source: Path | BinaryIO, name: str, channels: int, formats: tuple[str, ...] | None = None
-) -> NDArray[np.uint8]:
     try:
         with warnings.catch_warnings():
-            warnings.simplefilter("ignore", Image.DecompressionBombWarning)  # the limit above is ours
-            with Image.open(source, formats=formats) as image:
+            warnings.simplefilter("ignore")  # of bombs, whose limit is ours, and of odd tags
+            with Image.open(io.BytesIO(data), formats=_formats()) as image:
                 _check_size(name, image.size)
                 image.load()
                 return to_pixels(image, channels)
-    except FileNotFoundError as exc:
-        raise ImageError(f"image {name}: no such file. Check the path.") from exc
+    except ImageError:
+        raise
     except Image.DecompressionBombError as exc:
         raise ImageError(f"image {name}: has more than {MAX_PIXELS} pixels. Scale it down first.") from exc
-    except (UnidentifiedImageError, OSError, SyntaxError, ValueError) as exc:
-        known = f", or none of {', '.join(formats)}" if formats else ""
-        unknown = isinstance(exc, UnidentifiedImageError)
-        reason = f"not an image{known}" if unknown else one_line(exc)
-        raise ImageError(f"image {name}: can't be decoded ({reason}). Save it again as PNG or JPEG.") from exc
+    except UnidentifiedImageError as exc:
+        raise ImageError(
+            f"image {name}: can't be decoded (not an image, or none of {', '.join(_formats())}). "
+            "Save it again as PNG or JPEG."
+        ) from exc
+    except Exception as exc:  # each decoder raises its own kinds for a damaged file
+        raise ImageError(f"image {name}: can't be decoded ({one_line(exc)}). Save it again as PNG or JPEG.") from exc
+
+
+@functools.cache
+def _formats() -> tuple[str, ...]:
+    """Return those of `FORMATS` that this Pillow was built with."""
+    Image.init()
+    return tuple(name for name in FORMATS if name in Image.OPEN)
 
 
 def to_pixels(image: Image.Image, channels: int = 3) -> NDArray[np.uint8]:
@@ -63,29 +91,59 @@ def to_pixels(image: Image.Image, channels: int = 3) -> NDArray[np.uint8]:
     EXIF orientation is applied, alpha is laid over white where there is no channel for it, 16-bit values are scaled
     to 8.
     """
-    image = _eight_bit(ImageOps.exif_transpose(image))
+    # Pillow copies an image that it neither turns nor converts too, and a photo has 200 MB.
+    if image.getexif().get(ORIENTATION, 1) != 1:
+        image = ImageOps.exif_transpose(image)
+    image = _eight_bit(image)
     if channels == 4:
-        return np.asarray(image.convert("RGBA"), dtype=np.uint8)
+        return np.asarray(_converted(image, "RGBA"), dtype=np.uint8)
     if image.mode in {"LA", "La", "PA", "RGBA", "RGBa"} or "transparency" in image.info:
-        rgba = image.convert("RGBA")
+        rgba = _converted(image, "RGBA")
         image = Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba)
-    pixels = np.asarray(image.convert("RGB" if channels == 3 else "L"), dtype=np.uint8)
+    pixels = np.asarray(_converted(image, "RGB" if channels == 3 else "L"), dtype=np.uint8)
     return pixels.reshape(*pixels.shape[:2], channels)
 
 
+def _converted(image: Image.Image, mode: str) -> Image.Image:
+    return image if image.mode == mode else image.convert(mode)
+
+
 def find_images(folder: Path) -> list[Path]:
-    """Return the image files below a folder, sorted by path.
+    """Return the image files below a folder, sorted by path; what systems and editors leave there is none.
 
     Raises: ImageError where the folder is missing or holds none.
+    """
+    return list_images(folder)[0]
+
+
+def list_images(folder: Path) -> tuple[list[Path], list[str]]:
+    """Return the image files below a folder, sorted by path, and the names of the files that are left out.
+
+    Raises: ImageError where the folder is missing or holds no image.
     """
     if not folder.is_dir():
         raise ImageError(
             f"images {folder}: not a folder. Give a folder with {', '.join(sorted(IMAGE_SUFFIXES))} files."
         )
-    found = sorted(path for path in folder.rglob("*") if path.suffix.lower() in IMAGE_SUFFIXES and path.is_file())
+    found, left_out = [], []
+    for path in sorted(path for path in folder.rglob("*") if not path.is_dir()):
+        parts = path.relative_to(folder).parts
+        junk = any(part.startswith(".") or part in LEFT_BY_SYSTEMS for part in parts)
+        if not junk and path.suffix.lower() in IMAGE_SUFFIXES and path.is_file():
+            found.append(path)
+        else:
+            left_out.append("/".join(parts))
     if not found:
-        raise ImageError(f"images {folder}: holds no image. Known types: {', '.join(sorted(IMAGE_SUFFIXES))}.")
-    return found
+        others = f" {left_out_text(left_out)}" if left_out else ""
+        known = ", ".join(sorted(IMAGE_SUFFIXES))
+        raise ImageError(f"images {folder}: holds no image. Known types: {known}.{others}")
+    return found, left_out
+
+
+def left_out_text(names: Sequence[str]) -> str:
+    """Return in a sentence which files of a folder of images are left out."""
+    shown = ", ".join(names[:MOST_NAMED]) + (", ..." if len(names) > MOST_NAMED else "")
+    return f"{len(names)} files there are no images that are read: {shown}."
 
 
 def _check_size(name: str, size: tuple[int, int]) -> None:
@@ -97,11 +155,14 @@ def _check_size(name: str, size: tuple[int, int]) -> None:
 def _eight_bit(image: Image.Image) -> Image.Image:
     """Scale 16-bit gray (value / 257, so that 65535 becomes 255) and clip wider ones."""
     if image.mode.startswith("I;16") or image.mode == "I":
-        values = np.asarray(image).astype(np.float64)
-        return Image.fromarray(np.clip(np.rint(values / 257), 0, 255).astype(np.uint8), "L")
+        values = np.clip(np.asarray(image), 0, 65535).astype(np.uint32)
+        values += 128  # half of 257: what follows rounds
+        values //= 257
+        return Image.fromarray(values.astype(np.uint8), "L")
     if image.mode == "F":
         values = np.asarray(image)
         if not np.isfinite(values).all():
             raise ValueError("it holds values that aren't finite")
-        return Image.fromarray(np.clip(np.rint(values), 0, 255).astype(np.uint8), "L")
+        rounded = np.rint(values)
+        return Image.fromarray(np.clip(rounded, 0, 255, out=rounded).astype(np.uint8), "L")
     return image

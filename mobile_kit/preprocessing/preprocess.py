@@ -16,12 +16,13 @@ from PIL import Image
 
 from mobile_kit.errors import CheckpointError, ImageError
 from mobile_kit.models.spec import Entry
-from mobile_kit.preprocessing.image_files import MAX_PIXELS
 
 __all__ = ["Preprocess"]
 
 # ConvNext's processor keeps all of the image from this size on.
 CROPPED_BELOW_PX = 384
+# As the apps have it: half a gigabyte of bytes.
+MOST_RESIZED = 178_000_000
 
 
 @dataclass(frozen=True)
@@ -151,7 +152,7 @@ def _size(config: Mapping[str, Any], key: str) -> dict[str, int]:
     if set(given) not in ({"shortest_edge"}, {"height", "width"}):
         raise CheckpointError(f"processor {key} {value}: not known here. Known: shortest_edge; height and width.")
     sides = {name: _positive(key, side) for name, side in given.items()}
-    if any(side != int(side) for side in sides.values()) or math.prod(sides.values()) > MAX_PIXELS:
+    if any(side != int(side) for side in sides.values()) or math.prod(sides.values()) > MOST_RESIZED:
         raise CheckpointError(
             f"processor {key} {given}: isn't a size of an image in pixels. Mend the processor config."
         )
@@ -178,7 +179,7 @@ def _target_size(shape: tuple[int, ...], resize: Mapping[str, int]) -> tuple[int
         return (resize["height"], resize["width"])
     height, width = shape
     short, long = resize["shortest_edge"], int(resize["shortest_edge"] * max(height, width) / min(height, width))
-    if short * long > MAX_PIXELS:
+    if short * long > MOST_RESIZED:
         raise ImageError(f"image of {width}x{height}: too narrow to resize its short side to {short}. Crop it first.")
     return (long, short) if width <= height else (short, long)
 

@@ -32,6 +32,7 @@ from mobile_kit.preprocessing.image_files import read_image
 from mobile_kit.profiling.devices.device import Device
 from mobile_kit.profiling.options import DeviceOptions
 from mobile_kit.profiling.session import BenchmarkSession, pinned
+from mobile_kit.reading import parse_json
 
 __all__ = ["RunnerSession"]
 
@@ -112,7 +113,7 @@ class RunnerSession(BenchmarkSession):
             model = f"{self._device.folder}/{self._prefix}{self._target.model_file}"
             command = [program, model, str(threads or 0), str(self._options.traced)]
             lines = list(self._device.start(pinned([*self._device.python, *command], self.cores)).lines())
-            said = json.loads(lines[-1]) if lines else None
+            said = parse_json(lines[-1]) if lines else None
             if not isinstance(said, dict):
                 return "it printed no JSON object"
             if "why_not" in said:
@@ -182,7 +183,7 @@ def _read(line: str) -> dict[str, Any]:
     Raises: DeviceError for a value that is none, as a device may say anything.
     """
     try:
-        said = json.loads(line)
+        said = parse_json(line)
     except ValueError:
         return {}
     if not isinstance(said, dict):

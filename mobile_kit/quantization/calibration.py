@@ -12,7 +12,7 @@ from PIL import Image
 
 from mobile_kit.errors import ImageError
 from mobile_kit.models.spec import Array
-from mobile_kit.preprocessing.image_files import find_images, read_image
+from mobile_kit.preprocessing.image_files import left_out_text, list_images, read_image
 from mobile_kit.preprocessing.preprocess import Preprocess
 from mobile_kit.records import Sha256
 
@@ -38,11 +38,13 @@ class CalibrationRecord:
 class Pictures:
     """Images that were read at the network's size, (N, h, w, C) uint8, and their files.
 
-    unreadable: the files that couldn't be decoded. colored: those of the images that have colours.
+    left_out: the other files of the folder. unreadable: those that couldn't be decoded. colored: those of the images
+    that have colours.
     """
 
     images: NDArray[np.uint8] = field(repr=False)
     paths: tuple[Path, ...]
+    left_out: tuple[str, ...]
     unreadable: tuple[str, ...]
     colored: tuple[str, ...]
 
@@ -127,7 +129,8 @@ def _read(role: str, folder: Path, preprocess: Preprocess, most: int) -> Picture
     paths: list[Path] = []
     unreadable: list[str] = []
     colored: list[str] = []
-    for path in _evenly(find_images(folder), most):
+    images, left_out = list_images(folder)
+    for path in _evenly(images, most):
         if len(fitted) == most:
             break
         name = path.relative_to(folder).as_posix()
@@ -145,7 +148,7 @@ def _read(role: str, folder: Path, preprocess: Preprocess, most: int) -> Picture
         raise ImageError(
             f"{role} {folder}: {len(fitted)} images can be read{named}. Give at least {LEAST_IMAGES}, better 100."
         )
-    read = Pictures(np.stack(fitted), tuple(paths), tuple(unreadable), tuple(colored))
+    read = Pictures(np.stack(fitted), tuple(paths), tuple(left_out), tuple(unreadable), tuple(colored))
     _check_kind(role, folder, read, preprocess)
     return read
 
@@ -164,7 +167,7 @@ def _check_kind(role: str, folder: Path, read: Pictures, preprocess: Preprocess)
 
 def _notes(folder: Path, read: Pictures, preprocess: Preprocess) -> tuple[str, ...]:
     """Return what may make calibration images bad ones, in sentences."""
-    found, count = [], len(read.images)
+    found, count = [left_out_text(read.left_out)] if read.left_out else [], len(read.images)
     if read.unreadable:
         found.append(f"{len(read.unreadable)} files can't be decoded: {', '.join(read.unreadable)}")
     if preprocess.channels == 3 and not read.colored:

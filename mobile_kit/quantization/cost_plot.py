@@ -28,6 +28,14 @@ def plot_costs(costs: Sequence[PartCost], everything: Fidelity, title: str, path
     That is decibels, or of class maps, which have none, the percentage of pixels that stay. everything: what is kept
     with all in int8 that a static recipe computes so.
     """
+    import matplotlib
+
+    # A name such as a$b^c is no mathematics.
+    with matplotlib.rc_context({"text.parse_math": False}):
+        _save(_drawn(costs, everything, title), path)
+
+
+def _drawn(costs: Sequence[PartCost], everything: Fidelity, title: str) -> "Figure":
     measured = [(cost, cost.kept) for cost in costs if cost.kept is not None]
     figure, axes = _figure(WIDTH, 1.4 + INCHES_A_BAR * len(measured))
     counted = any(math.isfinite(kept.sqnr_db) for kept in (everything, *(kept for _, kept in measured)))
@@ -51,7 +59,7 @@ def plot_costs(costs: Sequence[PartCost], everything: Fidelity, title: str, path
     axes.set_title(title, fontsize=10, loc="left")
     handles = [_patch(BLUE, "int8 in static_wi8_ai8"), _patch(ORANGE, "float in static_wi8_ai8")]
     axes.legend(handles=handles, fontsize=7, loc="lower right")
-    _save(figure, path)
+    return figure
 
 
 def _figure(width: float, height: float) -> "tuple[Figure, Axes]":

@@ -13,6 +13,7 @@ from mobile_kit.measurements import metrics
 from mobile_kit.models.spec import DISCRETE, Array, TensorSpec
 from mobile_kit.quantization.parts import KINDS, Part, Work
 from mobile_kit.quantization.recipes import QualityTarget
+from mobile_kit.reading import read_json_object
 from mobile_kit.records import finite
 from mobile_kit.whole_file import write_whole
 
@@ -129,7 +130,7 @@ class PartMeasurements:
 
     def _stored(self) -> dict[str, Fidelity]:
         try:
-            record = json.loads(self._path.read_text(encoding="utf-8"))
+            record = read_json_object(self._path)
             kept = {key: _kept_of(stored) for key, stored in record["kept"].items()}
             return kept if record["identity"] == self._identity else {}
         except (OSError, ValueError, KeyError, TypeError, AttributeError):
@@ -179,7 +180,7 @@ def write_costs(costs: Sequence[PartCost], everything: Fidelity, path: Path) -> 
 
 def read_costs(path: Path) -> tuple[list[PartCost], Fidelity]:
     """Read what `write_costs` wrote."""
-    record = json.loads(path.read_text(encoding="utf-8"))
+    record = read_json_object(path)
     costs = [PartCost(**{**cost, "kept": cost["kept"] and _kept_of(cost["kept"])}) for cost in record["parts"]]
     return costs, _kept_of(record[EVERYTHING])
 

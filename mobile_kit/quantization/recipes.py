@@ -91,6 +91,19 @@ class QualityTarget:
 
 
 NOTHING_ASKED = QualityTarget()
+# What others call them.
+MEANT = {
+    "dynamic": ("dynamic_wi8_afp32",),
+    "float16": ("fp16",),
+    "float32": ("fp32",),
+    "half": ("fp16",),
+    "int4": ("weight_only_wi4_afp32",),
+    "static": ("static_wi8_ai8", "int8"),
+    "w4": ("weight_only_wi4_afp32",),
+    "w8": ("weight_only_wi8_afp32",),
+    "w8a8": ("static_wi8_ai8", "int8"),
+    "weight_only": ("weight_only_wi8_afp32",),
+}
 
 
 def recipe(name: str) -> QuantRecipe:
@@ -100,5 +113,5 @@ def recipe(name: str) -> QuantRecipe:
     """
     known = ALIASES.get(name, name)
     if known not in RECIPES:
-        raise unknown("recipe", name, [*RECIPES, *ALIASES])
+        raise unknown("recipe", name, [*RECIPES, *ALIASES], MEANT.get(name.lower(), ()))
     return RECIPES[known]

@@ -121,7 +121,8 @@ class Lowering(ABC):
 
     modules: what must be importable. extra: the kit's extra that brings them. entry: how an image enters a file.
     recipes: the names that some backend takes. backends: the default first, empty where there is no choice.
-    most_parameters: how many the format has room for, None where there is no limit.
+    most_parameters: how many the format has room for, None where there is no limit. ends_over_damaged_files: whether
+    its runtime may end the process, so that files from elsewhere are run in another.
     """
 
     name: str
@@ -132,6 +133,7 @@ class Lowering(ABC):
     recipes: tuple[str, ...] = ("fp32",)
     backends: tuple[str, ...] = ()
     most_parameters: int | None = None
+    ends_over_damaged_files: bool = False
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:
         """Return the systems that a file can be made for, the default first; none where there is no choice."""

@@ -45,7 +45,11 @@ def find_target(name: str) -> Target:
     """
     known = _plugins()
     if name not in known:
-        raise unknown("target", name, known)
+        # A platform, whose apps some targets' files are for.
+        apps = {
+            each: [target.apps(backend) for backend in target.backends or (None,)] for each, target in targets().items()
+        }
+        raise unknown("target", name, known, [each for each, platforms in apps.items() if name in sum(platforms, ())])
     return _loaded(name, known[name])
 
 

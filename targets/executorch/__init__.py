@@ -26,6 +26,7 @@ class ExecuTorchTarget(Target):
     devices = ("host", "adb", "ssh")
     binary = EXECUTOR_RUNNER
     packages = ("executorch==1.4.1",)
+    ends_over_damaged_files = True
     importers = (ETDump(), MiniBench(), LOG)
 
     def deployment_targets(self, backend: str | None) -> tuple[str, ...]:

@@ -9,8 +9,10 @@ import numpy as np
 
 from mobile_kit.errors import ArtifactError, one_line
 from mobile_kit.models.spec import Array
+from mobile_kit.reading import ReadError, check_archive
 from mobile_kit.target_api.captured_output import captured_stderr
 from targets.tflite.metadata import LABELS_FILE, read_labels
+from targets.tflite.tflite_file import MOST_FILES_BYTES
 
 __all__ = ["TFLiteRuntime", "labels_of"]
 
@@ -47,8 +49,11 @@ class TFLiteRuntime:
 def labels_of(path: Path) -> tuple[str, ...] | None:
     """Return the class names in the zip behind a model, None where there are none."""
     try:
+        check_archive(path, MOST_FILES_BYTES)
         with zipfile.ZipFile(path) as files:
             return read_labels(files.read(LABELS_FILE))
+    except ReadError as exc:
+        raise ArtifactError(f"file {path.name}: {exc}. Export the model again.") from exc
     except (zipfile.BadZipFile, KeyError):
         return None
 

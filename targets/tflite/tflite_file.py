@@ -14,11 +14,13 @@ import flatbuffers
 from ai_edge_litert import schema_py_generated as schema
 
 from mobile_kit.errors import LoweringError
+from mobile_kit.reading import check_archive
 
-__all__ = ["Container", "Pointer", "pack", "unpack"]
+__all__ = ["MOST_FILES_BYTES", "Container", "Pointer", "pack", "unpack"]
 
 IDENTIFIER = b"TFL3"
 BUFFER_ALIGNMENT = 16  # schema.fbs: `data:[ubyte] (force_align: 16)`
+MOST_FILES_BYTES = 1 << 26  # of associated files, such as labels, unpacked
 ZIP_EPOCH = (1980, 1, 1, 0, 0, 0)  # the earliest time a zip can say: equal models give equal bytes
 
 
@@ -116,6 +118,7 @@ def _aligned(position: int) -> int:
 
 def _read_zip(data: bytes) -> dict[str, bytes]:
     try:
+        check_archive(io.BytesIO(data), MOST_FILES_BYTES)
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             return {name: archive.read(name) for name in archive.namelist()}
     except zipfile.BadZipFile:

@@ -12,7 +12,7 @@ from mobile_kit.errors import DeviceError, MissingToolError, UnsupportedError
 from mobile_kit.measurements.result import DeviceInfo
 from mobile_kit.profiling.devices import android
 from mobile_kit.profiling.devices.device import DeviceState
-from mobile_kit.profiling.devices.program import Ended, Program, patience_s
+from mobile_kit.profiling.devices.program import LAST_BYTES, MOST_LINE, Ended, Program, patience_s
 from mobile_kit.profiling.devices.remote import Remote
 
 __all__ = ["AdbDevice"]
@@ -108,8 +108,11 @@ class Shell(Program):
                     rest += content
                     *lines, rest = rest.split(b"\n")
                     yield from (line.decode(errors="replace").rstrip("\r") for line in lines)
+                    if len(rest) > MOST_LINE:
+                        yield rest.decode(errors="replace")
+                        rest = bytearray()
                 elif kind == STDERR:
-                    self._words += content
+                    self._words = (self._words + content)[-LAST_BYTES:]
                 elif kind == EXIT:
                     self._code = content[0]
         if rest:

@@ -3,7 +3,6 @@
 What times a file on it, coremltools' client, runs on the Mac, and has an app of Apple's on the phone that answers it.
 """
 
-import json
 import os
 import re
 import shutil
@@ -19,6 +18,7 @@ from mobile_kit.errors import DeviceError, UnsupportedError, one_line, tool_reas
 from mobile_kit.measurements.result import DeviceInfo
 from mobile_kit.profiling.devices.device import DeviceState
 from mobile_kit.profiling.devices.host import HostDevice
+from mobile_kit.reading import read_json_object
 
 __all__ = ["IosDevice"]
 
@@ -126,7 +126,7 @@ class IosDevice(HostDevice):
             path = Path(scratch, "devices.json")
             self._run("xcrun", "devicectl", "list", "devices", "--json-output", str(path))
             try:
-                devices = json.loads(path.read_text(encoding="utf-8"))["result"]["devices"]
+                devices = read_json_object(path)["result"]["devices"]
                 # Those of a Mac's past are in the list too, some with nothing known of them.
                 return [each for each in devices if (each.get("hardwareProperties") or {}).get("deviceType") in KINDS]
             except (OSError, ValueError, LookupError, TypeError, AttributeError) as exc:

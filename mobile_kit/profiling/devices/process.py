@@ -7,12 +7,9 @@ import tempfile
 from collections.abc import Iterator, Sequence
 
 from mobile_kit.errors import DeviceError
-from mobile_kit.profiling.devices.program import Ended, Program
+from mobile_kit.profiling.devices.program import LAST_BYTES, MOST_LINE, Ended, Program
 
 __all__ = ["Process"]
-
-# Of what it writes to standard error.
-LAST_BYTES = 1 << 16
 
 
 class Process(Program):
@@ -34,7 +31,8 @@ class Process(Program):
 
     def _read(self) -> Iterator[str]:
         assert self._process.stdout is not None
-        for line in self._process.stdout:
+        # A longer line comes in parts, of which none is what the runner would say.
+        while line := self._process.stdout.readline(MOST_LINE):
             yield line.rstrip("\n")
 
     def _ended(self) -> Ended:

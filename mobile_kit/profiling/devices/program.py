@@ -10,12 +10,16 @@ from typing import BinaryIO
 
 from mobile_kit.errors import DeviceError
 
-__all__ = ["SILENCE_S", "Ended", "Program", "patience_s"]
+__all__ = ["LAST_BYTES", "MOST_LINE", "SILENCE_S", "Ended", "Program", "patience_s"]
 
 # A device that sleeps says nothing any more; the slowest call of a model takes less.
 SILENCE_S = 300.0
 # The least that a link carries in a second; over less, a file takes too long.
 LEAST_BYTES_S = 50_000
+# Of what it writes to standard error.
+LAST_BYTES = 1 << 16
+# Characters. The runner's longest line has a trace of all operations.
+MOST_LINE = 1 << 24
 # What to do about what a link or a device says, the first that is found in its words.
 ADVICE = (
     ("Host key verification failed", "Connect once by hand, look at its key, and accept it."),

@@ -4,14 +4,14 @@ The protobuf is walked as it is: coremltools' own loader rebuilds the program an
 what the file declares.
 """
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any  # protobuf's generated classes have no types
 
 import numpy as np
 
-from mobile_kit.errors import one_line
+from mobile_kit.errors import one_line, shown
+from mobile_kit.reading import ReadError, read_bytes, read_json_object
 from targets.coreml.mil.blob import STORAGE, BlobFile, count_bytes, restore
 from targets.coreml.mil.program import Argument, Const, Feature, FeatureKind, MilError, Op, Port, Program, Ref
 from targets.coreml.mil.proto import load_proto
@@ -19,6 +19,8 @@ from targets.coreml.mil.proto import load_proto
 __all__ = ["read_program"]
 
 MODEL_PATH = "@model_path/"
+# Of the program; the weights lie beside it.
+MOST_MODEL_BYTES = 1 << 30
 
 
 def read_program(package: Path) -> Program:
@@ -31,8 +33,8 @@ def read_program(package: Path) -> Program:
 
     model: Any = load_proto().Model_pb2.Model()
     try:
-        model.ParseFromString(model_file.read_bytes())
-    except DecodeError as exc:
+        model.ParseFromString(read_bytes(model_file, MOST_MODEL_BYTES))
+    except (DecodeError, ReadError) as exc:
         raise MilError(
             f"package {package}: {model_file.name} isn't a Core ML model ({one_line(exc)}). Export again."
         ) from exc
@@ -44,13 +46,16 @@ def read_program(package: Path) -> Program:
 def _find_model(package: Path) -> Path:
     manifest = package / "Manifest.json"
     try:
-        entries = json.loads(manifest.read_text(encoding="utf-8"))
+        entries = read_json_object(manifest)
         path = entries["itemInfoEntries"][entries["rootModelIdentifier"]]["path"]
         model_file = package / "Data" / path
-    except (OSError, UnicodeDecodeError, json.JSONDecodeError, KeyError, TypeError) as exc:
+    except (ReadError, KeyError, TypeError) as exc:
         raise MilError(f"package {package}: Manifest.json doesn't lead to a model ({exc!r}). Export again.") from exc
-    if ".." in model_file.parts or not model_file.is_file():
-        raise MilError(f"package {package}: its model {path!r} isn't there. Copy the whole folder, or export again.")
+    inside = model_file.resolve().is_relative_to(package.resolve())
+    if not inside or not model_file.is_file():
+        raise MilError(
+            f"package {package}: its model {shown(path)} isn't there. Copy the whole folder, or export again."
+        )
     return model_file
 
 

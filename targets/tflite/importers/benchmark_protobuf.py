@@ -24,6 +24,7 @@ from mobile_kit.measurements.result import (
     RunInfo,
     unknown_device,
 )
+from mobile_kit.reading import MOST_JSON_BYTES, ReadError, read_bytes
 from targets.tflite.importers.op_table import joined, nothing, with_shares
 
 __all__ = ["BenchmarkResultProto", "OpProfileProto"]
@@ -175,9 +176,9 @@ def _message(path: Path, message: Any) -> Any:
     from google.protobuf.message import DecodeError
 
     try:
-        return message.FromString(path.read_bytes())
-    except OSError as exc:
-        raise ResultError(f"result {path.name}: can't be read ({exc.strerror}). Give a file that can.") from exc
+        return message.FromString(read_bytes(path, MOST_JSON_BYTES))
+    except ReadError as exc:
+        raise ResultError(f"result {path.name}: {exc}. Give a file that can be read.") from exc
     except DecodeError as exc:
         raise malformed(path, "protocol buffer", "is cut off, or isn't whole") from exc
 

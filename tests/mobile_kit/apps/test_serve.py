@@ -147,7 +147,7 @@ def test_a_gray_network_takes_colours_and_shows_gray(odd: Export) -> None:
         (b"", "image: no bytes were sent"),
         (b"no image", "image my photo.png: can't be decoded (not an image"),
         (encoded(scene(1, 64, 64))[:2000], "image my photo.png: can't be decoded"),
-        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not an image, or none of BMP, GIF, JPEG, PNG, TIFF, WEBP"),
+        (b"\0\0\0\x18ftypheic\0\0\0\0mif1heic", "not an image, or none of AVIF, BMP, GIF, JPEG, PNG, TIFF, WEBP"),
         (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", "can't be decoded (not an image"),
     ],
     ids=["nothing", "text", "torn", "HEIC", "a program in PostScript"],

@@ -303,5 +303,5 @@ def test_a_link_out_of_the_artifact_is_refused(artifact: Path) -> None:
 def test_labels_that_are_no_text_are_refused(artifact: Path) -> None:
     (artifact / "labels.txt").write_bytes(b"\xff")
     write_manifest(artifact, manifest_of(artifact))
-    with pytest.raises(ArtifactError, match=r"labels\.txt is no UTF-8\. Export the model again"):
+    with pytest.raises(ArtifactError, match=r"labels\.txt isn't UTF-8 \(byte \d+\)\. Export the model again"):
         _ = read_manifest(artifact).labels

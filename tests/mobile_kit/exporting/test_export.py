@@ -141,6 +141,15 @@ def test_usage_errors_end_with_2(case: str, command: Command) -> None:
     assert answer.err.startswith("usage: mobile-kit")
 
 
+@pytest.mark.parametrize(
+    ("option", "meant"), [("--quantize=int8", "--recipe"), ("--format", "--target"), ("--fp16", "--recipe fp16")]
+)
+def test_another_tool_s_option_is_understood(option: str, meant: str, command: Command) -> None:
+    answer = command("export", "model", "--out", "x", option)
+    assert (answer.code, answer.out) == (2, "")
+    assert answer.err.splitlines()[-1].endswith(f"(is {meant} meant?)")
+
+
 def test_an_export_is_whole_and_says_so(model: Path, out: Path, command: Command) -> None:
     answer = command("export", model, "--out", out, "--target", "paper", "--json")
     assert (answer.code, words(answer)) == (0, [])

@@ -199,7 +199,7 @@ def test_results_of_another_file_are_moved_aside_and_that_is_said(
         retrain(classifier_folder)
         answer = command(*arguments)
         assert answer.code == 0
-        aside = model / "earlier" / "paper-fp32" / str(number)
+        aside = out / "earlier" / classifier_folder.name / "paper-fp32" / str(number)
         assert f"what was measured of the file before it is in {aside}" in answer.err
         assert {path.relative_to(aside).as_posix() for path in aside.rglob("*") if path.is_file()} == set(RESULTS)
         assert not [name for name in RESULTS if (model / "paper-fp32" / name).exists()]

@@ -45,10 +45,10 @@ def test_what_is_something_else_is_named_with_its_place(value: object, method: s
 @pytest.mark.parametrize(
     ("content", "place"),
     [
-        (b'{"a": 1,\n}', "line 2, column 1: is no JSON"),
-        (b'{"a": "\xff"}', "byte 7: is no UTF-8"),
-        (b"[" * 100_000, "can't be read"),
-        (b"1" * 5000, "can't be read"),
+        (b'{"a": 1,\n}', "isn't JSON \\(line 2, column 1"),
+        (b'{"a": "\xff"}', "isn't UTF-8 \\(byte 7"),
+        (b"[" * 100_000, "nested too deeply"),
+        (b"1" * 5000, "a number is too long"),
     ],
 )
 def test_what_is_no_json_is_named_with_its_place(content: bytes, place: str, tmp_path: Path) -> None:

@@ -1,3 +1,5 @@
+import os
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -6,7 +8,14 @@ from numpy.typing import NDArray
 from PIL import Image
 
 from mobile_kit.errors import ImageError
-from mobile_kit.preprocessing.image_files import IMAGE_SUFFIXES, find_images, read_image, to_pixels
+from mobile_kit.preprocessing.image_files import (
+    IMAGE_SUFFIXES,
+    find_images,
+    left_out_text,
+    list_images,
+    read_image,
+    to_pixels,
+)
 from mobile_kit.preprocessing.synthetic_images import scene
 
 PHOTO = scene(1, 40, 56)
@@ -177,15 +186,15 @@ def test_a_missing_file_is_refused(tmp_path: Path) -> None:
 def test_a_folder_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ImageError) as caught:
         read_image(tmp_path)
-    check_message(caught.value, tmp_path, "Is a directory")
+    check_message(caught.value, tmp_path, "it is a folder")
 
 
-@pytest.mark.parametrize("side_px", [14000, 60000], ids=["above ours", "above Pillow's"])
+@pytest.mark.parametrize("side_px", [8000, 60000], ids=["above ours", "above Pillow's"])
 def test_an_absurd_size_is_refused(side_px: int, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    path = tmp_path / "a.pgm"
-    path.write_bytes(
-        b"P5 %d %d 255\n" % (side_px, side_px + 1000)
-    )  # only a header: it mustn't get as far as the pixels
+    path = tmp_path / "a.bmp"
+    # Only a header: it mustn't get as far as the pixels.
+    header = struct.pack("<IiiHHIIiiII", 40, side_px, side_px + 1000, 1, 24, 0, 0, 0, 0, 0, 0)
+    path.write_bytes(b"BM" + struct.pack("<IHHI", 54, 0, 0, 54) + header)
     if side_px < 20000:
         monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", None)
     with pytest.raises(ImageError) as caught:
@@ -198,6 +207,51 @@ def test_find_images_looks_below_the_folder_in_order(tmp_path: Path) -> None:
     for name in ("c.PNG", "a.jpeg", "b/d.webp", "b/notes.txt"):
         (tmp_path / name).touch()
     assert [path.relative_to(tmp_path).as_posix() for path in find_images(tmp_path)] == ["a.jpeg", "b/d.webp", "c.PNG"]
+
+
+def test_what_systems_and_editors_leave_is_no_image_and_the_rest_is_named(tmp_path: Path) -> None:
+    junk = (".hidden/a.jpg", ".ipynb_checkpoints/b.png", "._x.png", "__MACOSX/c.jpg", "Thumbs.db", "IMG_1.HEIC")
+    for name in (*junk, "d.jfif", "e.avif", "f.JPG"):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).touch()
+    os.mkfifo(tmp_path / "pipe.png")
+    found, left_out = list_images(tmp_path)
+    assert [path.name for path in found] == ["d.jfif", "e.avif", "f.JPG"]
+    assert sorted(left_out) == sorted((*junk, "pipe.png"))
+    assert left_out_text(left_out).startswith("7 files there are no images that are read: ")
+
+
+def test_only_formats_that_are_meant_are_decoded(tmp_path: Path) -> None:
+    """Whatever a file is called: Pillow's reader of EPS starts Ghostscript."""
+    path = tmp_path / "x.jpg"
+    path.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 10 10\n%%EndComments\n")
+    with pytest.raises(ImageError) as caught:
+        read_image(path)
+    check_message(caught.value, path, "not an image, or none of")
+    Image.fromarray(PHOTO).save(tmp_path / "y.ppm")
+    with pytest.raises(ImageError, match="none of"):
+        read_image(tmp_path / "y.ppm")
+
+
+@pytest.mark.parametrize("suffix", ["avif", "bmp", "gif", "jpg", "png", "tif", "webp"])
+def test_a_damaged_file_is_refused_in_a_line(suffix: str, tmp_path: Path) -> None:
+    path = save(Image.fromarray(PHOTO), tmp_path / f"a.{suffix}")
+    content, moments = path.read_bytes(), np.random.default_rng(0)
+    for _ in range(40):
+        damaged = bytearray(content)
+        for place in moments.integers(0, min(len(content), 300), 4):
+            damaged[place] = moments.integers(0, 256)
+        path.write_bytes(damaged)
+        try:
+            assert read_image(path).dtype == np.uint8
+        except ImageError as exc:
+            assert "\n" not in str(exc)  # noqa: PT017
+
+
+def test_a_pipe_is_refused_and_not_waited_for(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe.jpg")
+    with pytest.raises(ImageError, match="it is no file"):
+        read_image(tmp_path / "pipe.jpg")
 
 
 @pytest.mark.parametrize("name", ["missing", "empty"])

@@ -62,3 +62,12 @@ def test_an_unknown_recipe_is_refused_with_the_known_ones(name: str) -> None:
     with pytest.raises(UnsupportedError) as caught:
         recipe(name)
     assert str(caught.value) == f"recipe {name!r}: unknown. Known: {', '.join(sorted([*RECIPES, *ALIASES]))}."
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("int4", "weight_only_wi4_afp32"), ("float16", "fp16"), ("w8a8", "static_wi8_ai8 or int8")],
+)
+def test_what_others_call_a_recipe_is_understood(name: str, meant: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"Is {meant} meant"):
+        recipe(name)

@@ -179,3 +179,9 @@ def test_a_request_that_a_target_cannot_serve_is_refused(case: str) -> None:
 def test_a_request_that_a_target_can_serve_passes() -> None:
     check_request(Fake(), RECIPES["fp32"], "gpu", None)
     check_request(Fake(), RECIPES["fp32"], None, None)
+
+
+@pytest.mark.parametrize(("platform", "meant"), [("android", "executorch or tflite"), ("ios", "coreml or executorch")])
+def test_of_a_platform_the_targets_of_its_apps_are_meant(platform: str, meant: str) -> None:
+    with pytest.raises(UnsupportedError, match=f"Is {meant} meant"):
+        find_target(platform)

@@ -60,7 +60,7 @@ def test_a_time_without_a_unit_is_not_guessed(tmp_path: Path) -> None:
 
 
 def test_a_torn_report_is_named_with_its_place(tmp_path: Path) -> None:
-    with pytest.raises(ResultError, match=r"^result report.json: line 1, column 2: is no JSON"):
+    with pytest.raises(ResultError, match=r"^result report.json: isn't JSON \(line 1, column 2"):
         read("{", tmp_path)
     with pytest.raises(ResultError, match="at prediction/median: -1 is less than 0"):
         read({"prediction": {"unit": "ms", "median": -1}}, tmp_path)

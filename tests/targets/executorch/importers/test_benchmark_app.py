@@ -79,5 +79,5 @@ def test_a_torn_value_is_named(change: dict[str, Any], place: str, tmp_path: Pat
 def test_what_is_no_list_is_refused(tmp_path: Path) -> None:
     with pytest.raises(ResultError, match="at top level: is no list"):
         read(metrics()[0], tmp_path)
-    with pytest.raises(ResultError, match=r"line 1, column \d+: is no JSON"):
+    with pytest.raises(ResultError, match=r"isn't JSON \(line 1, column \d+"):
         read(json.dumps(metrics())[:-3], tmp_path)
