@@ -187,7 +187,7 @@ def load_oracle(manifest: Manifest, source: str | None, allow_pickle: bool, weig
 def check_checkpoint(manifest: Manifest, oracle: Oracle, samples: Sequence[Sample]) -> Check:
     """The checkpoint's answers for the golden photo must be the golden ones: another was exported otherwise.
 
-    samples: the golden one, and others that show how far photos move what has no spread of its own.
+    samples: the golden one first; the others give the standard deviation over photos where an output needs it.
     """
     if manifest.preprocess != oracle.checkpoint.preprocess:
         return Check("checkpoint", "failed", "its processor does something else than the manifest says")

@@ -51,7 +51,7 @@ class TensorSpec:
 
     @property
     def spread_over_photos(self) -> bool:
-        """Whether only other photos show how far its values spread: each has a unit of its own, or there is one."""
+        """Whether its standard deviation is taken over photos: its values have different units, or there is one."""
         single = self.meaning in {"logits", "probabilities"} and math.prod(self.shape) == 1
         return self.meaning == "values" or single
 

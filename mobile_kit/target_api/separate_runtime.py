@@ -1,4 +1,4 @@
-"""A runtime in a process of its own: a damaged file from elsewhere ends that process, and is one line in this one.
+"""Run a file in a child process: where a damaged one crashes the runtime, the parent raises a one-line error.
 
 The child is this module: `python -m mobile_kit.target_api.separate_runtime`. Both sides send a line of JSON, and arrays
 as the bytes of an npz behind a line with their length.
